@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+#   make            library, shared library and command, in build/
+#   make test       everything: unit, command line, parity; under 10 minutes
+#   make demo       install what is missing, build, index a corpus, ask it
+#   make install    DESTDIR= and PREFIX= as usual
+#   make check-san  the tests under ASan and UBSan; check-tsan under TSan
+#   make fuzz       coverage-guided fuzzing, FUZZ_SECONDS each (clang)
+#   make bench      speed against peers and the hardware
+
+BUILD  ?= build
+PREFIX ?= /usr/local
+VERSION := $(shell sed -n 's/^.define ASSAY_VERSION "\(.*\)"/\1/p' include/assay.h)
+SOVERSION := $(firstword $(subst ., ,$(VERSION)))
+
+# ---- Libraries -------------------------------------------------------------
+PKGS := jansson sqlite3 libutf8proc libcurl libxxhash gumbo
+ifeq ($(shell pkg-config --exists poppler-glib && echo yes),yes)
+PKGS += poppler-glib
+HAVE := -DASSAY_HAVE_POPPLER
+endif
+
+# ---- Flags -----------------------------------------------------------------
+# -ffp-contract=off: the order of every floating-point operation is what the
+# source says, so that all instruction sets give the same bits.
+OPTIMISE ?= -O2
+HARDEN   ?= -fstack-protector-strong -D_FORTIFY_SOURCE=2
+WARN     := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
+            -Wpointer-arith -Wvla -Wundef
+CPPFLAGS += -Iinclude -Isrc -D_GNU_SOURCE $(HAVE) -DASSAY_PREFIX='"$(PREFIX)"' \
+            $(shell pkg-config --cflags-only-I $(PKGS) | sed 's/-I/-isystem /g')
+CFLAGS   += -std=c11 -g $(OPTIMISE) $(WARN) -fPIC -fvisibility=hidden -ffp-contract=off \
+            -fno-math-errno $(HARDEN) $(SANITIZE)
+LDFLAGS  += $(SANITIZE) -pthread
+LDLIBS   := $(shell pkg-config --libs $(PKGS)) -lm
+
+ARCH := $(shell $(CC) -dumpmachine | cut -d- -f1)
+ifeq ($(ARCH),x86_64)
+KERNEL_SETS := avx2 avx512
+endif
+KERNEL_SKIP := $(filter-out $(KERNEL_SETS),avx2 avx512)
+FLAGS_avx2   := -mavx2 -mfma -mf16c
+FLAGS_avx512 := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mf16c -mprefer-vector-width=512
+
+# ---- Files -----------------------------------------------------------------
+ALL := $(filter-out $(KERNEL_SKIP:%=src/kernels/kernels_%.c),$(wildcard src/*/*.c))
+LIB := $(patsubst src/%.c,$(BUILD)/obj/%.o,$(filter-out src/cli/%,$(ALL)))
+CLI := $(patsubst src/%.c,$(BUILD)/obj/%.o,$(filter src/cli/%,$(ALL)))
+UNIT := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
+FUZZ := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+BENCH := $(patsubst bench/%.c,$(BUILD)/bench/%,$(wildcard bench/*.c))
+
+.PHONY: all lib test unit demo install check-floors check-san check-tsan fuzz bench clean
+.SECONDARY:
+all: $(BUILD)/assay $(BUILD)/libassay.a $(BUILD)/libassay.so $(BUILD)/assay.pc
+lib: $(LIB)
+
+$(BUILD)/obj/kernels/kernels_avx2.o: CFLAGS += $(FLAGS_avx2)
+$(BUILD)/obj/kernels/kernels_avx512.o: CFLAGS += $(FLAGS_avx512)
+
+$(BUILD)/obj/%.o: src/%.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
+
+# One relocatable object whose internal symbols are local: the static library
+# exports what assay.h declares, as the shared one does.
+$(BUILD)/libassay.a: $(LIB)
+	@rm -f $@
+	$(LD) -r -o $(BUILD)/libassay.o $(LIB)
+	objcopy --localize-hidden $(BUILD)/libassay.o
+	$(AR) rcs $@ $(BUILD)/libassay.o
+
+$(BUILD)/libassay.so: $(LIB)
+	$(CC) -shared -Wl,-soname,libassay.so.$(SOVERSION) -Wl,-z,defs -o $@ $(LIB) $(LDFLAGS) $(LDLIBS)
+
+$(BUILD)/assay: $(CLI) $(BUILD)/libassay.a
+	$(CC) -o $@ $^ $(LDFLAGS) $(LDLIBS)
+
+$(BUILD)/assay.pc: tools/assay.pc.in Makefile include/assay.h
+	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' \
+	    -e 's|@REQUIRES@|$(PKGS)|' $< > $@
+
+# ---- Tests -----------------------------------------------------------------
+# Unit tests and fuzzers link the plain objects: they see internal symbols.
+$(BUILD)/tests/%: tests/unit/%.c $(LIB)
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) -Itests $(CFLAGS) -MMD -MP -o $@ $< $(LIB) $(LDFLAGS) $(LDLIBS) -lcmocka
+
+unit: $(UNIT)
+	tests/run_unit $(UNIT)
+
+check-floors:
+	tools/check_floors
+
+test: all check-floors $(UNIT)
+	tests/run $(BUILD)
+
+check-san:
+	$(MAKE) BUILD=$(BUILD)/san HARDEN= OPTIMISE=-O1 \
+	    SANITIZE="-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer" test
+
+check-tsan:
+	$(MAKE) BUILD=$(BUILD)/tsan HARDEN= OPTIMISE=-O1 SANITIZE="-fsanitize=thread" unit
+
+# ---- Fuzzing (clang, libFuzzer) --------------------------------------------
+FUZZ_SECONDS ?= 60
+$(BUILD)/fuzz/%: tests/fuzz/%.c $(LIB)
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -fsanitize=fuzzer -o $@ $< $(LIB) $(LDFLAGS) $(LDLIBS)
+
+fuzz-build: $(FUZZ)
+fuzz:
+	$(MAKE) CC=clang BUILD=$(BUILD)/clang-fuzz HARDEN= OPTIMISE=-O1 \
+	    SANITIZE="-fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all" fuzz-build
+	tests/run_fuzz $(BUILD)/clang-fuzz/fuzz $(FUZZ_SECONDS)
+
+# ---- Benches ---------------------------------------------------------------
+$(BUILD)/bench/%: bench/%.c $(LIB)
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -o $@ $< $(LIB) $(LDFLAGS) $(LDLIBS)
+
+bench: all $(BENCH)
+	bench/run $(BUILD)
+
+# ---- Demo, installation ----------------------------------------------------
+demo:
+	tools/setup
+	$(MAKE) all
+	tools/demo $(BUILD)
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig \
+	    $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/share/man/man1 \
+	    $(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(PREFIX)/share/assay
+	install $(BUILD)/assay $(DESTDIR)$(PREFIX)/bin/assay
+	install -m 644 include/assay.h $(DESTDIR)$(PREFIX)/include/assay.h
+	install -m 644 $(BUILD)/libassay.a $(DESTDIR)$(PREFIX)/lib/libassay.a
+	install $(BUILD)/libassay.so $(DESTDIR)$(PREFIX)/lib/libassay.so.$(VERSION)
+	ln -sf libassay.so.$(VERSION) $(DESTDIR)$(PREFIX)/lib/libassay.so.$(SOVERSION)
+	ln -sf libassay.so.$(SOVERSION) $(DESTDIR)$(PREFIX)/lib/libassay.so
+	install -m 644 $(BUILD)/assay.pc $(DESTDIR)$(PREFIX)/lib/pkgconfig/assay.pc
+	install -m 644 docs/assay.1 $(DESTDIR)$(PREFIX)/share/man/man1/assay.1
+	install -m 644 tools/completion.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/assay
+	cp -R models $(DESTDIR)$(PREFIX)/share/assay/
+
+clean:
+	rm -rf $(BUILD)
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -1,0 +1,517 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * assay.h: find the passages that answer a question.
+ *
+ * The one public header of libassay. A data directory ("store") keeps
+ * collections of documents, each cut into passages; a pipeline retrieves
+ * candidate passages (BM25, dense vectors or both), reranks them with a
+ * cross-encoder and returns hits that say where each stood after every stage.
+ *
+ * Conventions, true of every function unless it says otherwise:
+ *  - Functions return an assay_status. Results come back by out-pointer, which
+ *    is written only on ASSAY_OK. The last parameter may be NULL, or an
+ *    assay_error that is filled in when the status is not ASSAY_OK.
+ *  - Text is UTF-8, given as pointer and length in bytes; it need not end in
+ *    NUL. Offsets and lengths of text are in bytes. Invalid UTF-8 reads as
+ *    U+FFFD where a model sees it and never crashes anything.
+ *  - Options structs may be passed as NULL: then every field has its default.
+ *    A field that is zero (or NULL) means the default too, unless its comment
+ *    says otherwise, so `&(assay_x_options){.field = v}` is how they are used.
+ *  - What a function allocates has a matching _close or _free, which takes NULL.
+ *  - The library never prints, never exits, and never calls setlocale.
+ *  - "Shared": a handle may be used by many threads at once.
+ *    "One thread": a handle is used by one thread at a time.
+ */
+#ifndef ASSAY_H
+#define ASSAY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define ASSAY_VERSION "0.1.0"
+
+#define ASSAY_API __attribute__((visibility("default")))
+
+/* ------------------------------------------------------------------ status */
+
+typedef enum assay_status {
+    ASSAY_OK = 0,
+    ASSAY_E_ARGUMENT,    /* the caller asked for something that makes no sense */
+    ASSAY_E_NOT_FOUND,   /* file, model, collection or document does not exist */
+    ASSAY_E_IO,          /* the operating system refused to read or write */
+    ASSAY_E_FORMAT,      /* a file or a text is not what its format demands */
+    ASSAY_E_UNSUPPORTED, /* well-formed, but something assay cannot do */
+    ASSAY_E_LIMIT,       /* larger than a stated limit, e.g. a query too long */
+    ASSAY_E_MEMORY,      /* out of memory */
+    ASSAY_E_BUSY,        /* another process holds the lock; try again */
+    ASSAY_E_VERSION,     /* written by a newer assay */
+    ASSAY_E_CORRUPT,     /* was right once and is damaged now */
+    ASSAY_E_FULL,        /* no space left on the device */
+    ASSAY_E_NETWORK,     /* a host could not be reached or refused */
+    ASSAY_E_INTERRUPTED, /* the progress callback asked to stop */
+    ASSAY_E_INTERNAL,    /* a bug in assay: please report it */
+} assay_status;
+
+typedef struct assay_error {
+    assay_status code;
+    char where[256];   /* file, line or field; "" when there is none */
+    char message[512]; /* what is wrong and what would be right */
+} assay_error;
+
+/* Name of a status for people and JSON ("not_found"). Never NULL. Shared. */
+ASSAY_API const char *assay_status_name(assay_status status);
+
+/* Version of the library at run time, e.g. "0.1.0". */
+ASSAY_API const char *assay_version(void);
+
+/* Name of the instruction set in use: "scalar", "avx2" or "avx512". Decided
+ * once, at first use, from CPUID and $ASSAY_CPU (which can only lower it). */
+ASSAY_API const char *assay_cpu(void);
+
+/* -------------------------------------------------------------------- text */
+
+typedef struct assay_text {
+    const char *data; /* may be NULL when length is 0 */
+    size_t length;    /* bytes */
+} assay_text;
+
+/* ---------------------------------------------------------------- progress */
+
+typedef enum assay_phase {
+    ASSAY_PHASE_READ,     /* reading sources; done and total in bytes or files */
+    ASSAY_PHASE_INDEX,    /* documents stored and embedded */
+    ASSAY_PHASE_VECTORS,  /* writing the vector index file */
+    ASSAY_PHASE_CHECK,    /* checking integrity */
+    ASSAY_PHASE_DOWNLOAD, /* bytes of a file */
+} assay_phase;
+
+typedef struct assay_progress {
+    assay_phase phase;
+    uint64_t done;
+    uint64_t total;             /* 0: not known yet */
+    const char *item;           /* file or document at hand, or NULL */
+    const assay_error *problem; /* not NULL: this item failed and was skipped */
+} assay_progress;
+
+/* Called from the thread that made the call. Return false to stop: the call
+ * then keeps what is finished and returns ASSAY_E_INTERRUPTED. */
+typedef bool (*assay_progress_fn)(const assay_progress *progress, void *user);
+
+/* --------------------------------------------------------------- tokenizer */
+
+typedef struct assay_tokenizer assay_tokenizer; /* immutable; shared */
+
+typedef struct assay_encoding {
+    size_t count;
+    int32_t *ids;     /* [count] */
+    uint8_t *types;   /* [count] 0 first text, 1 second text of a pair */
+    uint32_t *begins; /* [count] byte offset of the token in its text */
+    uint32_t *ends;   /* [count] one past its last byte; 0,0 for special tokens */
+    bool truncated;   /* the limit cut something off */
+} assay_encoding;
+
+typedef enum assay_truncation {
+    ASSAY_TRUNCATE_ONLY_SECOND = 0, /* the query is never cut */
+    ASSAY_TRUNCATE_LONGEST_FIRST,   /* as Hugging Face tokenizers do by default */
+} assay_truncation;
+
+typedef struct assay_tokenize_options {
+    bool special;       /* add [CLS] and [SEP]; always added for a pair */
+    uint32_t max_tokens; /* 0: no limit. Counts special tokens */
+    assay_truncation truncation; /* of a pair; a single text is cut at its end */
+} assay_tokenize_options;
+
+/* Opens the tokenizer of a model folder (tokenizer.json, else vocab.txt with
+ * tokenizer_config.json), or such a file by itself. BERT WordPiece (Devlin et
+ * al. 2019), equal in ids and offsets to the Hugging Face tokenizers library.
+ * Errors: NOT_FOUND, FORMAT with file and field, UNSUPPORTED for other kinds. */
+ASSAY_API assay_status assay_tokenizer_open(const char *path, assay_tokenizer **out,
+                                            assay_error *error);
+ASSAY_API void assay_tokenizer_close(assay_tokenizer *tokenizer);
+
+/* Tokens of one text, or of a pair when `second` is not NULL. `*out` is owned
+ * by the caller: assay_encoding_free. With ASSAY_TRUNCATE_ONLY_SECOND a first
+ * text that leaves no room for a token of the second is ASSAY_E_LIMIT. */
+ASSAY_API assay_status assay_tokenize(const assay_tokenizer *tokenizer, assay_text first,
+                                      const assay_text *second,
+                                      const assay_tokenize_options *options,
+                                      assay_encoding *out, assay_error *error);
+ASSAY_API void assay_encoding_free(assay_encoding *encoding);
+
+/* The text of a token id, NUL-terminated, owned by the tokenizer; NULL when the
+ * id is outside the vocabulary. */
+ASSAY_API const char *assay_token_text(const assay_tokenizer *tokenizer, int32_t id);
+
+/* ------------------------------------------------------------------ models */
+
+typedef struct assay_model assay_model; /* immutable; shared; files mapped */
+
+typedef enum assay_model_kind {
+    ASSAY_MODEL_BI_ENCODER,    /* text -> vector */
+    ASSAY_MODEL_CROSS_ENCODER, /* query, passage -> logit */
+} assay_model_kind;
+
+typedef enum assay_precision {
+    ASSAY_PRECISION_AUTO = 0, /* the fastest that keeps rankings; today fp32 */
+    ASSAY_PRECISION_FP32,
+} assay_precision;
+
+typedef struct assay_model_options {
+    assay_precision precision; /* of the arithmetic, whatever the file holds */
+} assay_model_options;
+
+typedef struct assay_model_info {
+    char path[1024];
+    char name[256];         /* folder name, or _name_or_path of its config */
+    char architecture[64];  /* "BertForSequenceClassification" */
+    char precision[16];     /* of the arithmetic: "fp32" */
+    char stored[16];        /* of the weights in the file: "F32", "F16", "I8" */
+    char pooling[16];       /* "mean", "cls"; "" for a cross-encoder */
+    assay_model_kind kind;
+    uint32_t layers, hidden, heads, intermediate, vocabulary;
+    uint32_t max_tokens;    /* longest input, special tokens counted */
+    uint32_t dimensions;    /* of the embedding; 0 for a cross-encoder */
+    uint64_t parameters;
+    uint64_t file_bytes;    /* weights on disk */
+    bool normalized;        /* embeddings have length 1 */
+    char digest[33];        /* XXH3-128 of the weights' header and config, hex */
+} assay_model_info;
+
+/* Where the model called `name` lies. A folder path is taken as it is; else
+ * the name (e.g. "cross", "cross-encoder/ms-marco-MiniLM-L-6-v2") is looked for
+ * in $ASSAY_MODELS, in the models/ of the data directory, in the models/ next
+ * to the program and in the installed share/assay/models. Writes a
+ * NUL-terminated path. The two that assay ships are called "dense" and "cross".
+ * NOT_FOUND lists the places. */
+ASSAY_API assay_status assay_model_find(const char *name, char *path, size_t path_size,
+                                        assay_error *error);
+
+/* Opens a model folder in Hugging Face or sentence-transformers layout, found
+ * with assay_model_find. Weights are mapped, checked against config.json
+ * (every tensor present, every shape right) and packed once. */
+ASSAY_API assay_status assay_model_open(const char *name, const assay_model_options *options,
+                                        assay_model **out, assay_error *error);
+ASSAY_API void assay_model_close(assay_model *model);
+ASSAY_API void assay_model_describe(const assay_model *model, assay_model_info *out);
+ASSAY_API const assay_tokenizer *assay_model_tokenizer(const assay_model *model);
+
+/* ---------------------------------------------------------------- sessions */
+
+/* Scratch memory for forward passes over one model. One thread; several
+ * sessions may share a model. The model must outlive it. */
+typedef struct assay_session assay_session;
+
+typedef struct assay_session_options {
+    uint32_t threads;    /* 0: as many as the cores, affinity and cgroup allow */
+    uint32_t max_tokens; /* 0: the model's own; a lower limit cuts earlier */
+} assay_session_options;
+
+ASSAY_API assay_status assay_session_open(assay_model *model,
+                                          const assay_session_options *options,
+                                          assay_session **out, assay_error *error);
+ASSAY_API void assay_session_close(assay_session *session);
+
+typedef struct assay_score {
+    float logit;         /* raw output: rank by this */
+    float probability;   /* sigmoid of the logit */
+    uint32_t tokens;     /* of the pair as scored */
+    bool truncated;      /* the passage was cut to fit */
+    assay_status status; /* not ASSAY_OK: this passage could not be scored */
+} assay_score;
+
+/* Scores passages against a query with a cross-encoder (Nogueira & Cho 2019).
+ * scores[count] in input order, the same bits whatever the batch, its order and
+ * the thread count. A query that leaves no room for a passage is ASSAY_E_LIMIT;
+ * an empty query is ASSAY_E_ARGUMENT; an empty passage is scored as such. */
+ASSAY_API assay_status assay_rerank(assay_session *session, assay_text query,
+                                    const assay_text *passages, size_t count,
+                                    assay_score *scores, assay_error *error);
+
+typedef struct assay_embedding_info {
+    uint32_t tokens; /* as embedded, special tokens counted */
+    bool truncated;
+} assay_embedding_info;
+
+/* Embeds texts with a bi-encoder (Reimers & Gurevych 2019).
+ * vectors: [count][dimensions] floats, row after row, owned by the caller.
+ * info: [count], or NULL. Same determinism as assay_rerank. */
+ASSAY_API assay_status assay_embed(assay_session *session, const assay_text *texts,
+                                   size_t count, float *vectors,
+                                   assay_embedding_info *info, assay_error *error);
+
+/* ------------------------------------------------------------------- store */
+
+typedef struct assay_store assay_store; /* one thread; open several for more */
+
+typedef struct assay_store_options {
+    bool read_only;
+    bool create;          /* make the data directory when there is none */
+    uint32_t busy_ms;     /* how long to wait for another writer; 0: 5000 */
+} assay_store_options;
+
+/* The data directory by convention: $ASSAY_HOME, else $XDG_DATA_HOME/assay,
+ * else ~/.local/share/assay. Writes a NUL-terminated path. */
+ASSAY_API assay_status assay_home(char *path, size_t path_size, assay_error *error);
+
+/* Opens the data directory `home` (NULL: assay_home). Errors: NOT_FOUND without
+ * `create`, VERSION for a newer schema, CORRUPT, BUSY, FULL. */
+ASSAY_API assay_status assay_store_open(const char *home, const assay_store_options *options,
+                                        assay_store **out, assay_error *error);
+ASSAY_API void assay_store_close(assay_store *store);
+
+/* Checks everything that can be: the database's own integrity, foreign keys,
+ * passage offsets, vectors' sizes, index files' checksums. Each problem is
+ * told through `progress` (as .problem). Returns ASSAY_E_CORRUPT when there was
+ * one and puts their number in *problems. */
+ASSAY_API assay_status assay_store_check(assay_store *store, assay_progress_fn progress,
+                                         void *user, uint64_t *problems,
+                                         assay_error *error);
+
+typedef struct assay_collection_info {
+    char name[128];
+    char model[1024];       /* bi-encoder the vectors came from; "" when none */
+    char model_digest[33];
+    char created[32];       /* ISO 8601, UTC */
+    char changed[32];
+    uint64_t documents, passages, vectors;
+    uint64_t truncated;     /* passages longer than the bi-encoder's limit */
+    uint64_t text_bytes;
+    uint32_t dimensions;
+    uint32_t passage_tokens; /* budget; 0: a passage is a whole document */
+    uint32_t overlap_tokens;
+} assay_collection_info;
+
+/* Describes one collection; NOT_FOUND names those that exist. */
+ASSAY_API assay_status assay_collection_describe(assay_store *store, const char *name,
+                                                 assay_collection_info *out,
+                                                 assay_error *error);
+
+/* All collections, sorted by name. *out is one block: free with assay_free. */
+ASSAY_API assay_status assay_collection_list(assay_store *store,
+                                             assay_collection_info **out, size_t *count,
+                                             assay_error *error);
+
+/* Removes a collection with all it holds. */
+ASSAY_API assay_status assay_collection_drop(assay_store *store, const char *name,
+                                             assay_error *error);
+
+ASSAY_API void assay_free(void *block);
+
+/* ------------------------------------------------------------------- index */
+
+#define ASSAY_PASSAGE_TOKENS 160u       /* default budget of a passage */
+#define ASSAY_WHOLE_DOCUMENT UINT32_MAX /* passage_tokens: do not cut */
+
+typedef struct assay_index_options {
+    const char *model;       /* bi-encoder; NULL: "dense"; "none": BM25 only */
+    uint32_t passage_tokens; /* 0: 160; for a BEIR folder, whose documents are
+                                passages already, ASSAY_WHOLE_DOCUMENT */
+    uint32_t overlap_tokens; /* tokens of the last passage repeated; 0: none */
+    const char *id_field;    /* JSONL: NULL means "_id", else "id" */
+    const char *title_field; /* JSONL: NULL means "title" */
+    const char *text_field;  /* JSONL: NULL means "text", else "contents" */
+    bool prune;              /* remove documents of these sources now gone */
+    bool rebuild;            /* take documents whose content is unchanged too */
+    uint32_t threads;        /* 0: all */
+    uint32_t busy_ms;        /* not used by readers */
+} assay_index_options;
+
+typedef struct assay_index_report {
+    uint64_t seen;       /* documents read */
+    uint64_t added, changed, unchanged, removed;
+    uint64_t failed;     /* files or records that could not be read */
+    uint64_t passages;   /* written in this call */
+    uint64_t truncated;  /* of those: longer than the bi-encoder's limit */
+    uint64_t bytes;      /* text of documents written */
+    double seconds;
+} assay_index_report;
+
+/* Reads `paths` (files, folders, JSONL, BEIR folders, "-" for JSONL on standard
+ * input) into the collection `name`, which is made when missing. Documents are
+ * written one transaction a batch, each with its passages and vectors, so an
+ * interrupted call is resumed by the next. What cannot be read is told through
+ * `progress`, counted in report->failed, and does not stop the rest.
+ * report is filled on ASSAY_E_INTERRUPTED too. */
+ASSAY_API assay_status assay_index(assay_store *store, const char *name,
+                                   const char *const *paths, size_t count,
+                                   const assay_index_options *options,
+                                   assay_progress_fn progress, void *user,
+                                   assay_index_report *report, assay_error *error);
+
+/* ---------------------------------------------------------------- pipeline */
+
+typedef enum assay_retriever {
+    ASSAY_RETRIEVER_AUTO = 0, /* hybrid where there are vectors, else bm25 */
+    ASSAY_RETRIEVER_BM25 = 1,
+    ASSAY_RETRIEVER_DENSE = 2,
+    ASSAY_RETRIEVER_HYBRID = 3, /* BM25 | DENSE */
+} assay_retriever;
+
+typedef enum assay_fusion {
+    ASSAY_FUSION_ZSCORE = 0, /* weighted sum of z-normalised scores */
+    ASSAY_FUSION_RRF,        /* reciprocal rank (Cormack et al. 2009), k 60 */
+} assay_fusion;
+
+/* A number that may be left to its default: {0} is "default", {true, v} is v. */
+typedef struct assay_setting {
+    bool set;
+    double value;
+} assay_setting;
+
+typedef struct assay_pipeline_options {
+    assay_retriever retriever;
+    assay_fusion fusion;
+    uint32_t retrieve;      /* candidates; 0: 100 */
+    const char *reranker;   /* cross-encoder; NULL: none; "cross": the default */
+    uint32_t rerank;        /* of the candidates, how many; 0: all */
+    assay_setting bm25_weight;   /* in hybrid fusion */
+    assay_setting dense_weight;
+    assay_setting first_weight;  /* of the first stage in the final order */
+    assay_setting rerank_weight; /* of the reranker in the final order */
+    assay_setting k1, b;         /* BM25; 0.9 and 0.4 */
+    uint32_t threads;       /* 0: all */
+} assay_pipeline_options;
+
+/* A collection opened for searching, with its models. One thread. The store
+ * must outlive it. Sees what other processes commit, at the next search. */
+typedef struct assay_pipeline assay_pipeline;
+
+ASSAY_API assay_status assay_pipeline_open(assay_store *store, const char *collection,
+                                           const assay_pipeline_options *options,
+                                           assay_pipeline **out, assay_error *error);
+ASSAY_API void assay_pipeline_close(assay_pipeline *pipeline);
+
+/* The settings in force, defaults filled in. Strings live as long as the
+ * pipeline. */
+ASSAY_API void assay_pipeline_describe(const assay_pipeline *pipeline,
+                                       assay_pipeline_options *out);
+
+typedef struct assay_hit {
+    const char *document;  /* id as handed in */
+    const char *title;     /* "" when there is none */
+    const char *source;    /* path or other origin; "" when there is none */
+    const char *heading;   /* "Chapter > Section"; "" when there is none */
+    assay_text text;       /* the best passage of the document */
+    uint64_t passage;      /* its key in the store */
+    uint64_t offset;       /* of the passage in the document's text, bytes */
+    uint32_t rank;         /* 1 is best */
+    uint32_t rank_first;   /* rank after the first stage, before reranking */
+    uint32_t rank_bm25;    /* 0: this retriever did not find it */
+    uint32_t rank_dense;
+    float score;           /* what `rank` sorts by */
+    float score_first;     /* what `rank_first` sorts by */
+    float score_bm25;      /* NAN when rank_bm25 is 0 */
+    float score_dense;     /* cosine; NAN when rank_dense is 0 */
+    bool reranked;         /* logit, probability and tokens are meaningful */
+    bool truncated;        /* the reranker did not see the passage's end */
+    uint32_t tokens;
+    float logit;
+    float probability;
+    assay_status status;   /* not ASSAY_OK: the reranker failed on it */
+} assay_hit;
+
+typedef struct assay_result {
+    size_t count;
+    assay_hit *hits;        /* [count], best first, one a document */
+    uint32_t candidates;    /* passages that the first stage returned */
+    double first_seconds;   /* retrieval and fusion */
+    double rerank_seconds;
+} assay_result;
+
+/* Retrieves, fuses, reranks; keeps the best `top` documents (0: all that were
+ * retrieved). An empty query is ASSAY_E_ARGUMENT. `*out` is owned by the
+ * caller, strings included: assay_result_free. */
+ASSAY_API assay_status assay_search(assay_pipeline *pipeline, assay_text query,
+                                    uint32_t top, assay_result *out, assay_error *error);
+ASSAY_API void assay_result_free(assay_result *result);
+
+/* The best passage of a document for a query, by id: what `rerank` needs to
+ * score a run of documents. *text lives until the next call on the store. */
+ASSAY_API assay_status assay_document_text(assay_store *store, const char *collection,
+                                           const char *document, assay_text *title,
+                                           assay_text *text, assay_error *error);
+
+/* -------------------------------------------------------------- evaluation */
+
+typedef struct assay_queries {
+    size_t count;
+    const char **ids;   /* [count] */
+    assay_text *texts;  /* [count] */
+    void *block;        /* owner of the memory behind the fields above */
+} assay_queries;
+
+/* Reads queries.jsonl ({"_id","text"} a line) or TSV ("id<tab>text" a line). */
+ASSAY_API assay_status assay_queries_read(const char *path, assay_queries *out,
+                                          assay_error *error);
+ASSAY_API void assay_queries_free(assay_queries *queries);
+
+typedef struct assay_qrels assay_qrels; /* immutable; shared */
+
+/* Reads TREC qrels ("query 0 document grade") or BEIR TSV (header line, then
+ * query, document, grade). Told apart by the first line. */
+ASSAY_API assay_status assay_qrels_read(const char *path, assay_qrels **out,
+                                        assay_error *error);
+ASSAY_API void assay_qrels_free(assay_qrels *qrels);
+/* Whether the query has a judgment. */
+ASSAY_API bool assay_qrels_judged(const assay_qrels *qrels, const char *query);
+ASSAY_API size_t assay_qrels_queries(const assay_qrels *qrels);
+
+typedef struct assay_run assay_run; /* one thread while it is built */
+
+ASSAY_API assay_status assay_run_new(const char *tag, assay_run **out, assay_error *error);
+/* Reads a TREC run: "query Q0 document rank score tag". */
+ASSAY_API assay_status assay_run_read(const char *path, assay_run **out, assay_error *error);
+/* Adds one hit. As trec_eval does, order is by score (ties: document id,
+ * descending); the rank written to files is derived from it. */
+ASSAY_API assay_status assay_run_add(assay_run *run, const char *query, const char *document,
+                                     double score, assay_error *error);
+/* Writes TREC format; "-" is standard output. */
+ASSAY_API assay_status assay_run_write(const assay_run *run, const char *path,
+                                       assay_error *error);
+ASSAY_API void assay_run_free(assay_run *run);
+
+typedef struct assay_run_entry {
+    const char *query, *document;
+    uint32_t rank; /* 1 is best */
+    double score;
+} assay_run_entry;
+ASSAY_API size_t assay_run_count(const assay_run *run);
+/* Entry i: queries in the order they were added, within a query by rank. */
+ASSAY_API assay_run_entry assay_run_at(const assay_run *run, size_t i);
+
+/* Computes a measure over the judged queries, as `trec_eval -c` does (a judged
+ * query that the run lacks counts 0). Names, as ir_measures writes them:
+ * nDCG@k, nDCG, RR@k, RR (MRR is read as RR), AP@k, AP (MAP), R@k, P@k, and
+ * Success@k. per_query: NULL, or [assay_qrels_queries] values in the order of
+ * the qrels. Unknown name: ASSAY_E_ARGUMENT listing those known. */
+ASSAY_API assay_status assay_measure(const assay_qrels *qrels, const assay_run *run,
+                                     const char *name, double *mean, double *per_query,
+                                     assay_error *error);
+
+/* --------------------------------------------------------------- downloads */
+
+typedef struct assay_pull_options {
+    const char *revision;  /* NULL: "main" */
+    const char *endpoint;  /* NULL: $HF_ENDPOINT, else https://huggingface.co */
+    const char *token;     /* NULL: $HF_TOKEN, else none */
+    const char *directory; /* NULL: models/<name> of the data directory */
+} assay_pull_options;
+
+/* Downloads what assay needs of a model repository in Hugging Face layout
+ * (config, tokenizer, safetensors, pooling settings), into a folder of its own:
+ * partial files are resumed, sizes and SHA-256 checked, files renamed into
+ * place when whole. Proxies are taken from the environment. Writes the folder
+ * to path. */
+ASSAY_API assay_status assay_pull(const char *repository, const assay_pull_options *options,
+                                  assay_progress_fn progress, void *user, char *path,
+                                  size_t path_size, assay_error *error);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

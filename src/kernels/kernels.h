@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * kernels.h: the contract of the SIMD arithmetic.
+ *
+ * Every kernel exists for each instruction set (kernels_scalar.c,
+ * kernels_avx2.c, kernels_avx512.c), chosen once by CPUID and $ASSAY_CPU. The
+ * results are the same bits in all of them, whatever the row a value stands in
+ * and however many rows there are, because the order of every sum is part of
+ * the contract:
+ *
+ *  - A product sum over `depth` (gemm) is one chain of fused multiply-adds per
+ *    output, k = 0, 1, 2 ... starting from 0.
+ *  - A sum or product sum over a vector (dots, layer_norm, softmax) is kept in
+ *    16 lanes, element i going to lane i mod 16 by one operation; the lanes are
+ *    then added in the tree (l, l+8), (l, l+4), (l, l+2), (l, l+1).
+ *  - exp, erf and tanh are polynomials of fused multiply-adds, the same
+ *    coefficients and the same order everywhere; bounds stand by their code.
+ *
+ * Matrices are row-major with a leading dimension in elements. No pointer needs
+ * alignment, aligned ones are faster. Sizes may be 0. Thread-safe.
+ *
+ * Packed matrix ("panels"): columns in groups of ASSAY_PANEL, the last one
+ * filled up with zeros; within a group depth rows of ASSAY_PANEL floats.
+ */
+#ifndef ASSAY_KERNELS_H
+#define ASSAY_KERNELS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define ASSAY_PANEL 16
+
+/* Floats of a packed matrix. */
+static inline size_t assay_panels_size(size_t columns, size_t depth)
+{
+    return (columns + ASSAY_PANEL - 1) / ASSAY_PANEL * ASSAY_PANEL * depth;
+}
+
+typedef enum assay_activation {
+    ASSAY_ACTIVATION_NONE = 0,
+    ASSAY_ACTIVATION_GELU, /* exact: x/2 (1 + erf(x / sqrt 2)) */
+    ASSAY_ACTIVATION_TANH,
+    ASSAY_ACTIVATION_RELU,
+} assay_activation;
+
+/* c = activation(a·b + bias) + residual, in that order. */
+typedef struct assay_epilogue {
+    const float *bias;     /* [columns], or NULL */
+    const float *residual; /* [rows][ld_residual], or NULL; may be c itself */
+    size_t ld_residual;
+    assay_activation activation;
+} assay_epilogue;
+
+/*
+ * gemm_f32            c[rows][columns] = epilogue(a[rows][depth] · panels).
+ *                     epilogue may be NULL. c must not overlap a or panels.
+ * pack_f32            panels of w[columns][depth]: a linear layer's weight as
+ *                     Hugging Face stores it (output, input).
+ * pack_transposed_f32 panels of b[depth][columns].
+ * layer_norm_f32      y = (x - mean) / sqrt(variance + epsilon) * gamma + beta
+ *                     a row; variance from a second pass over x - mean. y may
+ *                     be x.
+ * softmax_f32         each row of x[rows][n] becomes softmax(scale * row).
+ * dots_f32            out[i] = query[n] · vectors[i][n].
+ * f16_to_f32          IEEE binary16; NaN and infinity kept.
+ * bf16_to_f32         the upper half of a binary32.
+ * i8_to_f32           y = x * scale.
+ */
+typedef struct assay_kernels {
+    const char *name; /* "scalar", "avx2", "avx512" */
+#define KERNEL(name, parameters) void(*name) parameters;
+#include "kernels/kernels.inc"
+#undef KERNEL
+} assay_kernels;
+
+/* The set in use. */
+const assay_kernels *assay_kernels_active(void);
+
+/* Set number i, best last; NULL past the end, and for sets that this CPU lacks
+ * `*usable` is false: for tests and benches that compare them all. */
+const assay_kernels *assay_kernels_at(size_t i, int *usable);
+
+#endif

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * store.h: collections, documents, passages, BM25 and vectors in SQLite.
+ *
+ * The truth of a data directory is one file, <home>/assay.sqlite (WAL). This
+ * header is what the pipeline uses; opening, checking and describing a store
+ * are public (assay.h). One thread per store handle.
+ */
+#ifndef ASSAY_STORE_H
+#define ASSAY_STORE_H
+
+#include "base/arena.h"
+#include "base/hash.h"
+
+/* What a collection is made with; fixed once it holds documents. */
+typedef struct assay_collection_config {
+    char model[1024];        /* as given; "" for BM25 only */
+    char model_digest[33];   /* assay_model_info.digest; "" for BM25 only */
+    uint32_t dimensions;     /* 0 for BM25 only */
+    uint32_t passage_tokens; /* ASSAY_WHOLE_DOCUMENT: not cut */
+    uint32_t overlap_tokens;
+} assay_collection_config;
+
+typedef struct assay_collection {
+    int64_t key;
+    char name[128];
+    assay_collection_config config;
+    uint64_t generation; /* grows with every committed change */
+} assay_collection;
+
+/* Directory of the store, for files derived from it. */
+const char *assay_store_home(const assay_store *store);
+
+/* Reads a collection as it is now. NOT_FOUND names those that exist. */
+assay_status assay_collection_open(assay_store *store, const char *name,
+                                   assay_collection *out, assay_error *error);
+/* Makes it. A name is 1..127 characters of letters, digits, '.', '_' and '-',
+ * the first not a '.'. */
+assay_status assay_collection_create(assay_store *store, const char *name,
+                                     const assay_collection_config *config,
+                                     assay_collection *out, assay_error *error);
+
+/* Writing. Between begin and commit one process writes; others read what was
+ * there before. BUSY after the store's busy_ms, FULL when the disk is. After a
+ * failure inside, roll back. */
+assay_status assay_store_begin(assay_store *store, assay_error *error);
+assay_status assay_store_commit(assay_store *store, assay_error *error);
+void assay_store_rollback(assay_store *store);
+
+/* What is stored of a document id: *found, and its content's digest. */
+assay_status assay_document_digest(assay_store *store, const assay_collection *collection,
+                                   const char *id, bool *found, assay_digest *digest,
+                                   assay_error *error);
+
+typedef struct assay_stored_passage {
+    uint64_t offset, length; /* into the document's text */
+    const char *heading;
+    uint32_t tokens;
+    bool truncated;          /* the embedding saw only its beginning */
+    const float *vector;     /* [dimensions], or NULL */
+} assay_stored_passage;
+
+typedef struct assay_stored_document {
+    const char *id, *title, *source, *metadata; /* metadata may be NULL */
+    assay_text text;
+    assay_digest digest;
+    const assay_stored_passage *passages;
+    size_t passage_count;
+} assay_stored_document;
+
+/* Adds the document, or replaces the one with its id, with passages, BM25 and
+ * vectors. BM25 sees title, heading and passage text of each passage. */
+assay_status assay_document_put(assay_store *store, assay_collection *collection,
+                                const assay_stored_document *document, assay_error *error);
+
+/* Deletes one document with all that hangs on it; *found tells. */
+assay_status assay_document_delete(assay_store *store, assay_collection *collection,
+                                   const char *id, bool *found, assay_error *error);
+
+/* Pruning. Marking: between scan_begin and prune, documents seen are marked
+ * (unchanged ones too); prune deletes those not marked whose source lies under
+ * `path` (the source itself, or path + "/"...), and counts them. The marks are
+ * a temporary table of this connection. */
+assay_status assay_scan_begin(assay_store *store, assay_error *error);
+assay_status assay_scan_mark(assay_store *store, const assay_collection *collection,
+                             const char *id, assay_error *error);
+assay_status assay_scan_prune(assay_store *store, assay_collection *collection,
+                              const char *path, uint64_t *removed, assay_error *error);
+
+typedef struct assay_candidate {
+    uint64_t passage; /* key */
+    float score;
+} assay_candidate;
+
+/* BM25 (Robertson & Zaragoza 2009, idf as in Lucene: ln(1 + (N-n+.5)/(n+.5)))
+ * over the collection's passages, any of the question's terms. The question is
+ * plain text, never FTS5 syntax. Writes at most k candidates, best first, ties
+ * by key. A question without a term finds nothing. */
+assay_status assay_store_bm25(assay_store *store, const assay_collection *collection,
+                              assay_text question, double k1, double b, size_t k,
+                              assay_candidate *out, size_t *count, assay_error *error);
+
+typedef struct assay_passage_view {
+    uint64_t passage;
+    int64_t document; /* key */
+    const char *id, *title, *source, *heading;
+    uint64_t offset;
+    assay_text text;
+} assay_passage_view;
+
+/* A passage with its document's names; strings are copied into the arena.
+ * NOT_FOUND when it is gone. */
+assay_status assay_passage_get(assay_store *store, uint64_t passage, assay_arena *arena,
+                               assay_passage_view *out, assay_error *error);
+
+/* Key of the document that a passage belongs to, for many passages (a document
+ * counts once in a result). documents[i] is -1 where the passage is gone. */
+assay_status assay_passage_documents(assay_store *store, const uint64_t *passages,
+                                     size_t count, int64_t *documents, assay_error *error);
+
+/* All vectors of a collection in passage order, for building an index:
+ * fn returns false to stop. `vector` is valid during the call. */
+typedef bool (*assay_vector_fn)(uint64_t passage, const float *vector, void *user);
+assay_status assay_store_vectors(assay_store *store, const assay_collection *collection,
+                                 assay_vector_fn fn, void *user, assay_error *error);
+assay_status assay_store_vector_count(assay_store *store, const assay_collection *collection,
+                                      uint64_t *count, assay_error *error);
+
+#endif

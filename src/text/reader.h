@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * reader.h: documents out of files, one at a time.
+ *
+ * A reader walks paths (files, folders in name order, JSONL, BEIR folders, "-")
+ * and yields documents whose text is valid UTF-8 without NUL. For .txt and .md
+ * the text is the file byte for byte (a byte-order mark taken off), so passage
+ * offsets are offsets into the file; for the others into the extracted text.
+ * What cannot be read is yielded as a failure and the walk goes on.
+ */
+#ifndef ASSAY_READER_H
+#define ASSAY_READER_H
+
+#include "base/status.h"
+
+/* Where a heading's section begins: from `offset` on (until the next mark) the
+ * heading path is `path` ("Chapter > Section"). A passage never crosses a mark. */
+typedef struct assay_heading {
+    size_t offset;
+    const char *path;
+} assay_heading;
+
+typedef struct assay_document {
+    const char *id;       /* from the record; for a file its path as walked */
+    const char *title;    /* "" when there is none */
+    const char *source;   /* path of the file it came from; "-" for stdin */
+    const char *metadata; /* remaining JSON fields as one JSON object, or NULL */
+    assay_text text;
+    const assay_heading *headings; /* [heading_count], by offset */
+    size_t heading_count;
+} assay_document;
+
+typedef struct assay_reader_options {
+    const char *id_field, *title_field, *text_field; /* as assay_index_options */
+} assay_reader_options;
+
+typedef struct assay_reader assay_reader; /* one thread */
+
+/* Checks that every path exists. */
+assay_status assay_reader_open(const char *const *paths, size_t count,
+                               const assay_reader_options *options, assay_reader **out,
+                               assay_error *error);
+void assay_reader_close(assay_reader *reader);
+
+typedef enum assay_reading {
+    ASSAY_READ_DOCUMENT, /* *document is filled in, valid until the next call */
+    ASSAY_READ_FAILURE,  /* *error says which file or line and why; go on */
+    ASSAY_READ_END,
+} assay_reading;
+
+assay_reading assay_reader_next(assay_reader *reader, assay_document *document,
+                                assay_error *error);
+
+/* Bytes read so far and bytes to read in all (0 when unknown, as for "-"), for
+ * a progress bar. */
+void assay_reader_progress(const assay_reader *reader, uint64_t *done, uint64_t *total);
+
+/* A folder with corpus.jsonl in it (BEIR layout). */
+bool assay_is_beir_folder(const char *path);
+
+#endif

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * tokenizer.h: what the floors below ask of a tokenizer, whatever its kind.
+ * The public half (open, tokenize a text or a pair) is in assay.h.
+ */
+#ifndef ASSAY_TOKENIZER_H
+#define ASSAY_TOKENIZER_H
+
+#include "base/status.h"
+
+/* Tokens of one text, without special ones. Grows as needed; reuse it. */
+typedef struct assay_tokens {
+    int32_t *ids;     /* [count] */
+    uint32_t *begins; /* [count] byte offsets into the text */
+    uint32_t *ends;   /* [count] */
+    size_t count;
+    size_t capacity;
+} assay_tokens;
+
+void assay_tokens_free(assay_tokens *tokens);
+
+/* Appends the tokens of `text`. Thread-safe on the tokenizer. A text may be at
+ * most UINT32_MAX bytes (ASSAY_E_LIMIT). */
+assay_status assay_tokenizer_encode(const assay_tokenizer *tokenizer, assay_text text,
+                                    assay_tokens *tokens, assay_error *error);
+
+typedef struct assay_special_tokens {
+    int32_t cls, sep, pad, unk, mask; /* -1 when the vocabulary lacks it */
+} assay_special_tokens;
+
+assay_special_tokens assay_tokenizer_special(const assay_tokenizer *tokenizer);
+size_t assay_tokenizer_vocabulary(const assay_tokenizer *tokenizer);
+
+/* The longest input that the tokenizer's own settings allow (model_max_length,
+ * else truncation.max_length); 0 when they say nothing. */
+uint32_t assay_tokenizer_limit(const assay_tokenizer *tokenizer);
+
+/* How many of each side's tokens stay when a pair must fit `room` tokens (the
+ * special ones already taken off). ASSAY_E_LIMIT with ONLY_SECOND when the
+ * first leaves no room for one token of a second that has any. */
+assay_status assay_truncate_pair(size_t first, size_t second, size_t room,
+                                 assay_truncation truncation, size_t *keep_first,
+                                 size_t *keep_second, assay_error *error);
+
+#endif
