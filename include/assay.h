@@ -325,6 +325,8 @@ typedef struct assay_index_report {
     uint64_t seen;       /* documents read */
     uint64_t added, changed, unchanged, removed;
     uint64_t failed;     /* files or records that could not be read */
+    uint64_t empty;      /* of the documents seen: without text, hence not findable */
+    uint64_t skipped;    /* files in folders, of kinds that assay does not read */
     uint64_t passages;   /* written in this call */
     uint64_t truncated;  /* of those: longer than the bi-encoder's limit */
     uint64_t bytes;      /* text of documents written */
@@ -419,8 +421,13 @@ typedef struct assay_result {
     size_t count;
     assay_hit *hits;        /* [count], best first, one a document */
     uint32_t candidates;    /* passages that the first stage returned */
+    bool query_truncated;   /* the bi-encoder did not see the query's end */
+    assay_error degraded;   /* code is not ASSAY_OK when the reranker could not
+                               work on this query; hits are then in the order of
+                               the first stage, none of them `reranked` */
     double first_seconds;   /* retrieval and fusion */
     double rerank_seconds;
+    void *block;            /* owner of the memory behind the hits */
 } assay_result;
 
 /* Retrieves, fuses, reranks; keeps the best `top` documents (0: all that were

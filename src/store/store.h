@@ -11,6 +11,7 @@
 
 #include "base/arena.h"
 #include "base/hash.h"
+#include "index/candidates.h"
 
 /* What a collection is made with; fixed once it holds documents. */
 typedef struct assay_collection_config {
@@ -86,11 +87,6 @@ assay_status assay_scan_mark(assay_store *store, const assay_collection *collect
                              const char *id, assay_error *error);
 assay_status assay_scan_prune(assay_store *store, assay_collection *collection,
                               const char *path, uint64_t *removed, assay_error *error);
-
-typedef struct assay_candidate {
-    uint64_t passage; /* key */
-    float score;
-} assay_candidate;
 
 /* BM25 (Robertson & Zaragoza 2009, idf as in Lucene: ln(1 + (N-n+.5)/(n+.5)))
  * over the collection's passages, any of the question's terms. The question is
