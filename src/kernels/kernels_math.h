@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * kernels_math.h: the numbers of exp, erf and tanh, one place for all
+ * instruction sets. Fitted by tools/fit_kernels (minimax by Lawson's
+ * reweighting, rounded to float); evaluated by Horner's rule with fused
+ * multiply-adds, highest power first. Errors below are measured against double
+ * precision over every float (bench/bench_kernels --accuracy).
+ *
+ * exp(x), x <= 0 only (its callers' case):
+ *     t = fma(x, LOG2E, ROUND): n = t - ROUND is x/ln 2 rounded to even, and
+ *     the low bits of t hold n as an integer. r = x - n ln 2 in two steps.
+ *     exp(r) = 1 + r (1 + r q(r)), multiplied by 2^n.
+ *     Below EXP_LOWEST the result is 0, so that no denormal is ever made.
+ * erf(x): x p(x^2) / q(x^2) up to ERF_LIMIT, from there exactly +-1.
+ * tanh(x): x + x (x^2 p(x^2)) below TANH_SMALL, else, with e = exp(-2|x|),
+ *     1 - 2e / (1 + e) with the sign of x.
+ * gelu(x): (0.5 x) (1 + erf(x SQRT_HALF)).
+ */
+#ifndef ASSAY_KERNELS_MATH_H
+#define ASSAY_KERNELS_MATH_H
+
+#define EXP_LOWEST -0x1.5d589ep+6f /* ln of the smallest normal float */
+#define EXP_LOG2E 0x1.715476p+0f
+#define EXP_ROUND 0x1.8p+23f
+#define EXP_LN2_HIGH 0x1.62e4p-1f /* n * this is exact */
+#define EXP_LN2_LOW 0x1.7f7d1cp-20f
+#define EXP_BIAS 127
+
+static const float exp_q[] = {0x1.6a2352p-10f, 0x1.123a6cp-7f, 0x1.5558f4p-5f, 0x1.555490p-3f,
+                              0x1.fffffcp-2f};
+
+#define ERF_LIMIT 3.92f
+static const float erf_p[] = {0x1.564bd6p-26f, -0x1.06c6d8p-19f, 0x1.297bb0p-13f,
+                              0x1.e52e10p-9f,  0x1.9e4c16p-5f,   0x1.997240p-3f,
+                              0x1.20dd74p+0f};
+static const float erf_q[] = {0x1.f53e12p-11f, 0x1.d653bap-7f, 0x1.d708c4p-4f, 0x1.0561a2p-1f,
+                              1.0f};
+#define SQRT_HALF 0x1.6a09e6p-1f
+
+#define TANH_SMALL 0.625f
+static const float tanh_p[] = {-0x1.76ac1ap-8f, 0x1.5256d8p-6f, -0x1.b84448p-5f, 0x1.110768p-3f,
+                               -0x1.555534p-2f};
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+#endif

@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * kernels_scalar.c: the reference. Says in plain C, one float at a time, what
+ * every other set computes sixteen at a time; also serves processors without
+ * vector units of a known kind.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "kernels/kernels_math.h"
+#include "kernels/kernels_sets.h"
+
+#define LANES 16
+
+static float horner(const float *coefficients, size_t count, float x)
+{
+    float y = coefficients[0];
+    for (size_t i = 1; i < count; i++)
+        y = fmaf(y, x, coefficients[i]);
+    return y;
+}
+
+static uint32_t bits_of(float x)
+{
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return bits;
+}
+
+static float float_of(uint32_t bits)
+{
+    float x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+static float exp_negative(float x)
+{
+    float t = fmaf(x, EXP_LOG2E, EXP_ROUND);
+    float n = t - EXP_ROUND;
+    float r = fmaf(n, -EXP_LN2_HIGH, x);
+    r = fmaf(n, -EXP_LN2_LOW, r);
+    float y = fmaf(horner(exp_q, COUNT(exp_q), r), r, 1.0f);
+    y = fmaf(y, r, 1.0f);
+    float power = float_of((bits_of(t) + EXP_BIAS) << 23);
+    return x < EXP_LOWEST ? 0.0f : y * power;
+}
+
+static float erf_rational(float x)
+{
+    float inside = ERF_LIMIT < x ? ERF_LIMIT : x; /* in this form NaN stays */
+    inside = -ERF_LIMIT > inside ? -ERF_LIMIT : inside;
+    float z = inside * inside;
+    float p = horner(erf_p, COUNT(erf_p), z);
+    float q = horner(erf_q, COUNT(erf_q), z);
+    float y = inside * p / q;
+    return fabsf(x) >= ERF_LIMIT ? copysignf(1.0f, x) : y;
+}
+
+static float tanh_of(float x)
+{
+    float size = fabsf(x);
+    float z = x * x;
+    float small = fmaf(horner(tanh_p, COUNT(tanh_p), z) * z, x, x);
+    float e = exp_negative(size * -2.0f);
+    float large = 1.0f - (e + e) / (1.0f + e);
+    return size < TANH_SMALL ? small : copysignf(large, x);
+}
+
+static float activate(assay_activation activation, float x)
+{
+    switch (activation) {
+    case ASSAY_ACTIVATION_GELU:
+        return 0.5f * x * (1.0f + erf_rational(x * SQRT_HALF));
+    case ASSAY_ACTIVATION_TANH:
+        return tanh_of(x);
+    case ASSAY_ACTIVATION_RELU:
+        return 0.0f > x ? 0.0f : x;
+    case ASSAY_ACTIVATION_NONE:
+        break;
+    }
+    return x;
+}
+
+/* The epilogue of one row's `count` sums, which belong to columns j, j+1 ... of
+ * row i. */
+static void finish(const assay_epilogue *epilogue, const float *sums, size_t i, size_t j,
+                   size_t count, float *c)
+{
+    for (size_t l = 0; l < count; l++) {
+        float x = sums[l];
+        if (epilogue && epilogue->bias)
+            x += epilogue->bias[j + l];
+        if (epilogue)
+            x = activate(epilogue->activation, x);
+        if (epilogue && epilogue->residual)
+            x += epilogue->residual[i * epilogue->ld_residual + j + l];
+        c[l] = x;
+    }
+}
+
+void assay_gemm_f32_scalar(const float *a, size_t lda, size_t rows, const float *panels,
+                           size_t columns, size_t depth, const assay_epilogue *epilogue, float *c,
+                           size_t ldc)
+{
+    for (size_t j = 0; j < columns; j += ASSAY_PANEL) {
+        const float *panel = panels + j * depth;
+        size_t count = columns - j < ASSAY_PANEL ? columns - j : ASSAY_PANEL;
+        for (size_t i = 0; i < rows; i++) {
+            float sums[ASSAY_PANEL] = {0};
+            for (size_t k = 0; k < depth; k++)
+                for (size_t l = 0; l < ASSAY_PANEL; l++)
+                    sums[l] = fmaf(a[i * lda + k], panel[k * ASSAY_PANEL + l], sums[l]);
+            finish(epilogue, sums, i, j, count, c + i * ldc + j);
+        }
+    }
+}
+
+void assay_pack_f32_scalar(const float *w, size_t ldw, size_t columns, size_t depth,
+                           float *panels)
+{
+    for (size_t j = 0; j < columns; j += ASSAY_PANEL)
+        for (size_t k = 0; k < depth; k++)
+            for (size_t l = 0; l < ASSAY_PANEL; l++)
+                *panels++ = j + l < columns ? w[(j + l) * ldw + k] : 0.0f;
+}
+
+void assay_pack_transposed_f32_scalar(const float *b, size_t ldb, size_t columns, size_t depth,
+                                      float *panels)
+{
+    for (size_t j = 0; j < columns; j += ASSAY_PANEL)
+        for (size_t k = 0; k < depth; k++)
+            for (size_t l = 0; l < ASSAY_PANEL; l++)
+                *panels++ = j + l < columns ? b[k * ldb + j + l] : 0.0f;
+}
+
+/* The lanes' sum, in the contract's tree. */
+static float tree(float lanes[LANES])
+{
+    for (size_t half = LANES / 2; half > 0; half /= 2)
+        for (size_t l = 0; l < half; l++)
+            lanes[l] += lanes[l + half];
+    return lanes[0];
+}
+
+static float sum_of(const float *x, size_t n)
+{
+    float lanes[LANES] = {0};
+    for (size_t i = 0; i < n; i++)
+        lanes[i % LANES] += x[i];
+    return tree(lanes);
+}
+
+/* Sum of (x - mean)^2. */
+static float spread_of(const float *x, size_t n, float mean)
+{
+    float lanes[LANES] = {0};
+    for (size_t i = 0; i < n; i++) {
+        float d = x[i] - mean;
+        lanes[i % LANES] = fmaf(d, d, lanes[i % LANES]);
+    }
+    return tree(lanes);
+}
+
+void assay_layer_norm_f32_scalar(const float *x, size_t ldx, size_t rows, size_t n,
+                                 const float *gamma, const float *beta, float epsilon, float *y,
+                                 size_t ldy)
+{
+    for (size_t row = 0; row < rows; row++, x += ldx, y += ldy) {
+        float mean = sum_of(x, n) / (float)n;
+        float variance = spread_of(x, n, mean) / (float)n;
+        float inverse = 1.0f / sqrtf(variance + epsilon);
+        for (size_t i = 0; i < n; i++)
+            y[i] = fmaf((x[i] - mean) * inverse, gamma[i], beta[i]);
+    }
+}
+
+void assay_softmax_f32_scalar(float *x, size_t ldx, size_t rows, size_t n, float scale)
+{
+    for (size_t row = 0; row < rows; row++, x += ldx) {
+        float largest = -INFINITY;
+        for (size_t i = 0; i < n; i++)
+            largest = x[i] * scale > largest ? x[i] * scale : largest;
+        float lanes[LANES] = {0};
+        for (size_t i = 0; i < n; i++) {
+            x[i] = exp_negative(x[i] * scale - largest);
+            lanes[i % LANES] += x[i];
+        }
+        float inverse = 1.0f / tree(lanes);
+        for (size_t i = 0; i < n; i++)
+            x[i] *= inverse;
+    }
+}
+
+void assay_dots_f32_scalar(const float *query, const float *vectors, size_t count, size_t n,
+                           float *out)
+{
+    for (size_t v = 0; v < count; v++, vectors += n) {
+        float lanes[LANES] = {0};
+        for (size_t i = 0; i < n; i++)
+            lanes[i % LANES] = fmaf(query[i], vectors[i], lanes[i % LANES]);
+        out[v] = tree(lanes);
+    }
+}
+
+/* Exact: a binary16 is a binary32. A signalling NaN becomes quiet, its payload
+ * moves up, as F16C does it. */
+static float half_to_float(uint16_t half)
+{
+    uint32_t sign = (uint32_t)(half & 0x8000) << 16;
+    uint32_t exponent = half >> 10 & 0x1f;
+    uint32_t fraction = half & 0x3ff;
+    if (exponent == 0) /* zero and subnormals: fraction * 2^-24 */
+        return float_of(sign | bits_of((float)fraction * 0x1p-24f));
+    if (exponent == 0x1f)
+        return float_of(sign | 0x7f800000 | fraction << 13 | (fraction ? 0x400000 : 0));
+    return float_of(sign | (exponent + 127 - 15) << 23 | fraction << 13);
+}
+
+void assay_f16_to_f32_scalar(const uint16_t *x, size_t n, float *y)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = half_to_float(x[i]);
+}
+
+void assay_bf16_to_f32_scalar(const uint16_t *x, size_t n, float *y)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = float_of((uint32_t)x[i] << 16);
+}
+
+void assay_i8_to_f32_scalar(const int8_t *x, size_t n, float scale, float *y)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = (float)x[i] * scale;
+}
