@@ -53,7 +53,7 @@ BENCH := $(patsubst bench/%.c,$(BUILD)/bench/%,$(wildcard bench/*.c))
 .PHONY: all lib test unit demo install check-floors check-san check-tsan fuzz bench clean
 .SECONDARY:
 all: $(BUILD)/assay $(BUILD)/libassay.a $(BUILD)/libassay.so $(BUILD)/assay.pc
-lib: $(LIB)
+lib: $(BUILD)/internal.a
 
 $(BUILD)/obj/kernels/kernels_avx2.o: CFLAGS += $(FLAGS_avx2)
 $(BUILD)/obj/kernels/kernels_avx512.o: CFLAGS += $(FLAGS_avx512)
@@ -61,6 +61,11 @@ $(BUILD)/obj/kernels/kernels_avx512.o: CFLAGS += $(FLAGS_avx512)
 $(BUILD)/obj/%.o: src/%.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
+
+# The plain objects, for tests, fuzzers and benches: they see internal symbols.
+$(BUILD)/internal.a: $(LIB)
+	@rm -f $@
+	$(AR) rcs $@ $(LIB)
 
 # One relocatable object whose internal symbols are local: the static library
 # exports what assay.h declares, as the shared one does.
@@ -81,10 +86,9 @@ $(BUILD)/assay.pc: tools/assay.pc.in Makefile include/assay.h
 	    -e 's|@REQUIRES@|$(PKGS)|' $< > $@
 
 # ---- Tests -----------------------------------------------------------------
-# Unit tests and fuzzers link the plain objects: they see internal symbols.
-$(BUILD)/tests/%: tests/unit/%.c $(LIB)
+$(BUILD)/tests/%: tests/unit/%.c $(BUILD)/internal.a
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) -Itests $(CFLAGS) -MMD -MP -o $@ $< $(LIB) $(LDFLAGS) $(LDLIBS) -lcmocka
+	$(CC) $(CPPFLAGS) -Itests $(CFLAGS) -MMD -MP -o $@ $< $(BUILD)/internal.a $(LDFLAGS) $(LDLIBS) -lcmocka
 
 unit: $(UNIT)
 	tests/run_unit $(UNIT)
@@ -104,9 +108,9 @@ check-tsan:
 
 # ---- Fuzzing (clang, libFuzzer) --------------------------------------------
 FUZZ_SECONDS ?= 60
-$(BUILD)/fuzz/%: tests/fuzz/%.c $(LIB)
+$(BUILD)/fuzz/%: tests/fuzz/%.c $(BUILD)/internal.a
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -fsanitize=fuzzer -o $@ $< $(LIB) $(LDFLAGS) $(LDLIBS)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -fsanitize=fuzzer -o $@ $< $(BUILD)/internal.a $(LDFLAGS) $(LDLIBS)
 
 fuzz-build: $(FUZZ)
 fuzz:
@@ -115,9 +119,9 @@ fuzz:
 	tests/run_fuzz $(BUILD)/clang-fuzz/fuzz $(FUZZ_SECONDS)
 
 # ---- Benches ---------------------------------------------------------------
-$(BUILD)/bench/%: bench/%.c $(LIB)
+$(BUILD)/bench/%: bench/%.c $(BUILD)/internal.a
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -o $@ $< $(LIB) $(LDFLAGS) $(LDLIBS)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -o $@ $< $(BUILD)/internal.a $(LDFLAGS) $(LDLIBS)
 
 bench: all $(BENCH)
 	bench/run $(BUILD)
