@@ -81,10 +81,10 @@ assay_status assay_document_delete(assay_store *store, assay_collection *collect
 /* Pruning. Marking: between scan_begin and prune, documents seen are marked
  * (unchanged ones too); prune deletes those not marked whose source lies under
  * `path` (the source itself, or path + "/"...), and counts them. The marks are
- * a temporary table of this connection. */
+ * a temporary table of this connection. *again: the id was marked before. */
 assay_status assay_scan_begin(assay_store *store, assay_error *error);
 assay_status assay_scan_mark(assay_store *store, const assay_collection *collection,
-                             const char *id, assay_error *error);
+                             const char *id, bool *again, assay_error *error);
 assay_status assay_scan_prune(assay_store *store, assay_collection *collection,
                               const char *path, uint64_t *removed, assay_error *error);
 

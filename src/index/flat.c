@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * flat.c: see flat.h.
+ *
+ * File, all numbers little-endian:
+ *
+ *   offset  bytes
+ *        0      8  magic "ASSAYFLT"
+ *        8      4  format version, 1
+ *       12      4  dimensions d
+ *       16      8  number of vectors n
+ *       24      8  collection key
+ *       32      8  generation of the collection
+ *       40     16  XXH3-128 of the vectors and the keys, as the writer hashed them
+ *       56      8  XXH3-64 of bytes 0 to 55
+ *       64  4*d*n  vectors, binary32, one after another
+ *        +     pad  zeros up to a multiple of 8
+ *        +    8*n  passage keys, in the order of the vectors
+ */
+#include "index/flat.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/hash.h"
+#include "base/threads.h"
+#include "kernels/kernels.h"
+
+#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "vectors are mapped as they lie in the file, which is little-endian"
+#endif
+
+static const char magic[8] = "ASSAYFLT";
+
+enum { FORMAT_VERSION = 1, HEADER_SIZE = 64, MAX_DIMENSIONS = 1 << 16 };
+
+typedef struct header {
+    char magic[8];
+    uint32_t version;
+    uint32_t dimensions;
+    uint64_t count;
+    uint64_t collection;
+    uint64_t generation;
+    assay_digest content;
+    uint64_t checksum;
+} header;
+
+_Static_assert(sizeof(header) == HEADER_SIZE, "the header is laid out as documented");
+
+static uint64_t header_checksum(const header *h)
+{
+    return assay_hash64(h, offsetof(header, checksum));
+}
+
+/* Where the keys begin, for n vectors of d dimensions. */
+static uint64_t keys_offset(uint64_t n, uint32_t d)
+{
+    return (HEADER_SIZE + n * d * sizeof(float) + 7) / 8 * 8;
+}
+
+/* ---------------------------------------------------------------- writing */
+
+struct assay_flat_writer {
+    assay_new_file file;
+    header header;
+    assay_hasher *hasher;
+    uint64_t *keys; /* [capacity] */
+    uint64_t capacity;
+};
+
+void assay_flat_abort(assay_flat_writer *writer)
+{
+    if (writer == NULL)
+        return;
+    assay_new_file_abort(&writer->file);
+    if (writer->hasher != NULL)
+        assay_hasher_finish(writer->hasher);
+    free(writer->keys);
+    free(writer);
+}
+
+static assay_status write_bytes(assay_flat_writer *writer, const void *data, size_t size,
+                                assay_error *error)
+{
+    if (size > 0 && fwrite(data, size, 1, writer->file.stream) != 1)
+        return assay_fail_errno(error, errno, writer->file.path, "cannot write");
+    return ASSAY_OK;
+}
+
+assay_status assay_flat_create(const char *path, const assay_flat_stamp *stamp,
+                               assay_flat_writer **out, assay_error *error)
+{
+    if (stamp->dimensions == 0 || stamp->dimensions > MAX_DIMENSIONS)
+        return assay_fail(error, ASSAY_E_ARGUMENT, path, "%" PRIu32 " dimensions, expected 1..%d",
+                          stamp->dimensions, MAX_DIMENSIONS);
+    assay_flat_writer *writer = calloc(1, sizeof *writer);
+    if (writer == NULL)
+        return assay_fail_memory(error, sizeof *writer);
+    writer->hasher = assay_hasher_new();
+    assay_status status = writer->hasher != NULL ? ASSAY_OK : assay_fail_memory(error, 1024);
+    if (status == ASSAY_OK)
+        status = assay_new_file_open(path, &writer->file, error);
+    if (status == ASSAY_OK) {
+        memcpy(writer->header.magic, magic, sizeof magic);
+        writer->header.version = FORMAT_VERSION;
+        writer->header.dimensions = stamp->dimensions;
+        writer->header.collection = stamp->collection;
+        writer->header.generation = stamp->generation;
+        status = write_bytes(writer, &writer->header, sizeof writer->header, error);
+    }
+    if (status != ASSAY_OK) {
+        assay_flat_abort(writer);
+        return status;
+    }
+    *out = writer;
+    return ASSAY_OK;
+}
+
+assay_status assay_flat_append(assay_flat_writer *writer, uint64_t passage, const float *vector,
+                               assay_error *error)
+{
+    uint64_t n = writer->header.count;
+    if (n == writer->capacity) {
+        uint64_t capacity = n > 0 ? 2 * n : 1024;
+        uint64_t *keys = realloc(writer->keys, capacity * sizeof *keys);
+        if (keys == NULL)
+            return assay_fail_memory(error, capacity * sizeof *keys);
+        writer->keys = keys;
+        writer->capacity = capacity;
+    }
+    size_t size = writer->header.dimensions * sizeof *vector;
+    ASSAY_TRY(write_bytes(writer, vector, size, error));
+    assay_hasher_add(writer->hasher, vector, size);
+    writer->keys[n] = passage;
+    writer->header.count++;
+    return ASSAY_OK;
+}
+
+static assay_status write_tail(assay_flat_writer *writer, assay_error *error)
+{
+    static const char zeros[8];
+    header *h = &writer->header;
+    uint64_t vectors_end = HEADER_SIZE + h->count * h->dimensions * sizeof(float);
+    ASSAY_TRY(write_bytes(writer, zeros, keys_offset(h->count, h->dimensions) - vectors_end, error));
+    ASSAY_TRY(write_bytes(writer, writer->keys, h->count * sizeof *writer->keys, error));
+    assay_hasher_add(writer->hasher, writer->keys, h->count * sizeof *writer->keys);
+    h->content = assay_hasher_finish(writer->hasher);
+    writer->hasher = NULL;
+    h->checksum = header_checksum(h);
+    if (fseek(writer->file.stream, 0, SEEK_SET) != 0)
+        return assay_fail_errno(error, errno, writer->file.path, "cannot seek");
+    return write_bytes(writer, h, sizeof *h, error);
+}
+
+assay_status assay_flat_commit(assay_flat_writer *writer, assay_error *error)
+{
+    assay_status status = write_tail(writer, error);
+    if (status == ASSAY_OK)
+        status = assay_new_file_commit(&writer->file, error);
+    assay_flat_abort(writer);
+    return status;
+}
+
+/* ---------------------------------------------------------------- reading */
+
+struct assay_flat {
+    assay_mapping mapping;
+    char path[512];
+    header header;
+    const float *vectors;  /* [count][dimensions] */
+    const uint64_t *keys;  /* [count] */
+};
+
+static assay_status check_header(const assay_mapping *mapping, const char *path, header *h,
+                                 assay_error *error)
+{
+    if (mapping->size < sizeof *h)
+        return assay_fail(error, ASSAY_E_CORRUPT, path, "%zu bytes, too short for a header",
+                          mapping->size);
+    memcpy(h, mapping->data, sizeof *h);
+    if (memcmp(h->magic, magic, sizeof magic) != 0)
+        return assay_fail(error, ASSAY_E_CORRUPT, path, "does not begin with \"ASSAYFLT\"");
+    if (h->version > FORMAT_VERSION)
+        return assay_fail(error, ASSAY_E_VERSION, path,
+                          "format version %" PRIu32 ", written by a newer assay (known: %d)",
+                          h->version, FORMAT_VERSION);
+    if (h->version != FORMAT_VERSION || h->checksum != header_checksum(h))
+        return assay_fail(error, ASSAY_E_CORRUPT, path, "the header's checksum is wrong");
+    uint64_t largest = (UINT64_MAX / 16) / (h->dimensions + 1u);
+    if (h->dimensions == 0 || h->dimensions > MAX_DIMENSIONS || h->count > largest ||
+        keys_offset(h->count, h->dimensions) + 8 * h->count != mapping->size)
+        return assay_fail(error, ASSAY_E_CORRUPT, path,
+                          "%zu bytes do not hold %" PRIu64 " vectors of %" PRIu32 " dimensions",
+                          mapping->size, h->count, h->dimensions);
+    return ASSAY_OK;
+}
+
+assay_status assay_flat_open(const char *path, assay_flat **out, assay_error *error)
+{
+    assay_flat *flat = calloc(1, sizeof *flat);
+    if (flat == NULL)
+        return assay_fail_memory(error, sizeof *flat);
+    assay_status status = assay_map_open(path, &flat->mapping, error);
+    if (status == ASSAY_OK)
+        status = check_header(&flat->mapping, path, &flat->header, error);
+    if (status != ASSAY_OK) {
+        assay_flat_close(flat);
+        return status;
+    }
+    snprintf(flat->path, sizeof flat->path, "%s", path);
+    const uint8_t *data = flat->mapping.data;
+    flat->vectors = (const float *)(const void *)(data + HEADER_SIZE);
+    flat->keys = (const uint64_t *)(const void *)(data + keys_offset(flat->header.count,
+                                                                     flat->header.dimensions));
+    *out = flat;
+    return ASSAY_OK;
+}
+
+void assay_flat_close(assay_flat *flat)
+{
+    if (flat == NULL)
+        return;
+    assay_map_close(&flat->mapping);
+    free(flat);
+}
+
+assay_flat_stamp assay_flat_stamp_of(const assay_flat *flat)
+{
+    return (assay_flat_stamp){
+        .collection = flat->header.collection,
+        .generation = flat->header.generation,
+        .dimensions = flat->header.dimensions,
+    };
+}
+
+uint64_t assay_flat_count(const assay_flat *flat)
+{
+    return flat->header.count;
+}
+
+assay_status assay_flat_verify(const assay_flat *flat, assay_error *error)
+{
+    assay_hasher *hasher = assay_hasher_new();
+    if (hasher == NULL)
+        return assay_fail_memory(error, 1024);
+    size_t d = flat->header.dimensions;
+    for (uint64_t i = 0; i < flat->header.count; i++)
+        assay_hasher_add(hasher, flat->vectors + i * d, d * sizeof *flat->vectors);
+    assay_hasher_add(hasher, flat->keys, flat->header.count * sizeof *flat->keys);
+    assay_digest digest = assay_hasher_finish(hasher);
+    if (memcmp(digest.bytes, flat->header.content.bytes, sizeof digest.bytes) != 0)
+        return assay_fail(error, ASSAY_E_CORRUPT, flat->path, "the vectors' checksum is wrong");
+    return ASSAY_OK;
+}
+
+/* -------------------------------------------------------------- searching */
+
+enum { CHUNK = 512 }; /* vectors that a worker scores at a time */
+
+typedef struct worker {
+    assay_best best;
+    float dots[CHUNK];
+} worker;
+
+struct assay_flat_scratch {
+    uint32_t limit, workers;
+    worker *each;           /* [workers] */
+    assay_candidate *items; /* [workers][limit] */
+};
+
+assay_flat_scratch *assay_flat_scratch_new(uint32_t limit, uint32_t workers)
+{
+    assay_flat_scratch *scratch = calloc(1, sizeof *scratch);
+    if (scratch == NULL)
+        return NULL;
+    if (workers == 0 || workers > assay_cores())
+        workers = assay_cores();
+    scratch->limit = limit;
+    scratch->workers = workers;
+    scratch->each = calloc(workers, sizeof *scratch->each);
+    scratch->items = calloc((size_t)workers * limit + 1, sizeof *scratch->items);
+    if (scratch->each == NULL || scratch->items == NULL) {
+        assay_flat_scratch_free(scratch);
+        return NULL;
+    }
+    for (uint32_t i = 0; i < workers; i++) {
+        scratch->each[i].best.items = scratch->items + (size_t)i * limit;
+        scratch->each[i].best.limit = limit;
+    }
+    return scratch;
+}
+
+void assay_flat_scratch_free(assay_flat_scratch *scratch)
+{
+    if (scratch == NULL)
+        return;
+    free(scratch->each);
+    free(scratch->items);
+    free(scratch);
+}
+
+typedef struct scan {
+    const assay_flat *flat;
+    const float *query;
+    assay_flat_scratch *scratch;
+    const assay_kernels *kernels;
+} scan;
+
+static void scan_chunk(void *context, size_t item, uint32_t index)
+{
+    const scan *s = context;
+    const header *h = &s->flat->header;
+    worker *w = &s->scratch->each[index];
+    uint64_t first = (uint64_t)item * CHUNK;
+    size_t count = h->count - first < CHUNK ? (size_t)(h->count - first) : CHUNK;
+    s->kernels->dots_f32(s->query, s->flat->vectors + first * h->dimensions, count,
+                         h->dimensions, w->dots);
+    for (size_t i = 0; i < count; i++)
+        assay_best_add(&w->best, (assay_candidate){s->flat->keys[first + i], w->dots[i]});
+}
+
+size_t assay_flat_search(const assay_flat *flat, const float *query,
+                         assay_flat_scratch *scratch, assay_candidate *out)
+{
+    scan s = {flat, query, scratch, assay_kernels_active()};
+    for (uint32_t i = 0; i < scratch->workers; i++)
+        scratch->each[i].best.count = 0;
+    size_t chunks = (size_t)((flat->header.count + CHUNK - 1) / CHUNK);
+    assay_loop(chunks, scratch->workers, scan_chunk, &s);
+
+    assay_best all = {.items = out, .limit = scratch->limit};
+    for (uint32_t i = 0; i < scratch->workers; i++)
+        for (size_t j = 0; j < scratch->each[i].best.count; j++)
+            assay_best_add(&all, scratch->each[i].best.items[j]);
+    assay_best_sort(&all);
+    return all.count;
+}

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * flat.h: exact nearest vectors by inner product, over a mapped file.
+ *
+ * Derived from the store: written whole, opened by mmap, thrown away and
+ * written again when its stamp is not the collection's. The format stands at
+ * the top of flat.c.
+ */
+#ifndef ASSAY_FLAT_H
+#define ASSAY_FLAT_H
+
+#include "base/status.h"
+#include "index/candidates.h"
+
+/* What a file was made from; a file with another stamp is out of date. */
+typedef struct assay_flat_stamp {
+    uint64_t collection; /* key in the store */
+    uint64_t generation;
+    uint32_t dimensions;
+} assay_flat_stamp;
+
+/* Writing: the file appears under its name when commit succeeds. One thread. */
+typedef struct assay_flat_writer assay_flat_writer;
+
+assay_status assay_flat_create(const char *path, const assay_flat_stamp *stamp,
+                               assay_flat_writer **out, assay_error *error);
+/* vector: [dimensions]; of length 1, for the inner product to be the cosine. */
+assay_status assay_flat_append(assay_flat_writer *writer, uint64_t passage,
+                               const float *vector, assay_error *error);
+/* Both free the writer. */
+assay_status assay_flat_commit(assay_flat_writer *writer, assay_error *error);
+void assay_flat_abort(assay_flat_writer *writer);
+
+typedef struct assay_flat assay_flat; /* immutable; shared */
+
+/* Checks header, sizes and the header's checksum; not the vectors, which may be
+ * gigabytes (assay_flat_verify does). NOT_FOUND, CORRUPT, VERSION. */
+assay_status assay_flat_open(const char *path, assay_flat **out, assay_error *error);
+void assay_flat_close(assay_flat *flat);
+assay_flat_stamp assay_flat_stamp_of(const assay_flat *flat);
+uint64_t assay_flat_count(const assay_flat *flat);
+
+/* Reads all of it against the checksums. */
+assay_status assay_flat_verify(const assay_flat *flat, assay_error *error);
+
+/* Working memory of searches: one per searching thread, made once. */
+typedef struct assay_flat_scratch assay_flat_scratch;
+
+/* limit: most candidates a search returns; workers: most threads it uses, 0 for
+ * all cores. NULL when memory is short. */
+assay_flat_scratch *assay_flat_scratch_new(uint32_t limit, uint32_t workers);
+void assay_flat_scratch_free(assay_flat_scratch *scratch);
+
+/* The best min(limit, count) vectors for query[dimensions], in order, to
+ * out[limit of the scratch]; returns their number. The scan is split over the
+ * scratch's workers; the result does not depend on how. Allocates nothing. */
+size_t assay_flat_search(const assay_flat *flat, const float *query,
+                         assay_flat_scratch *scratch, assay_candidate *out);
+
+#endif

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * vectors.h: a collection's vector index file, kept equal to the store.
+ *
+ * <home>/index/<collection key>.flat is made from the store's vectors and
+ * stamped with the collection's generation. Whoever opens it and finds it
+ * missing, damaged or behind makes it anew; two who do so at once write the
+ * same thing aside and rename it.
+ */
+#ifndef ASSAY_VECTORS_H
+#define ASSAY_VECTORS_H
+
+#include "index/flat.h"
+#include "store/store.h"
+
+/* Makes *flat (NULL, or what an earlier call gave) the index of the collection
+ * as it is now. Where the data directory cannot be written, the file is made
+ * in $TMPDIR for this process alone. `progress` may be NULL. */
+assay_status assay_vectors_open(assay_store *store, const assay_collection *collection,
+                                assay_flat **flat, assay_progress_fn progress, void *user,
+                                assay_error *error);
+
+/* Path of the file, into path[size]. */
+assay_status assay_vectors_path(const assay_store *store, const assay_collection *collection,
+                                char *path, size_t size, assay_error *error);
+
+#endif
