@@ -459,25 +459,33 @@ ASSAY_API void assay_queries_free(assay_queries *queries);
 
 typedef struct assay_qrels assay_qrels; /* immutable; shared */
 
-/* Reads TREC qrels ("query 0 document grade") or BEIR TSV (header line, then
- * query, document, grade). Told apart by the first line. */
+/* Reads TREC qrels ("query 0 document grade") or BEIR TSV (query, document,
+ * grade, with or without a header line). Told apart by the first line. Grades
+ * are whole numbers. A judgment repeated is one; repeated with another grade it
+ * is ASSAY_E_FORMAT. */
 ASSAY_API assay_status assay_qrels_read(const char *path, assay_qrels **out,
                                         assay_error *error);
 ASSAY_API void assay_qrels_free(assay_qrels *qrels);
 /* Whether the query has a judgment. */
 ASSAY_API bool assay_qrels_judged(const assay_qrels *qrels, const char *query);
 ASSAY_API size_t assay_qrels_queries(const assay_qrels *qrels);
+/* Id of query i, 0 .. queries - 1, in the order of the file; NULL beyond. */
+ASSAY_API const char *assay_qrels_query(const assay_qrels *qrels, size_t i);
 
 typedef struct assay_run assay_run; /* one thread while it is built */
 
 ASSAY_API assay_status assay_run_new(const char *tag, assay_run **out, assay_error *error);
-/* Reads a TREC run: "query Q0 document rank score tag". */
+/* Reads a TREC run: "query Q0 document rank score tag". As trec_eval does, the
+ * rank is ignored and a document twice for one query refused. */
 ASSAY_API assay_status assay_run_read(const char *path, assay_run **out, assay_error *error);
-/* Adds one hit. As trec_eval does, order is by score (ties: document id,
- * descending); the rank written to files is derived from it. */
+/* Adds one hit. As trec_eval does, order is by score, compared as float (ties:
+ * document id, descending); the rank written to files is derived from it.
+ * ASSAY_E_ARGUMENT: an empty id, a score that is not finite, or a document that
+ * the query has already. */
 ASSAY_API assay_status assay_run_add(assay_run *run, const char *query, const char *document,
                                      double score, assay_error *error);
-/* Writes TREC format; "-" is standard output. */
+/* Writes TREC format; "-" is standard output. The format has no way to write an
+ * id that holds a space: ASSAY_E_ARGUMENT, and nothing is written. */
 ASSAY_API assay_status assay_run_write(const assay_run *run, const char *path,
                                        assay_error *error);
 ASSAY_API void assay_run_free(assay_run *run);
@@ -494,10 +502,20 @@ ASSAY_API assay_run_entry assay_run_at(const assay_run *run, size_t i);
 /* Computes a measure over the judged queries, as `trec_eval -c` does (a judged
  * query that the run lacks counts 0). Names, as ir_measures writes them:
  * nDCG@k, nDCG, RR@k, RR (MRR is read as RR), AP@k, AP (MAP), R@k, P@k, and
- * Success@k. per_query: NULL, or [assay_qrels_queries] values in the order of
+ * Success@k, in upper or lower case. Gains of nDCG are the grades themselves;
+ * grades below 1 are not relevant. per_query: NULL, or [assay_qrels_queries] values in the order of
  * the qrels. Unknown name: ASSAY_E_ARGUMENT listing those known. */
 ASSAY_API assay_status assay_measure(const assay_qrels *qrels, const assay_run *run,
                                      const char *name, double *mean, double *per_query,
+                                     assay_error *error);
+
+/* Whether two pipelines differ by more than chance: the two-sided paired
+ * randomisation test (Smucker et al. 2007) over per-query values of the same
+ * queries in the same order. Every flip of signs is tried where there are at
+ * most 16 queries that differ, else 100000 drawn from a fixed seed: the same
+ * input gives the same p-value. difference: mean of a less mean of b. */
+ASSAY_API assay_status assay_compare(const double *a, const double *b, size_t count,
+                                     double *difference, double *p_value,
                                      assay_error *error);
 
 /* --------------------------------------------------------------- downloads */
