@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * bert.c: see bert.h. Names are those of transformers' BertModel, with or
+ * without the "bert." that its task models put before them, and with the
+ * LayerNorm names "gamma" and "beta" of checkpoints converted from TensorFlow.
+ */
+#include "model/bert.h"
+
+#include <stdio.h>
+#include <string.h>
+
+typedef struct loader {
+    const assay_safetensors *tensors;
+    const assay_model_config *config;
+    assay_arena *arena;
+    const char *prefix;
+    assay_error *error;
+} loader;
+
+enum { NAME_SIZE = 256 };
+
+/* "bert." + "encoder.layer.3." + rest; layer < 0: no middle. */
+static void make_name(const loader *l, int layer, const char *rest, const char *suffix,
+                      char name[NAME_SIZE])
+{
+    char middle[40] = "";
+    if (layer >= 0)
+        snprintf(middle, sizeof middle, "encoder.layer.%d.", layer);
+    snprintf(name, NAME_SIZE, "%s%s%s%s", l->prefix, middle, rest, suffix);
+}
+
+static const char *find_prefix(const assay_safetensors *tensors)
+{
+    static const char *const prefixes[] = {"", "bert."};
+    for (size_t i = 0; i < sizeof prefixes / sizeof *prefixes; i++) {
+        char name[NAME_SIZE];
+        snprintf(name, sizeof name, "%sembeddings.word_embeddings.weight", prefixes[i]);
+        if (assay_safetensors_find(tensors, name) != NULL)
+            return prefixes[i];
+    }
+    return "";
+}
+
+static assay_status load_table(const loader *l, const char *rest, size_t rows, assay_table *out)
+{
+    char name[NAME_SIZE];
+    make_name(l, -1, rest, ".weight", name);
+    return assay_table_find(l->tensors, name, rows, l->config->hidden, out, l->error);
+}
+
+static assay_status load_norm(const loader *l, int layer, const char *rest, assay_norm *out)
+{
+    char gamma[NAME_SIZE], beta[NAME_SIZE];
+    make_name(l, layer, rest, ".gamma", gamma);
+    bool old = assay_safetensors_find(l->tensors, gamma) != NULL;
+    make_name(l, layer, rest, old ? ".gamma" : ".weight", gamma);
+    make_name(l, layer, rest, old ? ".beta" : ".bias", beta);
+    ASSAY_TRY(assay_vector_load(l->tensors, gamma, l->config->hidden, l->arena, &out->gamma,
+                                l->error));
+    return assay_vector_load(l->tensors, beta, l->config->hidden, l->arena, &out->beta,
+                             l->error);
+}
+
+static assay_status load_linear(const loader *l, int layer, const char *rest, size_t columns,
+                                size_t depth, assay_linear *out)
+{
+    char name[NAME_SIZE];
+    *out = (assay_linear){.part_count = 1, .columns = columns, .depth = depth};
+    make_name(l, layer, rest, ".weight", name);
+    ASSAY_TRY(assay_table_find(l->tensors, name, columns, depth, &out->parts[0], l->error));
+    make_name(l, layer, rest, ".bias", name);
+    return assay_vector_load(l->tensors, name, columns, l->arena, &out->bias, l->error);
+}
+
+/* Key and value as one layer of twice the width. */
+static assay_status load_key_value(const loader *l, int layer, assay_linear *out)
+{
+    size_t hidden = l->config->hidden;
+    assay_linear key, value;
+    ASSAY_TRY(load_linear(l, layer, "attention.self.key", hidden, hidden, &key));
+    ASSAY_TRY(load_linear(l, layer, "attention.self.value", hidden, hidden, &value));
+    float *bias = assay_arena_take(l->arena, 2 * hidden * sizeof *bias);
+    if (bias == NULL)
+        return assay_fail_memory(l->error, 2 * hidden * sizeof *bias);
+    memcpy(bias, key.bias, hidden * sizeof *bias);
+    memcpy(bias + hidden, value.bias, hidden * sizeof *bias);
+    *out = (assay_linear){.parts = {key.parts[0], value.parts[0]},
+                          .part_count = 2,
+                          .columns = 2 * hidden,
+                          .depth = hidden,
+                          .bias = bias};
+    return ASSAY_OK;
+}
+
+static assay_status load_layer(const loader *l, int layer, assay_layer *out)
+{
+    size_t hidden = l->config->hidden, intermediate = l->config->intermediate;
+    ASSAY_TRY(load_linear(l, layer, "attention.self.query", hidden, hidden, &out->query));
+    ASSAY_TRY(load_key_value(l, layer, &out->key_value));
+    ASSAY_TRY(load_linear(l, layer, "attention.output.dense", hidden, hidden, &out->output));
+    ASSAY_TRY(load_norm(l, layer, "attention.output.LayerNorm", &out->output_norm));
+    ASSAY_TRY(load_linear(l, layer, "intermediate.dense", intermediate, hidden, &out->up));
+    ASSAY_TRY(load_linear(l, layer, "output.dense", hidden, intermediate, &out->down));
+    return load_norm(l, layer, "output.LayerNorm", &out->down_norm);
+}
+
+static assay_status load_head(loader *l, assay_encoder *out)
+{
+    size_t hidden = l->config->hidden;
+    ASSAY_TRY(load_linear(l, -1, "pooler.dense", hidden, hidden, &out->pooler));
+    l->prefix = "";
+    return load_linear(l, -1, "classifier", 1, hidden, &out->classifier);
+}
+
+assay_status assay_bert_load(const assay_safetensors *tensors, const assay_model_config *config,
+                             assay_arena *arena, assay_encoder *out, assay_error *error)
+{
+    loader l = {tensors, config, arena, find_prefix(tensors), error};
+    assay_encoder encoder = {.config = config};
+    ASSAY_TRY(load_table(&l, "embeddings.word_embeddings", config->vocabulary, &encoder.words));
+    ASSAY_TRY(load_table(&l, "embeddings.position_embeddings", config->positions,
+                         &encoder.positions));
+    ASSAY_TRY(load_table(&l, "embeddings.token_type_embeddings", config->types, &encoder.types));
+    ASSAY_TRY(load_norm(&l, -1, "embeddings.LayerNorm", &encoder.norm));
+    size_t bytes = config->layers * sizeof *encoder.layers;
+    encoder.layers = assay_arena_take(arena, bytes);
+    if (encoder.layers == NULL)
+        return assay_fail_memory(error, bytes);
+    for (uint32_t i = 0; i < config->layers; i++)
+        ASSAY_TRY(load_layer(&l, (int)i, &encoder.layers[i]));
+    if (config->kind == ASSAY_MODEL_CROSS_ENCODER)
+        ASSAY_TRY(load_head(&l, &encoder));
+    *out = encoder;
+    return ASSAY_OK;
+}

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* bert.h: the tensors of BERT checkpoints, mapped onto the encoder. */
+#ifndef ASSAY_BERT_H
+#define ASSAY_BERT_H
+
+#include "model/encoder.h"
+
+/* Finds and checks every tensor that the encoder needs. Small vectors and the
+ * layers' list go into the arena; linear layers are left to be packed. */
+assay_status assay_bert_load(const assay_safetensors *tensors, const assay_model_config *config,
+                             assay_arena *arena, assay_encoder *out, assay_error *error);
+
+#endif

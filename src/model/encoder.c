@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * encoder.c: see encoder.h.
+ *
+ * Post-norm BERT. No padding exists, so there is no attention mask: sequences
+ * are ragged, and attention runs sequence by sequence, head by head, in blocks
+ * of query rows whose scores stay in the cache. The feed-forward part runs in
+ * blocks of rows for the same reason. Every product is row by row the same
+ * chain of operations (kernels.h), so neither kind of block shows in the bits.
+ *
+ * With [CLS] pooling the last layer computes, after keys and values, the first
+ * row of each sequence only: nothing else can reach the result.
+ */
+#include "model/encoder.h"
+
+#include <string.h>
+
+enum {
+    FEED_ROWS = 64,         /* rows of the feed-forward part at a time */
+    QUERY_ROWS = 48,        /* rows of scores at a time, at most ... */
+    QUERY_ROWS_LEAST = 12,  /* ... and at least, */
+    SCORES = 24 * 1024,     /* of so many floats */
+};
+
+/* Places in one block's scratch. */
+typedef struct scratch {
+    float *x;       /* [tokens][hidden] */
+    float *qkv;     /* [tokens][3 hidden] */
+    float *context; /* [tokens][hidden] */
+    float *feed;    /* [FEED_ROWS][intermediate] */
+    float *first;   /* [sequences][hidden]: x of the first tokens */
+    float *keys;    /* panels of one head's keys */
+    float *values;  /* panels of one head's values */
+    float *scores;  /* [query rows][scores_stride] */
+} scratch;
+
+typedef struct run {
+    const assay_encoder *encoder;
+    const assay_kernels *kernels;
+    const assay_sequence *sequences;
+    size_t count;
+    size_t tokens;
+    size_t hidden, head_size;
+    float scale; /* of scores: 1 / sqrt(head_size) */
+    scratch s;
+} run;
+
+static size_t round_up(size_t n)
+{
+    return (n + ASSAY_PANEL - 1) / ASSAY_PANEL * ASSAY_PANEL;
+}
+
+static size_t query_rows(size_t length)
+{
+    size_t rows = SCORES / round_up(length);
+    if (rows < QUERY_ROWS_LEAST)
+        return QUERY_ROWS_LEAST;
+    return rows < QUERY_ROWS ? rows : QUERY_ROWS;
+}
+
+/* Floats of scores, for any length up to `longest`: not the longest's alone,
+ * because shorter ones take more rows. */
+static size_t scores_size(size_t longest)
+{
+    size_t most = QUERY_ROWS_LEAST * round_up(longest);
+    return most > SCORES ? most : SCORES;
+}
+
+/* Takes `floats` from *at (NULL when only the size is wanted). */
+static float *slice(float *base, size_t *used, size_t floats)
+{
+    float *place = base != NULL ? base + *used : NULL;
+    *used += round_up(floats);
+    return place;
+}
+
+static size_t lay_out(const assay_encoder *encoder, size_t tokens, size_t sequences,
+                      size_t longest, float *base, scratch *s)
+{
+    size_t used = 0, hidden = encoder->config->hidden;
+    size_t head_size = hidden / encoder->config->heads;
+    s->x = slice(base, &used, tokens * hidden);
+    s->qkv = slice(base, &used, tokens * 3 * hidden);
+    s->context = slice(base, &used, tokens * hidden);
+    s->feed = slice(base, &used, (size_t)FEED_ROWS * encoder->config->intermediate);
+    s->first = slice(base, &used, sequences * hidden);
+    s->keys = slice(base, &used, assay_panels_size(longest, head_size));
+    s->values = slice(base, &used, assay_panels_size(head_size, longest));
+    s->scores = slice(base, &used, scores_size(longest));
+    return used;
+}
+
+size_t assay_encoder_scratch(const assay_encoder *encoder, size_t tokens, size_t sequences,
+                             size_t longest)
+{
+    scratch s;
+    return lay_out(encoder, tokens, sequences, longest, NULL, &s);
+}
+
+static void linear(const run *r, const assay_linear *layer, const float *a, size_t lda,
+                   size_t rows, assay_activation activation, const float *residual, float *c,
+                   size_t ldc)
+{
+    assay_epilogue epilogue = {.bias = layer->bias,
+                               .residual = residual,
+                               .ld_residual = ldc,
+                               .activation = activation};
+    r->kernels->gemm_f32(a, lda, rows, layer->panels, layer->columns, layer->depth, &epilogue, c,
+                         ldc);
+}
+
+static void normalise(const run *r, const assay_norm *norm, float *x, size_t rows)
+{
+    r->kernels->layer_norm_f32(x, r->hidden, rows, r->hidden, norm->gamma, norm->beta,
+                               r->encoder->config->epsilon, x, r->hidden);
+}
+
+/* word + type + position, added in that order, as transformers does. */
+static void embed_token(const run *r, int32_t id, size_t type, size_t position, float *x,
+                        float *other)
+{
+    const assay_encoder *encoder = r->encoder;
+    assay_table_row(&encoder->words, (size_t)id, x);
+    assay_table_row(&encoder->types, type < encoder->types.rows ? type : 0, other);
+    for (size_t i = 0; i < r->hidden; i++)
+        x[i] += other[i];
+    assay_table_row(&encoder->positions, position, other);
+    for (size_t i = 0; i < r->hidden; i++)
+        x[i] += other[i];
+}
+
+static void embed(const run *r)
+{
+    float *x = r->s.x;
+    for (size_t i = 0; i < r->count; i++) {
+        const assay_sequence *sequence = &r->sequences[i];
+        for (size_t t = 0; t < sequence->count; t++, x += r->hidden)
+            embed_token(r, sequence->ids[t], t >= sequence->second, t, x, r->s.context);
+    }
+    normalise(r, &r->encoder->norm, r->s.x, r->tokens);
+}
+
+/* One head of one sequence: `rows` queries q (leading dimension ldq) over
+ * `length` keys and values; the result goes to out (leading dimension hidden). */
+static void attend_head(const run *r, const float *q, size_t ldq, size_t rows, const float *k,
+                        size_t length, float *out)
+{
+    size_t ld = round_up(length), step = query_rows(length), ldk = 3 * r->hidden;
+    const float *v = k + r->hidden;
+    r->kernels->pack_f32(k, ldk, length, r->head_size, r->s.keys);
+    r->kernels->pack_transposed_f32(v, ldk, r->head_size, length, r->s.values);
+    for (size_t at = 0; at < rows; at += step) {
+        size_t part = rows - at < step ? rows - at : step;
+        r->kernels->gemm_f32(q + at * ldq, ldq, part, r->s.keys, length, r->head_size, NULL,
+                             r->s.scores, ld);
+        r->kernels->softmax_f32(r->s.scores, ld, part, length, r->scale);
+        r->kernels->gemm_f32(r->s.scores, ld, part, r->s.values, r->head_size, length, NULL,
+                             out + at * r->hidden, r->hidden);
+    }
+}
+
+/* Attention of every sequence. q has `ldq` floats a row; with first_only it
+ * holds one row a sequence, and so does the context. */
+static void attend(const run *r, const float *q, size_t ldq, bool first_only)
+{
+    const float *k = r->s.qkv + r->hidden;
+    float *out = r->s.context;
+    for (size_t i = 0; i < r->count; i++) {
+        size_t length = r->sequences[i].count, rows = first_only ? 1 : length;
+        for (size_t head = 0; head < r->hidden; head += r->head_size)
+            attend_head(r, q + head, ldq, rows, k + head, length, out + head);
+        q += rows * ldq;
+        out += rows * r->hidden;
+        k += length * 3 * r->hidden;
+    }
+}
+
+/* The rest of a layer, after attention, on `rows` rows of x. */
+static void finish_layer(const run *r, const assay_layer *layer, float *x, size_t rows)
+{
+    linear(r, &layer->output, r->s.context, r->hidden, rows, ASSAY_ACTIVATION_NONE, x, x,
+           r->hidden);
+    normalise(r, &layer->output_norm, x, rows);
+    size_t intermediate = r->encoder->config->intermediate;
+    for (size_t at = 0; at < rows; at += FEED_ROWS) {
+        size_t part = rows - at < FEED_ROWS ? rows - at : FEED_ROWS;
+        float *y = x + at * r->hidden;
+        linear(r, &layer->up, y, r->hidden, part, r->encoder->config->activation, NULL,
+               r->s.feed, intermediate);
+        linear(r, &layer->down, r->s.feed, intermediate, part, ASSAY_ACTIVATION_NONE, y, y,
+               r->hidden);
+    }
+    normalise(r, &layer->down_norm, x, rows);
+}
+
+static void run_layer(const run *r, const assay_layer *layer)
+{
+    size_t ld = 3 * r->hidden;
+    linear(r, &layer->query, r->s.x, r->hidden, r->tokens, ASSAY_ACTIVATION_NONE, NULL, r->s.qkv,
+           ld);
+    linear(r, &layer->key_value, r->s.x, r->hidden, r->tokens, ASSAY_ACTIVATION_NONE, NULL,
+           r->s.qkv + r->hidden, ld);
+    attend(r, r->s.qkv, ld, false);
+    finish_layer(r, layer, r->s.x, r->tokens);
+}
+
+/* The last layer for the first token of every sequence; states is its x. */
+static void run_last_layer(const run *r, const assay_layer *layer, float *states)
+{
+    linear(r, &layer->key_value, r->s.x, r->hidden, r->tokens, ASSAY_ACTIVATION_NONE, NULL,
+           r->s.qkv + r->hidden, 3 * r->hidden);
+    const float *x = r->s.x;
+    for (size_t i = 0; i < r->count; i++) {
+        memcpy(states + i * r->hidden, x, r->hidden * sizeof *x);
+        x += r->sequences[i].count * r->hidden;
+    }
+    linear(r, &layer->query, states, r->hidden, r->count, ASSAY_ACTIVATION_NONE, NULL,
+           r->s.first, r->hidden);
+    attend(r, r->s.first, r->hidden, true);
+    finish_layer(r, layer, states, r->count);
+}
+
+/* Token after token, so that the sum's order is fixed. */
+static void pool_mean(const run *r, float *states)
+{
+    const float *x = r->s.x;
+    for (size_t i = 0; i < r->count; i++, states += r->hidden) {
+        size_t length = r->sequences[i].count;
+        memset(states, 0, r->hidden * sizeof *states);
+        for (size_t t = 0; t < length; t++, x += r->hidden)
+            for (size_t j = 0; j < r->hidden; j++)
+                states[j] += x[j];
+        for (size_t j = 0; j < r->hidden; j++)
+            states[j] /= (float)length;
+    }
+}
+
+void assay_encoder_run(const assay_encoder *encoder, const assay_sequence *sequences,
+                       size_t count, float *memory, float *states)
+{
+    const assay_model_config *config = encoder->config;
+    run r = {
+        .encoder = encoder,
+        .kernels = assay_kernels_active(),
+        .sequences = sequences,
+        .count = count,
+        .hidden = config->hidden,
+        .head_size = config->hidden / config->heads,
+    };
+    r.scale = 1.0f / __builtin_sqrtf((float)r.head_size);
+    size_t longest = 0;
+    for (size_t i = 0; i < count; i++) {
+        r.tokens += sequences[i].count;
+        longest = sequences[i].count > longest ? sequences[i].count : longest;
+    }
+    lay_out(encoder, r.tokens, count, longest, memory, &r.s);
+    embed(&r);
+    bool cls = config->pooling == ASSAY_POOLING_CLS;
+    uint32_t whole = cls ? config->layers - 1 : config->layers;
+    for (uint32_t i = 0; i < whole; i++)
+        run_layer(&r, &encoder->layers[i]);
+    if (cls)
+        run_last_layer(&r, &encoder->layers[whole], states);
+    else
+        pool_mean(&r, states);
+}
+
+void assay_encoder_classify(const assay_encoder *encoder, const float *states, size_t count,
+                            float *memory, float *logits)
+{
+    size_t hidden = encoder->config->hidden;
+    run r = {.encoder = encoder, .kernels = assay_kernels_active(), .hidden = hidden};
+    linear(&r, &encoder->pooler, states, hidden, count, ASSAY_ACTIVATION_TANH, NULL, memory,
+           hidden);
+    linear(&r, &encoder->classifier, memory, hidden, count, ASSAY_ACTIVATION_NONE, NULL, logits,
+           1);
+}

@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* model.c: opening a model folder; see assay.h and model.h. */
+#include "model/model.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "model/bert.h"
+
+static void copy_text(char *target, size_t size, const char *source)
+{
+    snprintf(target, size, "%.*s", (int)size - 1, source);
+}
+
+/* The tokenizer is read while other cores pack the weights. */
+typedef struct tokenizer_work {
+    const char *folder;
+    assay_tokenizer *tokenizer;
+    assay_status status;
+    assay_error error;
+} tokenizer_work;
+
+static void open_tokenizer(void *context)
+{
+    tokenizer_work *work = context;
+    work->status = assay_tokenizer_open(work->folder, &work->tokenizer, &work->error);
+}
+
+static size_t list_linears(assay_encoder *encoder, assay_linear **out)
+{
+    size_t count = 0;
+    for (uint32_t i = 0; i < encoder->config->layers; i++) {
+        assay_layer *layer = &encoder->layers[i];
+        out[count++] = &layer->query;
+        out[count++] = &layer->key_value;
+        out[count++] = &layer->output;
+        out[count++] = &layer->up;
+        out[count++] = &layer->down;
+    }
+    if (encoder->classifier.columns > 0) {
+        out[count++] = &encoder->pooler;
+        out[count++] = &encoder->classifier;
+    }
+    return count;
+}
+
+static assay_status pack(assay_model *model, assay_error *error)
+{
+    size_t most = (size_t)model->config.layers * 5 + 2;
+    assay_linear **linears = calloc(most, sizeof(assay_linear *));
+    if (linears == NULL)
+        return assay_fail_memory(error, most * sizeof *linears);
+    tokenizer_work work = {.folder = model->config.weights};
+    assay_status status = assay_linears_pack(linears, list_linears(&model->encoder, linears),
+                                             open_tokenizer, &work, &model->panels, error);
+    free(linears);
+    model->tokenizer = work.tokenizer;
+    if (status == ASSAY_OK && work.status != ASSAY_OK) {
+        status = work.status;
+        if (error != NULL)
+            *error = work.error;
+    }
+    return status;
+}
+
+static assay_status check_tokenizer(const assay_model *model, assay_error *error)
+{
+    size_t size = assay_tokenizer_vocabulary(model->tokenizer);
+    if (size > model->config.vocabulary)
+        return assay_fail(error, ASSAY_E_FORMAT, model->config.weights,
+                          "the tokenizer has %zu tokens, the model embeds %u", size,
+                          model->config.vocabulary);
+    assay_special_tokens special = assay_tokenizer_special(model->tokenizer);
+    if (special.cls < 0 || special.sep < 0)
+        return assay_fail(error, ASSAY_E_FORMAT, model->config.weights,
+                          "the tokenizer has no [CLS] or no [SEP]");
+    return ASSAY_OK;
+}
+
+static uint64_t count_parameters(const assay_safetensors *tensors)
+{
+    uint64_t parameters = 0;
+    for (size_t i = 0; i < assay_safetensors_count(tensors); i++) {
+        const assay_tensor *tensor = assay_safetensors_at(tensors, i);
+        size_t length = strlen(tensor->name);
+        bool scale = length > 6 && strcmp(tensor->name + length - 6, "_scale") == 0;
+        if (tensor->dtype != ASSAY_DTYPE_OTHER && !scale)
+            parameters += tensor->elements;
+    }
+    return parameters;
+}
+
+static uint32_t least_limit(const assay_model *model)
+{
+    uint32_t limit = model->config.positions;
+    uint32_t said = model->config.max_tokens;
+    if (said == 0)
+        said = assay_tokenizer_limit(model->tokenizer);
+    return said > 0 && said < limit ? said : limit;
+}
+
+static void describe(assay_model *model, const char *path)
+{
+    const assay_model_config *config = &model->config;
+    assay_model_info *info = &model->info;
+    bool bi = config->kind == ASSAY_MODEL_BI_ENCODER;
+    copy_text(info->path, sizeof info->path, path);
+    size_t length = strlen(path);
+    while (length > 1 && path[length - 1] == '/')
+        length--;
+    char folder[sizeof info->path];
+    snprintf(folder, sizeof folder, "%.*s", (int)length, path);
+    copy_text(info->name, sizeof info->name,
+              config->name[0] != '\0' ? config->name : assay_path_name(folder));
+    copy_text(info->architecture, sizeof info->architecture, config->architecture);
+    copy_text(info->precision, sizeof info->precision, "fp32");
+    copy_text(info->stored, sizeof info->stored,
+              model->encoder.layers[0].query.parts[0].weight->dtype_name);
+    if (bi)
+        copy_text(info->pooling, sizeof info->pooling,
+                  config->pooling == ASSAY_POOLING_CLS ? "cls" : "mean");
+    info->kind = config->kind;
+    info->layers = config->layers;
+    info->hidden = config->hidden;
+    info->heads = config->heads;
+    info->intermediate = config->intermediate;
+    info->vocabulary = config->vocabulary;
+    info->max_tokens = least_limit(model);
+    info->dimensions = bi ? config->hidden : 0;
+    info->parameters = count_parameters(model->tensors);
+    info->file_bytes = assay_safetensors_bytes(model->tensors);
+    info->normalized = config->normalized;
+}
+
+/* The tokenizer decides what a vector means as much as the weights do. */
+static void digest_tokenizer(const char *folder, assay_hasher *hasher)
+{
+    static const char *const names[] = {"tokenizer.json", "vocab.txt"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char path[4096];
+        assay_mapping mapping;
+        if (assay_path_join(path, sizeof path, folder, names[i], NULL) != ASSAY_OK ||
+            assay_map_open(path, &mapping, NULL) != ASSAY_OK)
+            continue;
+        assay_hasher_add(hasher, mapping.data, mapping.size);
+        assay_map_close(&mapping);
+        return;
+    }
+}
+
+static assay_status load(assay_model *model, assay_error *error)
+{
+    ASSAY_TRY(assay_safetensors_open(model->config.weights, &model->tensors, error));
+    ASSAY_TRY(assay_bert_load(model->tensors, &model->config, model->arena, &model->encoder,
+                              error));
+    ASSAY_TRY(pack(model, error));
+    return check_tokenizer(model, error);
+}
+
+static assay_status open_folder(assay_model *model, const char *path, assay_error *error)
+{
+    assay_hasher *hasher = assay_hasher_new();
+    if (hasher == NULL)
+        return assay_fail_memory(error, 1024);
+    assay_status status = assay_model_config_read(path, hasher, &model->config, error);
+    if (status == ASSAY_OK)
+        status = load(model, error);
+    if (status == ASSAY_OK) {
+        assay_safetensors_digest(model->tensors, hasher);
+        digest_tokenizer(model->config.weights, hasher);
+        assay_safetensors_forget(model->tensors);
+        describe(model, path);
+    }
+    assay_digest digest = assay_hasher_finish(hasher);
+    assay_digest_hex(&digest, model->info.digest);
+    return status;
+}
+
+assay_status assay_model_open(const char *name, const assay_model_options *options,
+                              assay_model **out, assay_error *error)
+{
+    if (name == NULL || out == NULL)
+        return assay_fail(error, ASSAY_E_ARGUMENT, "model", "expected a name and a place for it");
+    if (options != NULL && options->precision != ASSAY_PRECISION_AUTO &&
+        options->precision != ASSAY_PRECISION_FP32)
+        return assay_fail(error, ASSAY_E_ARGUMENT, "precision", "%d is not known",
+                          (int)options->precision);
+    char path[sizeof((assay_model_info *)0)->path];
+    ASSAY_TRY(assay_model_find(name, path, sizeof path, error));
+    assay_model *model = calloc(1, sizeof *model);
+    if (model == NULL || (model->arena = assay_arena_new(0)) == NULL) {
+        free(model);
+        return assay_fail_memory(error, sizeof *model);
+    }
+    assay_status status = open_folder(model, path, error);
+    if (status != ASSAY_OK) {
+        assay_model_close(model);
+        return status;
+    }
+    *out = model;
+    return ASSAY_OK;
+}
+
+void assay_model_close(assay_model *model)
+{
+    if (model == NULL)
+        return;
+    assay_tokenizer_close(model->tokenizer);
+    assay_safetensors_close(model->tensors);
+    assay_arena_free(model->arena);
+    free(model->panels);
+    free(model);
+}
+
+void assay_model_describe(const assay_model *model, assay_model_info *out)
+{
+    *out = model->info;
+}
+
+const assay_tokenizer *assay_model_tokenizer(const assay_model *model)
+{
+    return model->tokenizer;
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * model_config.h: what the JSON files of a model folder say about it.
+ *
+ * Hugging Face layout (config.json), sentence-transformers layout on top of it
+ * (modules.json, pooling and sentence_bert_config.json, in the old form and in
+ * that of version 6). Every number is bounded here, so that sizes computed from
+ * it cannot overflow 64 bits.
+ */
+#ifndef ASSAY_MODEL_CONFIG_H
+#define ASSAY_MODEL_CONFIG_H
+
+#include "base/hash.h"
+#include "base/status.h"
+#include "kernels/kernels.h"
+
+#define ASSAY_CONFIG_LIMIT (4u << 20) /* bytes of one JSON file */
+
+typedef enum assay_pooling {
+    ASSAY_POOLING_CLS,
+    ASSAY_POOLING_MEAN,
+} assay_pooling;
+
+typedef struct assay_model_config {
+    char name[256];          /* _name_or_path, or "" */
+    char architecture[64];
+    assay_model_kind kind;
+    assay_pooling pooling;   /* of a bi-encoder; CLS for a cross-encoder */
+    bool normalized;
+    uint32_t layers, hidden, heads, intermediate, vocabulary, positions, types;
+    uint32_t max_tokens;     /* that the files demand; 0: they say nothing */
+    float epsilon;
+    assay_activation activation;
+    char weights[2048];      /* folder of config.json, weights and tokenizer */
+} assay_model_config;
+
+/* Reads the folder. Errors: NOT_FOUND, FORMAT and UNSUPPORTED naming file and
+ * field. The files' bytes are added to the digest. */
+assay_status assay_model_config_read(const char *folder, assay_hasher *digest,
+                                     assay_model_config *out, assay_error *error);
+
+/* The part of it that is in config.json (tests, fuzzing). */
+assay_status assay_model_config_parse(const char *data, size_t length, const char *where,
+                                      assay_model_config *out, assay_error *error);
+
+#endif

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * weights.h: tensors of a file turned into what the kernels want.
+ *
+ * A table stays in the file (mapped, as F32, F16, BF16 or int8 rows with one
+ * scale each) and is converted a row at a time. A linear layer is converted and
+ * packed once. A vector is converted once. All immutable after loading.
+ */
+#ifndef ASSAY_WEIGHTS_H
+#define ASSAY_WEIGHTS_H
+
+#include "base/arena.h"
+#include "kernels/kernels.h"
+#include "model/safetensors.h"
+
+/* A matrix in the file. scale: NULL, or one factor a row (int8 rows). */
+typedef struct assay_table {
+    const assay_tensor *weight;
+    const assay_tensor *scale;
+    size_t rows, columns;
+} assay_table;
+
+/* Row `row` (< rows) as floats into out[columns]. */
+void assay_table_row(const assay_table *table, size_t row, float *out);
+
+/* Finds the tensor called `name` and, when it is int8, name + "_scale"
+ * ([rows,1] or [rows]). Missing, or another shape: FORMAT naming it. */
+assay_status assay_table_find(const assay_safetensors *tensors, const char *name, size_t rows,
+                              size_t columns, assay_table *out, assay_error *error);
+
+/* A vector of `count` floats, converted into the arena. */
+assay_status assay_vector_load(const assay_safetensors *tensors, const char *name, size_t count,
+                               assay_arena *arena, const float **out, assay_error *error);
+
+/* y = x·W' + bias. The weight's rows come from up to two tables, one after the
+ * other (key and value are one product). */
+typedef struct assay_linear {
+    assay_table parts[2];
+    size_t part_count;
+    size_t columns, depth; /* output and input features */
+    const float *bias;     /* [columns] */
+    const float *panels;   /* after assay_linears_pack */
+} assay_linear;
+
+/* Packs all the layers into one block, on all cores; `first` runs beside it, as
+ * one more item of the loop. *block is freed with free(). */
+assay_status assay_linears_pack(assay_linear *const *linears, size_t count,
+                                void (*first)(void *), void *context, void **block,
+                                assay_error *error);
+
+#endif

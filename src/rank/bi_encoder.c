@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * bi_encoder.c: a text to a vector (Reimers & Gurevych 2019); see assay_embed.
+ * Input is [CLS] text [SEP]. Normalising is torch's: v / max(|v|, 1e-12).
+ */
+#include <math.h>
+#include <string.h>
+
+#include "rank/session.h"
+
+enum { SPECIAL = 2 };
+
+typedef struct embedding {
+    const assay_session *session;
+    float *vectors;
+} embedding;
+
+static void normalise(float *vector, size_t n)
+{
+    float square;
+    assay_kernels_active()->dots_f32(vector, vector, 1, n, &square);
+    float length = sqrtf(square);
+    if (length < 1e-12f)
+        length = 1e-12f;
+    for (size_t i = 0; i < n; i++)
+        vector[i] /= length;
+}
+
+static void take_block(void *user, const assay_sequence *sequences, size_t count, float *states,
+                       float *spare)
+{
+    (void)spare;
+    const embedding *work = user;
+    const assay_model_config *config = &work->session->model->config;
+    size_t n = config->hidden;
+    for (size_t i = 0; i < count; i++) {
+        float *vector = states + i * n;
+        if (config->normalized)
+            normalise(vector, n);
+        memcpy(work->vectors + sequences[i].item * n, vector, n * sizeof *vector);
+    }
+}
+
+static assay_status add_text(assay_session *session, assay_text text, size_t item,
+                             assay_embedding_info *info, assay_error *error)
+{
+    assay_tokens *tokens = &session->first;
+    tokens->count = 0;
+    ASSAY_TRY(assay_tokenizer_encode(session->model->tokenizer, text, tokens, error));
+    size_t room = session->max_tokens - SPECIAL;
+    size_t keep = tokens->count < room ? tokens->count : room;
+    if (info != NULL)
+        *info = (assay_embedding_info){.tokens = (uint32_t)(keep + SPECIAL),
+                                       .truncated = keep < tokens->count};
+    return assay_batch_add(session, item, tokens->ids, keep, NULL, 0, error);
+}
+
+static assay_status check(const assay_session *session, const assay_text *texts, size_t count,
+                          const float *vectors, assay_error *error)
+{
+    if (session == NULL || (count > 0 && (texts == NULL || vectors == NULL)))
+        return assay_fail(error, ASSAY_E_ARGUMENT, NULL,
+                          "expected a session, texts and a place for vectors");
+    if (session->model->config.kind != ASSAY_MODEL_BI_ENCODER)
+        return assay_fail(error, ASSAY_E_ARGUMENT, session->model->info.path,
+                          "a cross-encoder scores pairs; embedding needs a bi-encoder");
+    return ASSAY_OK;
+}
+
+assay_status assay_embed(assay_session *session, const assay_text *texts, size_t count,
+                         float *vectors, assay_embedding_info *info, assay_error *error)
+{
+    ASSAY_TRY(check(session, texts, count, vectors, error));
+    embedding work = {session, vectors};
+    for (size_t first = 0; first < count; first += ASSAY_BATCH_SEQUENCES) {
+        assay_batch_begin(session);
+        for (size_t i = first; i < count && i - first < ASSAY_BATCH_SEQUENCES; i++)
+            ASSAY_TRY(add_text(session, texts[i], i, info != NULL ? &info[i] : NULL, error));
+        assay_batch_run(session, take_block, &work);
+    }
+    return ASSAY_OK;
+}

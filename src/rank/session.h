@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * session.h: scratch of one caller, and the one way texts get through a model.
+ *
+ * A caller begins a batch, appends sequences of token ids, and runs it. The
+ * batch is cut into blocks of whole sequences, longest first, which threads
+ * take one by one; what a block's scores are does not depend on the cut.
+ */
+#ifndef ASSAY_SESSION_H
+#define ASSAY_SESSION_H
+
+#include "model/model.h"
+
+#define ASSAY_BATCH_SEQUENCES 1024u
+
+typedef struct assay_batch {
+    assay_sequence *sequences; /* [ASSAY_BATCH_SEQUENCES] */
+    size_t *offsets;           /* of each in ids, while ids may still move */
+    size_t *blocks;            /* [block_count + 1] first sequence of each */
+    size_t count, block_count;
+    int32_t *ids;
+    size_t id_count, id_capacity;
+} assay_batch;
+
+struct assay_session {
+    const assay_model *model;
+    uint32_t max_tokens; /* special ones counted */
+    uint32_t workers;
+    assay_special_tokens special;
+    assay_batch batch;
+    assay_tokens first, second; /* tokens of the texts at hand */
+    float *scratch;             /* [workers][scratch_floats] */
+    size_t scratch_floats;
+    assay_arena *arena;
+};
+
+/* Forgets the sequences of the last batch. */
+void assay_batch_begin(assay_session *session);
+
+/* Appends [CLS] ids [SEP], or with a pair (not NULL, even when it is empty)
+ * [CLS] ids [SEP] pair [SEP]. The caller has cut them to max_tokens. An id that
+ * the model does not embed is FORMAT. */
+assay_status assay_batch_add(assay_session *session, size_t item, const int32_t *ids,
+                             size_t count, const int32_t *pair, size_t pair_count,
+                             assay_error *error);
+
+/* What a block is for: states[count][hidden], spare[count][hidden] floats more.
+ * Called from several threads at once, each with sequences of its own. */
+typedef void (*assay_block_fn)(void *user, const assay_sequence *sequences, size_t count,
+                               float *states, float *spare);
+
+/* Runs the batch. It is reordered by it. */
+void assay_batch_run(assay_session *session, assay_block_fn fn, void *user);
+
+#endif
