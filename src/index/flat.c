@@ -189,8 +189,8 @@ static assay_status check_header(const assay_mapping *mapping, const char *path,
                           h->version, FORMAT_VERSION);
     if (h->version != FORMAT_VERSION || h->checksum != header_checksum(h))
         return assay_fail(error, ASSAY_E_CORRUPT, path, "the header's checksum is wrong");
-    uint64_t largest = (UINT64_MAX / 16) / (h->dimensions + 1u);
-    if (h->dimensions == 0 || h->dimensions > MAX_DIMENSIONS || h->count > largest ||
+    if (h->dimensions == 0 || h->dimensions > MAX_DIMENSIONS ||
+        h->count > UINT64_MAX / 16 / h->dimensions ||
         keys_offset(h->count, h->dimensions) + 8 * h->count != mapping->size)
         return assay_fail(error, ASSAY_E_CORRUPT, path,
                           "%zu bytes do not hold %" PRIu64 " vectors of %" PRIu32 " dimensions",
