@@ -48,6 +48,13 @@ assay_status assay_store_begin(assay_store *store, assay_error *error);
 assay_status assay_store_commit(assay_store *store, assay_error *error);
 void assay_store_rollback(assay_store *store);
 
+/* The database's part of assay_store_check: its own integrity, foreign keys,
+ * passages within their texts, sizes of vectors, BM25 entries against passages
+ * (a store that only reads skips FTS5's own check). CORRUPT when there was a
+ * problem, with their number in *problems, which is written on OK and CORRUPT. */
+assay_status assay_store_check_database(assay_store *store, assay_progress_fn progress,
+                                        void *user, uint64_t *problems, assay_error *error);
+
 /* What is stored of a document id: *found, and its content's digest. */
 assay_status assay_document_digest(assay_store *store, const assay_collection *collection,
                                    const char *id, bool *found, assay_digest *digest,

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * database.h: SQLite as the files of this floor see it.
+ *
+ * A statement is prepared once per text and kept; a failure of SQLite becomes
+ * an assay_status in one place (assay_sql_fail). Nothing outside src/store
+ * includes this. One thread per store.
+ */
+#ifndef ASSAY_DATABASE_H
+#define ASSAY_DATABASE_H
+
+#include <sqlite3.h>
+#include <sys/types.h>
+
+#include "base/buffer.h"
+#include "store/store.h"
+
+enum {
+    ASSAY_STATEMENTS = 48,      /* kept prepared */
+    ASSAY_SQL_SIZE = 640,       /* longest statement text, with its NUL */
+    ASSAY_DIMENSIONS_MAX = 65536,
+};
+
+typedef struct assay_statement {
+    char sql[ASSAY_SQL_SIZE];
+    sqlite3_stmt *handle;
+    uint64_t used; /* when, counted in look-ups */
+} assay_statement;
+
+struct assay_store {
+    sqlite3 *db;
+    char *home;
+    char *path; /* of the database file */
+    uint32_t busy_ms;
+    bool read_only;
+    bool frozen; /* opened as an immutable file: see store.c */
+    struct timespec frozen_time;
+    off_t frozen_size;
+    assay_statement statements[ASSAY_STATEMENTS];
+    uint64_t lookups;
+    fts5_tokenizer tokenizer_calls;
+    Fts5Tokenizer *tokenizer; /* as the FTS5 tables use it, for questions */
+    assay_buffer text;        /* behind assay_document_text */
+};
+
+/* ---- Errors ---------------------------------------------------------------- */
+
+/* SQLite's result code as a status, with its message and what to do. `action`
+ * reads like "cannot store document 'x'". Never returns ASSAY_OK. */
+assay_status assay_sql_fail(assay_store *store, int code, const char *action,
+                            assay_error *error);
+
+/* What the schema or its checks cannot allow, found in the file. */
+assay_status assay_store_damaged(assay_store *store, assay_error *error, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* ---- Statements ------------------------------------------------------------ */
+
+/* The statement of this text, reset and without bindings. It belongs to the
+ * store; at most ASSAY_STATEMENTS / 2 may be stepping at a time. */
+assay_status assay_sql_prepare(assay_store *store, sqlite3_stmt **out, assay_error *error,
+                               const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+/* *row: there is a row to read; else the statement is reset. */
+assay_status assay_sql_step(assay_store *store, sqlite3_stmt *statement, const char *action,
+                            bool *row, assay_error *error);
+
+/* Runs a statement that gives no rows, and resets it. */
+assay_status assay_sql_run(assay_store *store, sqlite3_stmt *statement, const char *action,
+                           assay_error *error);
+
+/* Runs statements that are not worth keeping. */
+assay_status assay_sql_exec(assay_store *store, const char *action, assay_error *error,
+                            const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+/* Drops all statements kept, so that tables may be dropped. */
+void assay_sql_forget(assay_store *store);
+
+/* Text of a column, "" for NULL: valid until the statement steps. */
+const char *assay_sql_text(sqlite3_stmt *statement, int column);
+
+/* Binds NUL-terminated text, NULL as "", that outlives the statement's run. */
+void assay_sql_bind(sqlite3_stmt *statement, int parameter, const char *text);
+void assay_sql_bind_bytes(sqlite3_stmt *statement, int parameter, const void *data,
+                          size_t length);
+
+/* ---- Transactions ---------------------------------------------------------- */
+
+/* For functions that may be called inside the caller's transaction or outside:
+ * begins one when there is none (*own), and ends it as `status` says. */
+assay_status assay_sql_enter(assay_store *store, bool *own, assay_error *error);
+assay_status assay_sql_leave(assay_store *store, bool own, assay_status status,
+                             assay_error *error);
+/* ARGUMENT when there is no transaction. `function` is named in the message. */
+assay_status assay_sql_inside(assay_store *store, const char *function, assay_error *error);
+
+/* ---- Between the files of this floor ---------------------------------------- */
+
+/* schema.c: which schema the file has (0: it is empty). Refuses other programs'
+ * databases, newer schemas, and for a store that only reads, older ones. */
+assay_status assay_schema_version(assay_store *store, uint32_t *version, assay_error *error);
+/* schema.c: makes the schema, or brings an older one up to date. */
+assay_status assay_schema_update(assay_store *store, assay_error *error);
+/* schema.c: tables of one collection. */
+assay_status assay_schema_add(assay_store *store, int64_t collection, assay_error *error);
+assay_status assay_schema_remove(assay_store *store, int64_t collection, assay_error *error);
+
+/* bm25.c: what this connection needs for ranking. */
+assay_status assay_bm25_register(assay_store *store, assay_error *error);
+void assay_bm25_release(assay_store *store);
+
+/* store.c: BUSY when a database that was opened as immutable has changed. */
+assay_status assay_store_unchanged(assay_store *store, assay_error *error);
+
+/* collections.c: a change is about to be committed. */
+assay_status assay_collection_touch(assay_store *store, assay_collection *collection,
+                                    assay_error *error);
+
+#endif
