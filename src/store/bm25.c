@@ -454,7 +454,8 @@ assay_status assay_store_bm25(assay_store *store, const assay_collection *collec
     *r = (ranking){.question = q, .k1 = k1, .b = b, .best = {.items = out, .limit = k}};
     assay_status status = read_question(store, text, q, error);
     if (status == ASSAY_OK && q->count > 0 && k > 0)
-        status = rank_question(store, collection, q, r, error);
+        status = assay_collection_gone(store, collection,
+                                       rank_question(store, collection, q, r, error), error);
     if (status == ASSAY_OK) {
         *count = r->best.count;
         assay_best_sort(&r->best);

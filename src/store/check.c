@@ -87,7 +87,7 @@ static const struct {
                  " OR substr(d.text, p.offset + p.length + 1, 1) BETWEEN x'80' AND x'BF'"
                  " LIMIT 100"},
     {"vectors", "SELECT 'passage ' || p.key || ' has a vector of ' || length(v.vector) ||"
-                " ' bytes, expected ' || 4 * c.dimensions FROM vectors v"
+                " ' bytes, expected ' || (4 * c.dimensions) FROM vectors v"
                 " JOIN passages p ON p.key = v.passage JOIN collections c ON c.key = p.collection"
                 " WHERE length(v.vector) <> 4 * c.dimensions LIMIT 100"},
 };

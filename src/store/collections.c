@@ -192,6 +192,28 @@ assay_status assay_collection_drop(assay_store *store, const char *name, assay_e
     return assay_sql_leave(store, own, drop(store, name, error), error);
 }
 
+static assay_status dropped(assay_store *store, const assay_collection *collection,
+                            assay_error *error)
+{
+    return assay_fail(error, ASSAY_E_NOT_FOUND, store->path,
+                      "collection '%s' was dropped meanwhile", collection->name);
+}
+
+assay_status assay_collection_gone(assay_store *store, const assay_collection *collection,
+                                   assay_status status, assay_error *error)
+{
+    sqlite3_stmt *statement;
+    bool row;
+    if (status != ASSAY_E_INTERNAL)
+        return status;
+    ASSAY_TRY(assay_sql_prepare(store, &statement, error,
+                                "SELECT 1 FROM collections WHERE key = ?1"));
+    sqlite3_bind_int64(statement, 1, collection->key);
+    ASSAY_TRY(assay_sql_step(store, statement, "cannot read the collection", &row, error));
+    sqlite3_reset(statement);
+    return row ? status : dropped(store, collection, error);
+}
+
 assay_status assay_collection_touch(assay_store *store, assay_collection *collection,
                                     assay_error *error)
 {
@@ -207,8 +229,7 @@ assay_status assay_collection_touch(assay_store *store, assay_collection *collec
     const char *action = "cannot write to the collection";
     ASSAY_TRY(assay_sql_step(store, update, action, &row, error));
     if (!row)
-        return assay_fail(error, ASSAY_E_NOT_FOUND, store->path,
-                          "collection '%s' was dropped meanwhile", collection->name);
+        return dropped(store, collection, error);
     uint64_t generation = (uint64_t)sqlite3_column_int64(update, 0);
     ASSAY_TRY(assay_sql_run(store, update, action, error));
     collection->generation = generation;

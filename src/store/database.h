@@ -112,6 +112,10 @@ void assay_bm25_release(assay_store *store);
 /* store.c: BUSY when a database that was opened as immutable has changed. */
 assay_status assay_store_unchanged(assay_store *store, assay_error *error);
 
+/* collections.c: SQLite says only that a table is not there when a collection
+ * was dropped by another process. Makes a NOT_FOUND of that; else `status`. */
+assay_status assay_collection_gone(assay_store *store, const assay_collection *collection,
+                                   assay_status status, assay_error *error);
 /* collections.c: a change is about to be committed. */
 assay_status assay_collection_touch(assay_store *store, assay_collection *collection,
                                     assay_error *error);

@@ -95,6 +95,22 @@ static bool is_block_start(const line *at)
            (digits + 1 == at->length || at->data[digits + 1] == ' ');
 }
 
+/* A thematic break: three or more of one of -*_, blanks between. */
+static bool is_ruler(const line *at)
+{
+    size_t marks = 0;
+    char mark = at->length > 0 ? at->data[0] : 'x';
+    if (at->indent > 3 || (mark != '-' && mark != '*' && mark != '_'))
+        return false;
+    for (size_t i = 0; i < at->length; i++) {
+        if (at->data[i] == mark)
+            marks++;
+        else if (at->data[i] != ' ' && at->data[i] != '\t')
+            return false;
+    }
+    return marks >= 3;
+}
+
 typedef struct fence {
     char byte; /* '`' or '~'; 0 outside */
     size_t run;
@@ -142,7 +158,7 @@ static assay_status find_headings(assay_extract *extract, assay_error *error)
             name = (assay_text){text.data + paragraph_begin, now.begin - paragraph_begin};
             ASSAY_TRY(assay_extract_heading(extract, level, name, text.data, paragraph_begin,
                                             now.end, error));
-        } else if (now.length == 0) {
+        } else if (now.length == 0 || is_ruler(&now)) {
             state = NOTHING;
         } else if (is_block_start(&now)) {
             state = OTHER_BLOCK;

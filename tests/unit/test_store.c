@@ -15,6 +15,7 @@
 #include <math.h>
 #include <signal.h>
 #include <sqlite3.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -514,6 +515,575 @@ static void pruning_takes_what_was_not_marked(void **state)
     assay_store_close(store);
 }
 
+/* ---- Other processes --------------------------------------------------------------- */
+
+/* SQLite's handles must not cross a fork: each process opens its own. A child
+ * never returns; its exit status says what went wrong. */
+static pid_t start(int (*work)(const char *home, int pipe_end), const char *home, int pipe_end)
+{
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0)
+        _exit(work(home, pipe_end));
+    return child;
+}
+
+static int end_of(pid_t child)
+{
+    int status = -1;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+}
+
+enum { BATCHES = 12, BATCH = 10 };
+
+static int write_batches(const char *home, int pipe_end)
+{
+    assay_store *store;
+    assay_collection collection;
+    (void)pipe_end;
+    if (assay_store_open(home, NULL, &store, &error) != ASSAY_OK ||
+        assay_collection_open(store, "c", &collection, &error) != ASSAY_OK)
+        return 1;
+    for (int batch = 0; batch < BATCHES; batch++) {
+        if (assay_store_begin(store, &error) != ASSAY_OK)
+            return 2;
+        for (int i = 0; i < BATCH; i++) {
+            char id[32];
+            snprintf(id, sizeof id, "%d-%d", batch, i);
+            if (put(store, &collection, id, "", "s", "a word") != ASSAY_OK)
+                return 3;
+        }
+        if (assay_store_commit(store, &error) != ASSAY_OK)
+            return 4;
+        usleep(1000);
+    }
+    assay_store_close(store);
+    return 0;
+}
+
+/* Looks until all batches are there: it must see whole ones only. */
+static int watch_batches(const char *home, int pipe_end)
+{
+    assay_store *store;
+    assay_collection collection;
+    (void)pipe_end;
+    if (assay_store_open(home, &(assay_store_options){.read_only = true}, &store, &error) !=
+        ASSAY_OK)
+        return 1;
+    for (int tries = 0; tries < 20000; tries++) {
+        assay_collection_info info;
+        static assay_candidate best[BATCHES * BATCH + 10];
+        size_t count;
+        if (assay_collection_describe(store, "c", &info, &error) != ASSAY_OK ||
+            assay_collection_open(store, "c", &collection, &error) != ASSAY_OK ||
+            assay_store_bm25(store, &collection, (assay_text){"words", 5}, 0.9, 0.4,
+                             BATCHES * BATCH + 10, best, &count, &error) != ASSAY_OK)
+            return 2;
+        if (info.documents % BATCH != 0 || info.passages != info.documents || count % BATCH != 0 ||
+            count < info.documents)
+            return 3;
+        if (info.documents == BATCHES * BATCH)
+            return 0;
+        usleep(500);
+    }
+    return 4;
+}
+
+static void readers_see_whole_commits_while_one_writes(void **state)
+{
+    const char *home = place_of(state)->home;
+    assay_store *store = open_for_writing(home);
+    make_collection(store, "c", 0);
+    assay_store_close(store);
+    pid_t readers[] = {start(watch_batches, home, -1), start(watch_batches, home, -1)};
+    pid_t writer = start(write_batches, home, -1);
+    assert_int_equal(end_of(writer), 0);
+    assert_int_equal(end_of(readers[0]), 0);
+    assert_int_equal(end_of(readers[1]), 0);
+}
+
+static int create_and_add(const char *home, int number)
+{
+    assay_store *store;
+    assay_collection collection;
+    assay_collection_config config = {0};
+    char name[16];
+    snprintf(name, sizeof name, "c%d", number);
+    if (assay_store_open(home, &(assay_store_options){.create = true, .busy_ms = 20000}, &store,
+                         &error) != ASSAY_OK ||
+        assay_collection_create(store, name, &config, &collection, &error) != ASSAY_OK) {
+        fprintf(stderr, "%s: %s\n", error.where, error.message);
+        return 1;
+    }
+    assay_store_close(store);
+    return 0;
+}
+
+static void several_processes_may_create_at_once(void **state)
+{
+    const char *home = place_of(state)->home;
+    pid_t children[6];
+    for (int i = 0; i < 6; i++)
+        children[i] = start(create_and_add, home, i);
+    for (int i = 0; i < 6; i++)
+        assert_int_equal(end_of(children[i]), 0);
+    assay_store *store = open_for_reading(home);
+    assay_collection_info *list;
+    size_t count;
+    assert_ok(assay_collection_list(store, &list, &count, &error));
+    assert_int_equal(count, 6);
+    assay_free(list);
+    assay_store_close(store);
+}
+
+enum { ROUND = 20 };
+
+/* Replaces all documents round after round and tells each round's number after
+ * its commit; until it is killed. */
+static int replace_forever(const char *home, int pipe_end)
+{
+    assay_store *store;
+    assay_collection collection;
+    assay_text title, text;
+    if (assay_store_open(home, NULL, &store, &error) != ASSAY_OK ||
+        assay_collection_open(store, "c", &collection, &error) != ASSAY_OK)
+        return 1;
+    uint32_t round = 0;
+    if (assay_document_text(store, "c", "0", &title, &text, &error) == ASSAY_OK)
+        round = (uint32_t)strtoul(title.data, NULL, 10);
+    for (;;) {
+        char number[16], id[16];
+        snprintf(number, sizeof number, "%u", ++round);
+        if (assay_store_begin(store, &error) != ASSAY_OK)
+            return 2;
+        for (int i = 0; i < ROUND; i++) {
+            snprintf(id, sizeof id, "%d", i);
+            if (put(store, &collection, id, number, "s", "some words to find") != ASSAY_OK)
+                return 3;
+        }
+        if (assay_store_commit(store, &error) != ASSAY_OK)
+            return 4;
+        if (write(pipe_end, &round, sizeof round) != (ssize_t)sizeof round)
+            return 5;
+    }
+}
+
+/* All documents are of one round, not older than the last one told. */
+static void check_rounds(assay_store *store, uint32_t told)
+{
+    assay_text title, text;
+    assay_collection collection;
+    assay_candidate best[10];
+    if (assay_document_text(store, "c", "0", &title, &text, &error) == ASSAY_E_NOT_FOUND &&
+        told == 0)
+        return; /* killed before the first commit */
+    for (int i = 0; i < ROUND; i++) {
+        char id[16], number[16];
+        snprintf(id, sizeof id, "%d", i);
+        assert_ok(assay_document_text(store, "c", id, &title, &text, &error));
+        snprintf(number, sizeof number, "%.*s", (int)title.length, title.data);
+        uint32_t round = (uint32_t)strtoul(number, NULL, 10);
+        assert_true(round >= told);
+        told = i == 0 ? round : told;
+        assert_int_equal(round, told);
+    }
+    assert_ok(assay_collection_open(store, "c", &collection, &error));
+    assert_int_equal(find(store, &collection, "words", best), 10);
+}
+
+static void a_killed_writer_loses_nothing_acknowledged(void **state)
+{
+    const char *home = place_of(state)->home;
+    assay_store *store = open_for_writing(home);
+    make_collection(store, "c", 0);
+    assay_store_close(store);
+    uint32_t told = 0, round;
+    for (int i = 0; i < 12; i++) {
+        int ends[2];
+        assert_int_equal(pipe(ends), 0);
+        pid_t child = start(replace_forever, home, ends[1]);
+        close(ends[1]);
+        usleep(10000 + (useconds_t)(i * 7919 % 50) * 1000);
+        kill(child, SIGKILL);
+        assert_int_equal(end_of(child), -SIGKILL);
+        while (read(ends[0], &round, sizeof round) == (ssize_t)sizeof round)
+            told = round;
+        close(ends[0]);
+        store = open_for_writing(home);
+        check_rounds(store, told);
+        assert_int_equal(problems_of(store), 0);
+        assay_store_close(store);
+    }
+    assert_true(told > 0);
+}
+
+static void a_locked_database_is_busy(void **state)
+{
+    assay_store *store = open_for_writing(place_of(state)->home), *other;
+    make_collection(store, "c", 0);
+    assert_ok(assay_store_open(place_of(state)->home, &(assay_store_options){.busy_ms = 30},
+                               &other, &error));
+    assert_ok(assay_store_begin(store, &error));
+    assert_fails(assay_store_begin(other, &error), ASSAY_E_BUSY, "assay.sqlite",
+                 "database is locked; another process is writing, try again");
+    assay_collection collection;
+    assert_ok(assay_collection_open(other, "c", &collection, &error));
+    assert_fails(assay_collection_drop(other, "c", &error), ASSAY_E_BUSY, "assay.sqlite",
+                 "another process is writing");
+    assert_ok(assay_store_commit(store, &error));
+    assert_ok(assay_store_begin(other, &error));
+    assay_store_rollback(other);
+    assay_store_close(other);
+    assay_store_close(store);
+}
+
+static void a_dropped_collection_takes_no_documents(void **state)
+{
+    assay_store *store = open_for_writing(place_of(state)->home);
+    assay_collection collection = make_collection(store, "c", 0);
+    assay_store *other = open_for_writing(place_of(state)->home);
+    assert_ok(assay_store_begin(store, &error));
+    assert_ok(put(store, &collection, "a", "", "", "word"));
+    assert_ok(assay_store_commit(store, &error));
+    assay_candidate best[10];
+    assert_int_equal(find(store, &collection, "word", best), 1);
+    assert_ok(assay_collection_drop(other, "c", &error));
+    size_t count;
+    assert_fails(assay_store_bm25(store, &collection, (assay_text){"word", 4}, 0.9, 0.4, 10, best,
+                                  &count, &error),
+                 ASSAY_E_NOT_FOUND, "assay.sqlite", "collection 'c' was dropped meanwhile");
+    assert_ok(assay_store_begin(store, &error));
+    assert_fails(put(store, &collection, "a", "", "", "x"), ASSAY_E_NOT_FOUND, "assay.sqlite",
+                 "collection 'c' was dropped meanwhile");
+    assay_store_rollback(store);
+    assert_int_equal(problems_of(store), 0);
+    assay_store_close(other);
+    assay_store_close(store);
+}
+
+/* ---- A folder that may only be read ---------------------------------------------------- */
+
+static int read_without_writing(const char *home, int number)
+{
+    assay_store *store;
+    assay_collection collection;
+    assay_candidate best[10];
+    size_t count = 0;
+    (void)number;
+    if (getuid() == 0 && setuid(65534) != 0)
+        return 1;
+    if (assay_store_open(home, NULL, &store, &error) == ASSAY_OK)
+        return 2; /* for writing: must fail */
+    assay_status status = assay_store_open(home, &(assay_store_options){.read_only = true},
+                                           &store, &error);
+    if (status == ASSAY_OK)
+        status = assay_collection_open(store, "c", &collection, &error);
+    if (status == ASSAY_OK)
+        status = assay_store_bm25(store, &collection, (assay_text){"word", 4}, 0.9, 0.4, 10, best,
+                                  &count, &error);
+    if (status != ASSAY_OK || count != 1) {
+        fprintf(stderr, "%s: %s\n", error.where, error.message);
+        return 3;
+    }
+    uint64_t problems;
+    if (assay_store_check_database(store, NULL, NULL, &problems, &error) != ASSAY_OK)
+        return 4;
+    assay_store_close(store);
+    return 0;
+}
+
+static void a_folder_that_may_only_be_read_is_read(void **state)
+{
+    const char *home = place_of(state)->home;
+    assay_store *store = open_for_writing(home);
+    assay_collection collection = make_collection(store, "c", 0);
+    assert_ok(assay_store_begin(store, &error));
+    assert_ok(put(store, &collection, "a", "", "", "word"));
+    assert_ok(assay_store_commit(store, &error));
+    assay_store_close(store);
+    assert_int_equal(chmod(home, 0555), 0);
+    assert_int_equal(chmod(place_of(state)->file, 0444), 0);
+    assert_int_equal(end_of(start(read_without_writing, home, 0)), 0);
+    assert_int_equal(chmod(home, 0755), 0);
+}
+
+/* Opened where nothing may be written, then written by somebody who may. */
+static int notice_a_writer(const char *home, int pipe_end)
+{
+    assay_store *store;
+    assay_collection collection;
+    char byte = 0;
+    if (getuid() == 0 && setuid(65534) != 0)
+        return 1;
+    if (assay_store_open(home, &(assay_store_options){.read_only = true}, &store, &error) !=
+            ASSAY_OK ||
+        assay_collection_open(store, "c", &collection, &error) != ASSAY_OK)
+        return 2;
+    if (write(pipe_end, &byte, 1) != 1 || read(pipe_end, &byte, 1) != 1)
+        return 3;
+    if (assay_collection_open(store, "c", &collection, &error) != ASSAY_E_BUSY ||
+        strstr(error.message, "open the store again") == NULL)
+        return 4;
+    assay_store_close(store);
+    return 0;
+}
+
+static void a_writer_is_noticed_where_only_reading_is_allowed(void **state)
+{
+    const char *home = place_of(state)->home;
+    if (getuid() != 0)
+        skip(); /* needs a second user */
+    assay_store *store = open_for_writing(home);
+    make_collection(store, "c", 0);
+    assay_store_close(store);
+    assert_int_equal(chmod(home, 0755), 0);
+    int ends[2];
+    char byte;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+    pid_t child = start(notice_a_writer, home, ends[1]);
+    assert_int_equal(read(ends[0], &byte, 1), 1);
+    store = open_for_writing(home);
+    make_collection(store, "new", 0);
+    assert_int_equal(write(ends[0], &byte, 1), 1);
+    assert_int_equal(end_of(child), 0);
+    assay_store_close(store);
+    close(ends[0]);
+    close(ends[1]);
+}
+
+/* ---- Files that are not what they should be ---------------------------------------------- */
+
+static void what_is_not_there_is_said(void **state)
+{
+    char missing[128];
+    assay_store *store;
+    snprintf(missing, sizeof missing, "%s/none", place_of(state)->home);
+    assert_fails(assay_store_open(missing, NULL, &store, &error), ASSAY_E_NOT_FOUND, missing,
+                 "no data directory");
+    assert_fails(assay_store_open(place_of(state)->home, NULL, &store, &error),
+                 ASSAY_E_NOT_FOUND, place_of(state)->home, "it has no assay.sqlite");
+    assert_fails(assay_store_open("", NULL, &store, &error), ASSAY_E_ARGUMENT, "home", "empty");
+    assay_store_options both = {.read_only = true, .create = true};
+    assert_fails(assay_store_open(missing, &both, &store, &error), ASSAY_E_ARGUMENT, "create",
+                 "reading only");
+    both = (assay_store_options){.busy_ms = UINT32_MAX};
+    assert_fails(assay_store_open(missing, &both, &store, &error), ASSAY_E_ARGUMENT, "busy_ms",
+                 "at most");
+    /* A database without anything in it: a process was killed while making it. */
+    int file = open(place_of(state)->file, O_CREAT | O_WRONLY, 0600);
+    close(file);
+    both = (assay_store_options){.read_only = true};
+    assert_fails(assay_store_open(place_of(state)->home, &both, &store, &error),
+                 ASSAY_E_NOT_FOUND, "assay.sqlite", "the data directory is empty");
+    assert_ok(assay_store_open(place_of(state)->home, NULL, &store, &error));
+    assay_store_close(store);
+}
+
+static void newer_and_foreign_databases_are_refused(void **state)
+{
+    const char *home = place_of(state)->home, *file = place_of(state)->file;
+    assay_store *store = open_for_writing(home);
+    assay_store_close(store);
+    sql(file, "PRAGMA user_version = 7");
+    assert_fails(assay_store_open(home, NULL, &store, &error), ASSAY_E_VERSION, "assay.sqlite",
+                 "written by a newer assay (schema 7, this one knows 1)");
+    sql(file, "PRAGMA user_version = 0");
+    assert_fails(assay_store_open(home, NULL, &store, &error), ASSAY_E_CORRUPT, "assay.sqlite",
+                 "schema number 0 with");
+    sql(file, "PRAGMA application_id = 5; PRAGMA user_version = 1");
+    assert_fails(assay_store_open(home, NULL, &store, &error), ASSAY_E_FORMAT, "assay.sqlite",
+                 "another program (application id 5");
+    unlink(file);
+    sql(file, "CREATE TABLE theirs(x); INSERT INTO theirs VALUES(1)");
+    assert_fails(assay_store_open(home, &(assay_store_options){.create = true}, &store, &error),
+                 ASSAY_E_FORMAT, "assay.sqlite", "another program");
+    sql(file, "SELECT x FROM theirs");
+    FILE *text = fopen(file, "w");
+    fputs("This is a letter to my aunt, not a database, and long enough to be read as one.\n"
+          "It has a second line, for the header of a database has a hundred bytes.\n", text);
+    fclose(text);
+    assert_fails(assay_store_open(home, NULL, &store, &error), ASSAY_E_CORRUPT, "assay.sqlite",
+                 "file is not a database; the file is damaged");
+}
+
+static void put_many(assay_store *store, assay_collection *collection, int count)
+{
+    char id[16], text[900];
+    memset(text, 'x', sizeof text);
+    text[sizeof text - 1] = '\0';
+    assert_ok(assay_store_begin(store, &error));
+    for (int i = 0; i < count; i++) {
+        snprintf(id, sizeof id, "%d", i);
+        memcpy(text, "word ", 5);
+        assert_ok(put(store, collection, id, "", "s", text));
+    }
+    assert_ok(assay_store_commit(store, &error));
+}
+
+typedef struct told_problems {
+    uint64_t count;
+    bool named, stop;
+    const char *expected; /* words of a problem */
+    bool found;
+} told_problems;
+
+static bool take_problem(const assay_progress *progress, void *user)
+{
+    told_problems *told = user;
+    if (progress->problem != NULL) {
+        told->count++;
+        told->found |= told->expected != NULL &&
+                       strstr(progress->problem->message, told->expected) != NULL;
+        told->named |= strstr(progress->problem->where, "assay.sqlite") != NULL;
+    }
+    return !told->stop;
+}
+
+static void damaged_bytes_are_found(void **state)
+{
+    const char *home = place_of(state)->home;
+    assay_store *store = open_for_writing(home);
+    assay_collection collection = make_collection(store, "c", 0);
+    put_many(store, &collection, 300);
+    assay_store_close(store);
+    int file = open(place_of(state)->file, O_RDWR);
+    off_t size = lseek(file, 0, SEEK_END);
+    assert_true(size > 200000);
+    char noise[4096];
+    memset(noise, 0xA5, sizeof noise);
+    for (off_t at = 8192 * 3; at < size; at += 8192)
+        assert_int_equal(pwrite(file, noise, sizeof noise, at), sizeof noise);
+    close(file);
+    assert_ok(assay_store_open(home, NULL, &store, &error));
+    told_problems told = {0};
+    uint64_t problems = 0;
+    assert_fails(assay_store_check_database(store, take_problem, &told, &problems, &error),
+                 ASSAY_E_CORRUPT, "assay.sqlite", "problems found");
+    assert_true(problems > 0 && told.count == problems && told.named);
+    assay_candidate best[10];
+    size_t count;
+    assay_status status = assay_collection_open(store, "c", &collection, &error);
+    if (status == ASSAY_OK)
+        status = assay_store_bm25(store, &collection, (assay_text){"word", 4}, 0.9, 0.4, 10, best,
+                                  &count, &error);
+    assert_fails(status, ASSAY_E_CORRUPT, "assay.sqlite", "; the file is damaged");
+    assay_store_close(store);
+}
+
+static void the_check_finds_what_the_schema_cannot_say(void **state)
+{
+    const char *file = place_of(state)->file;
+    static const struct {
+        const char *damage, *message, *repair;
+    } cases[] = {
+        {"UPDATE passages SET offset = 1 WHERE key = 1", "passage 1 does not lie in the text",
+         "UPDATE passages SET offset = 0 WHERE key = 1"},
+        {"UPDATE passages SET length = 1 WHERE key = 2", "character boundaries",
+         "UPDATE passages SET length = 2 WHERE key = 2"},
+        {"INSERT INTO vectors VALUES(1, x'00112233')", "passage 1 has a vector of 4 bytes, "
+         "expected 0", "DELETE FROM vectors"},
+        {"INSERT INTO vectors VALUES(77, x'')", "a row of vectors (77) refers to a row of passages",
+         "DELETE FROM vectors"},
+        {"UPDATE documents SET digest = x'00' WHERE key = 1", "digest of 1 bytes, expected 16",
+         "UPDATE documents SET digest = zeroblob(16) WHERE key = 1"},
+        {"UPDATE collections SET dimensions = -1", "collection c has a field out of its bounds",
+         "UPDATE collections SET dimensions = 0"},
+        {"UPDATE documents SET title = 'other' WHERE key = 1",
+         "the BM25 index does not match the passages",
+         "UPDATE documents SET title = '' WHERE key = 1"},
+        {"DELETE FROM fts_1_docsize WHERE id = 2", "has no entry for passage 2", NULL},
+    };
+    assay_store *store = open_for_writing(place_of(state)->home);
+    assay_collection collection = make_collection(store, "c", 0);
+    assert_ok(assay_store_begin(store, &error));
+    assert_ok(put(store, &collection, "a", "", "s", "word"));
+    assert_ok(put(store, &collection, "b", "", "s", "\xc3\xa9"));
+    assert_ok(assay_store_commit(store, &error));
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        assert_int_equal(problems_of(store), 0);
+        sql(file, cases[i].damage);
+        told_problems told = {.expected = cases[i].message};
+        uint64_t problems = 0;
+        assert_fails(assay_store_check_database(store, take_problem, &told, &problems, &error),
+                     ASSAY_E_CORRUPT, "assay.sqlite", "problems found");
+        assert_true(problems > 0);
+        if (!told.found)
+            fail_msg("not told: '%s'", cases[i].message);
+        if (cases[i].repair != NULL)
+            sql(file, cases[i].repair);
+    }
+    told_problems told = {.stop = true};
+    uint64_t problems;
+    assert_fails(assay_store_check_database(store, take_problem, &told, &problems, &error),
+                 ASSAY_E_INTERRUPTED, "assay.sqlite", "stopped");
+    sql(file, "UPDATE passages SET offset = 0, length = 500 WHERE key = 1");
+    assay_arena *arena = assay_arena_new(0);
+    assay_passage_view view;
+    assert_fails(assay_passage_get(store, 1, arena, &view, &error), ASSAY_E_CORRUPT,
+                 "assay.sqlite", "ends after the text");
+    assay_arena_free(arena);
+    sql(file, "UPDATE collections SET model = printf('%.2000c', 'x')");
+    assert_fails(assay_collection_open(store, "c", &collection, &error), ASSAY_E_CORRUPT,
+                 "assay.sqlite", "collection 1 has a field out of its bounds");
+    assay_store_close(store);
+}
+
+/* ---- A disk that fills up ------------------------------------------------------------------ */
+
+/* SQLite lets its system calls be replaced: writes fail when the room is used
+ * up, as on a full disk. */
+static off_t room = -1; /* -1: no limit */
+
+static ssize_t limited_pwrite(int file, const void *data, size_t size, off_t offset)
+{
+    if (room >= 0 && (off_t)size > room) {
+        errno = ENOSPC;
+        return -1;
+    }
+    room -= room >= 0 ? (off_t)size : 0;
+    return pwrite(file, data, size, offset);
+}
+
+static void a_full_disk_keeps_what_was_committed(void **state)
+{
+    sqlite3_vfs *vfs = sqlite3_vfs_find("unix");
+    int replaced = 0;
+    static const char *const calls[] = {"pwrite", "pwrite64"};
+    for (size_t i = 0; i < 2; i++)
+        replaced += vfs->xSetSystemCall(vfs, calls[i], (sqlite3_syscall_ptr)limited_pwrite) ==
+                    SQLITE_OK;
+    assert_true(replaced > 0);
+    assay_store *store = open_for_writing(place_of(state)->home);
+    assay_collection collection = make_collection(store, "c", 0);
+    put_many(store, &collection, 5);
+    room = 100 * 1024;
+    assay_status status = assay_store_begin(store, &error);
+    char text[2000];
+    memset(text, 'y', sizeof text);
+    text[sizeof text - 1] = '\0';
+    for (int i = 0; i < 5000 && status == ASSAY_OK; i++) {
+        char id[16];
+        snprintf(id, sizeof id, "new %d", i);
+        status = put(store, &collection, id, "", "s", text);
+    }
+    if (status == ASSAY_OK)
+        status = assay_store_commit(store, &error);
+    assert_fails(status, ASSAY_E_FULL, "assay.sqlite", "database or disk is full; make room");
+    assay_store_rollback(store);
+    room = -1;
+    assay_collection_info info;
+    assert_ok(assay_collection_describe(store, "c", &info, &error));
+    assert_int_equal(info.documents, 5);
+    assert_int_equal(problems_of(store), 0);
+    put_many(store, &collection, 8);
+    assert_ok(assay_collection_describe(store, "c", &info, &error));
+    assert_int_equal(info.documents, 8);
+    assay_store_close(store);
+    for (size_t i = 0; i < 2; i++)
+        vfs->xSetSystemCall(vfs, calls[i], NULL);
+}
+
 /* ---- main -------------------------------------------------------------------------- */
 
 #define STORE_TEST(name) cmocka_unit_test_setup_teardown(name, make_place, remove_place)
@@ -530,6 +1100,18 @@ int main(void)
         STORE_TEST(bad_documents_fail_alone),
         STORE_TEST(bytes_that_are_no_text_are_kept),
         STORE_TEST(pruning_takes_what_was_not_marked),
+        STORE_TEST(readers_see_whole_commits_while_one_writes),
+        STORE_TEST(several_processes_may_create_at_once),
+        STORE_TEST(a_killed_writer_loses_nothing_acknowledged),
+        STORE_TEST(a_locked_database_is_busy),
+        STORE_TEST(a_dropped_collection_takes_no_documents),
+        STORE_TEST(a_folder_that_may_only_be_read_is_read),
+        STORE_TEST(a_writer_is_noticed_where_only_reading_is_allowed),
+        STORE_TEST(what_is_not_there_is_said),
+        STORE_TEST(newer_and_foreign_databases_are_refused),
+        STORE_TEST(damaged_bytes_are_found),
+        STORE_TEST(the_check_finds_what_the_schema_cannot_say),
+        STORE_TEST(a_full_disk_keeps_what_was_committed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
