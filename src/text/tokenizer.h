@@ -19,6 +19,20 @@ typedef struct assay_tokens {
 
 void assay_tokens_free(assay_tokens *tokens);
 
+/* Room for at least one token more. */
+assay_status assay_tokens_grow(assay_tokens *tokens, assay_error *error);
+
+static inline assay_status assay_tokens_add(assay_tokens *tokens, int32_t id, size_t begin,
+                                            size_t end, assay_error *error)
+{
+    if (tokens->count == tokens->capacity)
+        ASSAY_TRY(assay_tokens_grow(tokens, error));
+    tokens->ids[tokens->count] = id;
+    tokens->begins[tokens->count] = (uint32_t)begin;
+    tokens->ends[tokens->count++] = (uint32_t)end;
+    return ASSAY_OK;
+}
+
 /* Appends the tokens of `text`. Thread-safe on the tokenizer. A text may be at
  * most UINT32_MAX bytes (ASSAY_E_LIMIT). */
 assay_status assay_tokenizer_encode(const assay_tokenizer *tokenizer, assay_text text,
