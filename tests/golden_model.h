@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* golden_model.h: tests' way to the models under tests/golden/models. Include
+ * after cmocka.h. */
+#ifndef GOLDEN_MODEL_H
+#define GOLDEN_MODEL_H
+
+#include <assay.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define GOLDEN_MODELS "tests/golden/models/"
+#define GOLDEN_TEXTS 64
+
+static inline json_t *golden_expected(const char *name)
+{
+    char path[256];
+    snprintf(path, sizeof path, GOLDEN_MODELS "%s/expected.json", name);
+    json_t *expected = json_load_file(path, 0, NULL);
+    assert_non_null(expected);
+    return expected;
+}
+
+static inline assay_text golden_text(const char *string)
+{
+    return (assay_text){string, strlen(string)};
+}
+
+/* The strings of a list; how many there are. */
+static inline size_t golden_texts(const json_t *list, assay_text texts[GOLDEN_TEXTS])
+{
+    size_t count = json_array_size(list);
+    assert_true(count > 0 && count <= GOLDEN_TEXTS);
+    for (size_t i = 0; i < count; i++)
+        texts[i] = golden_text(json_string_value(json_array_get(list, i)));
+    return count;
+}
+
+static inline assay_model *golden_open(const char *name)
+{
+    char path[256];
+    snprintf(path, sizeof path, GOLDEN_MODELS "%s", name);
+    assay_model *model = NULL;
+    assay_error error = {0};
+    if (assay_model_open(path, NULL, &model, &error) != ASSAY_OK)
+        fail_msg("%s: %s: %s", path, error.where, error.message);
+    return model;
+}
+
+static inline assay_session *golden_session(assay_model *model, uint32_t threads)
+{
+    assay_session *session = NULL;
+    assay_error error = {0};
+    if (assay_session_open(model, &(assay_session_options){.threads = threads}, &session,
+                           &error) != ASSAY_OK)
+        fail_msg("%s: %s", error.where, error.message);
+    return session;
+}
+
+#endif

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_embed.c: bi-encoder vectors against sentence-transformers' (see
+ * tools/golden/models.py), their independence of the batch, and bad input. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "golden_model.h"
+
+#define TOLERANCE 1e-5
+
+static const char *const names[] = {"dense-mean", "dense-cls", "dense-plain"};
+enum { NAMES = sizeof names / sizeof *names, LARGEST = 64 };
+
+static void vectors_are_those_of_sentence_transformers(void **state)
+{
+    (void)state;
+    for (size_t m = 0; m < NAMES; m++) {
+        json_t *expected = golden_expected(names[m]);
+        assay_text texts[GOLDEN_TEXTS];
+        size_t count = golden_texts(json_object_get(expected, "texts"), texts);
+        assay_model *model = golden_open(names[m]);
+        assay_session *session = golden_session(model, 0);
+        assay_model_info info;
+        assay_model_describe(model, &info);
+        float vectors[GOLDEN_TEXTS * LARGEST];
+        assay_embedding_info infos[GOLDEN_TEXTS];
+        assert_int_equal(assay_embed(session, texts, count, vectors, infos, NULL), ASSAY_OK);
+        for (size_t i = 0; i < count; i++) {
+            json_t *row = json_array_get(json_object_get(expected, "embeddings"), i);
+            assert_int_equal(json_array_size(row), info.dimensions);
+            for (size_t j = 0; j < info.dimensions; j++) {
+                double value = json_real_value(json_array_get(row, j));
+                float found = vectors[i * info.dimensions + j];
+                if (!(fabs(found - value) < TOLERANCE))
+                    fail_msg("%s, text %zu, dimension %zu: %.8g, expected %.8g", names[m], i, j,
+                             found, value);
+            }
+            json_int_t tokens =
+                json_integer_value(json_array_get(json_object_get(expected, "tokens"), i));
+            assert_int_equal(infos[i].tokens, tokens);
+            assert_int_equal(infos[i].truncated, i == 5 || i == count - 1);
+        }
+        assay_session_close(session);
+        assay_model_close(model);
+        json_decref(expected);
+    }
+}
+
+static void vectors_do_not_depend_on_the_batch(void **state)
+{
+    (void)state;
+    enum { MANY = 1300 };
+    static assay_text many[MANY];
+    static float found[MANY * LARGEST], alone[GOLDEN_TEXTS * LARGEST];
+    for (size_t m = 0; m < NAMES; m++) {
+        json_t *expected = golden_expected(names[m]);
+        assay_text texts[GOLDEN_TEXTS];
+        size_t count = golden_texts(json_object_get(expected, "texts"), texts);
+        assay_model *model = golden_open(names[m]);
+        assay_session *one = golden_session(model, 1), *all = golden_session(model, 0);
+        assay_model_info info;
+        assay_model_describe(model, &info);
+        size_t n = info.dimensions;
+        for (size_t i = 0; i < count; i++)
+            assert_int_equal(assay_embed(one, &texts[i], 1, alone + i * n, NULL, NULL), ASSAY_OK);
+        for (int way = 0; way < 4; way++) {
+            size_t size = way == 0 ? MANY : 17 * (size_t)way;
+            for (size_t i = 0; i < size; i++)
+                many[i] = texts[(i * 7 + (size_t)way) % count];
+            assert_int_equal(assay_embed(way & 1 ? one : all, many, size, found, NULL, NULL),
+                             ASSAY_OK);
+            for (size_t i = 0; i < size; i++)
+                assert_memory_equal(found + i * n, alone + (i * 7 + (size_t)way) % count * n,
+                                    n * sizeof *found);
+        }
+        assay_session_close(one);
+        assay_session_close(all);
+        assay_model_close(model);
+        json_decref(expected);
+    }
+}
+
+static void bad_arguments_are_refused(void **state)
+{
+    (void)state;
+    assay_model *model = golden_open("dense-mean"), *cross = golden_open("cross-f32");
+    assay_session *session = golden_session(model, 1), *other = golden_session(cross, 1);
+    assay_text text = golden_text("leave");
+    float vector[LARGEST];
+    assay_error error;
+    assert_int_equal(assay_embed(NULL, &text, 1, vector, NULL, &error), ASSAY_E_ARGUMENT);
+    assert_int_equal(assay_embed(session, NULL, 1, vector, NULL, &error), ASSAY_E_ARGUMENT);
+    assert_int_equal(assay_embed(session, &text, 1, NULL, NULL, &error), ASSAY_E_ARGUMENT);
+    assert_int_equal(assay_embed(session, NULL, 0, NULL, NULL, &error), ASSAY_OK);
+    assert_int_equal(assay_embed(other, &text, 1, vector, NULL, &error), ASSAY_E_ARGUMENT);
+    assert_non_null(strstr(error.message, "bi-encoder"));
+    assay_session_close(session);
+    assay_session_close(other);
+    assay_model_close(model);
+    assay_model_close(cross);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(vectors_are_those_of_sentence_transformers),
+        cmocka_unit_test(vectors_do_not_depend_on_the_batch),
+        cmocka_unit_test(bad_arguments_are_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

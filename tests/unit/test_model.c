@@ -1,0 +1,463 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_model.c: opening, describing and finding models; and every way in which
+ * a folder can be wrong, with what the error must name. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "golden_model.h"
+
+static char folder[64];
+
+static void shell(const char *format, const char *a, const char *b)
+{
+    char command[600];
+    snprintf(command, sizeof command, format, a, b);
+    assert_int_equal(system(command), 0);
+}
+
+static int make_folder(void **state)
+{
+    (void)state;
+    strcpy(folder, "/tmp/assay-model-XXXXXX");
+    return mkdtemp(folder) == NULL;
+}
+
+static int remove_folder(void **state)
+{
+    (void)state;
+    shell("chmod -R u+rwX '%s'; rm -rf '%s'", folder, folder);
+    return 0;
+}
+
+/* A fresh copy of a golden model in the temporary folder. */
+static void copy_model(const char *name)
+{
+    char command[300];
+    snprintf(command, sizeof command, "rm -rf '%s'/* && cp -R " GOLDEN_MODELS "%s/. '%s'", folder,
+             name, folder);
+    assert_int_equal(system(command), 0);
+}
+
+static char *in_folder(const char *name)
+{
+    static char path[200];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    return path;
+}
+
+static void fails(assay_status status, const char *named)
+{
+    assay_model *model = NULL;
+    assay_error error = {0};
+    assay_status found = assay_model_open(folder, NULL, &model, &error);
+    char all[800];
+    snprintf(all, sizeof all, "%s: %s", error.where, error.message);
+    if (found != status || strstr(all, named) == NULL)
+        fail_msg("status %d, \"%s\"; expected %d, \"%s\"", found, all, status, named);
+    assert_null(model);
+}
+
+static void opens(void)
+{
+    assay_model *model = NULL;
+    assay_error error = {0};
+    if (assay_model_open(folder, NULL, &model, &error) != ASSAY_OK)
+        fail_msg("%s: %s", error.where, error.message);
+    assay_model_close(model);
+}
+
+/* Sets (value is JSON) or, with NULL, removes a field of a JSON file. */
+static void set_in(const char *file, const char *field, const char *value)
+{
+    char *path = in_folder(file);
+    json_t *root = json_load_file(path, 0, NULL);
+    assert_non_null(root);
+    if (value == NULL)
+        json_object_del(root, field);
+    else
+        json_object_set_new(root, field, json_loads(value, JSON_DECODE_ANY, NULL));
+    assert_int_equal(json_dump_file(root, path, JSON_INDENT(1)), 0);
+    json_decref(root);
+}
+
+static void config_fails(const char *field, const char *value, assay_status status,
+                         const char *named)
+{
+    copy_model("cross-f32");
+    set_in("config.json", field, value);
+    fails(status, named);
+}
+
+static void put(const char *file, const char *text)
+{
+    FILE *stream = fopen(in_folder(file), "wb");
+    assert_non_null(stream);
+    fputs(text, stream);
+    fclose(stream);
+}
+
+static void models_describe_themselves(void **state)
+{
+    (void)state;
+    assay_model_info info;
+    assay_model *model = golden_open("cross-f32");
+    assay_model_describe(model, &info);
+    assert_string_equal(info.architecture, "BertForSequenceClassification");
+    assert_string_equal(info.name, "cross-f32");
+    assert_string_equal(info.precision, "fp32");
+    assert_string_equal(info.stored, "F32");
+    assert_string_equal(info.pooling, "");
+    assert_int_equal(info.kind, ASSAY_MODEL_CROSS_ENCODER);
+    assert_int_equal(info.layers, 2);
+    assert_int_equal(info.hidden, 36);
+    assert_int_equal(info.heads, 3);
+    assert_int_equal(info.intermediate, 53);
+    assert_int_equal(info.max_tokens, 96);
+    assert_int_equal(info.dimensions, 0);
+    assert_false(info.normalized);
+    assert_int_equal(strlen(info.digest), 32);
+    struct stat status;
+    assert_int_equal(stat(GOLDEN_MODELS "cross-f32/model.safetensors", &status), 0);
+    assert_int_equal(info.file_bytes, status.st_size);
+    assert_true(info.parameters * 4 < info.file_bytes && info.parameters * 5 > info.file_bytes);
+    assert_non_null(assay_model_tokenizer(model));
+    assay_model_close(model);
+
+    model = golden_open("dense-mean");
+    assay_model_describe(model, &info);
+    assert_string_equal(info.pooling, "mean");
+    assert_int_equal(info.kind, ASSAY_MODEL_BI_ENCODER);
+    assert_int_equal(info.dimensions, 40);
+    assert_int_equal(info.max_tokens, 64); /* max_seq_length, below the 96 positions */
+    assert_true(info.normalized);
+    assay_model_close(model);
+
+    static const char *const stored[][2] = {
+        {"cross-int8", "I8"}, {"cross-f16", "F16"}, {"dense-plain", "BF16"}, {"dense-cls", "F32"}};
+    for (size_t i = 0; i < sizeof stored / sizeof *stored; i++) {
+        model = golden_open(stored[i][0]);
+        assay_model_describe(model, &info);
+        assert_string_equal(info.stored, stored[i][1]);
+        assay_model_close(model);
+    }
+}
+
+/* Equal for equal content wherever it lies, different for any change. */
+static void digest_follows_the_content(void **state)
+{
+    (void)state;
+    assay_model_info first, info;
+    copy_model("cross-f32");
+    for (int step = 0; step < 4; step++) {
+        if (step == 2) { /* one weight */
+            FILE *file = fopen(in_folder("model.safetensors"), "r+b");
+            fseek(file, -4, SEEK_END);
+            fputs("x", file);
+            fclose(file);
+        } else if (step == 3) {
+            copy_model("cross-f32");
+            set_in("config.json", "layer_norm_eps", "1e-5");
+        }
+        assay_model *model = step == 0 ? golden_open("cross-f32") : NULL;
+        if (model == NULL)
+            assert_int_equal(assay_model_open(folder, NULL, &model, NULL), ASSAY_OK);
+        assay_model_describe(model, &info);
+        assay_model_close(model);
+        if (step == 0)
+            first = info;
+        assert_int_equal(strcmp(first.digest, info.digest) == 0, step < 2);
+    }
+}
+
+static void bad_folders_are_refused(void **state)
+{
+    (void)state;
+    fails(ASSAY_E_NOT_FOUND, "config.json");
+    copy_model("cross-f32");
+    opens();
+    unlink(in_folder("tokenizer.json"));
+    fails(ASSAY_E_NOT_FOUND, folder);
+    copy_model("cross-f32");
+    unlink(in_folder("model.safetensors"));
+    fails(ASSAY_E_NOT_FOUND, "model.safetensors");
+    put("pytorch_model.bin", "PK");
+    fails(ASSAY_E_UNSUPPORTED, "convert them to safetensors");
+    copy_model("cross-f32");
+    put("config.json", "{\"model_type\": \"bert\",\n oops");
+    fails(ASSAY_E_FORMAT, "line 2");
+    put("config.json", "");
+    fails(ASSAY_E_FORMAT, "config.json");
+    put("config.json", "[]");
+    fails(ASSAY_E_FORMAT, "config.json");
+    assay_model *model;
+    assay_error error;
+    assert_int_equal(assay_model_open("no-such-model", NULL, &model, &error), ASSAY_E_NOT_FOUND);
+    assert_string_equal(error.where, "no-such-model");
+    assert_int_equal(assay_model_open(NULL, NULL, &model, &error), ASSAY_E_ARGUMENT);
+    assert_int_equal(assay_model_open(folder, &(assay_model_options){.precision = 7}, &model,
+                                      &error), ASSAY_E_ARGUMENT);
+    assert_string_equal(error.where, "precision");
+}
+
+static void bad_configurations_are_refused(void **state)
+{
+    (void)state;
+    config_fails("model_type", "\"llama\"", ASSAY_E_UNSUPPORTED, "llama");
+    config_fails("model_type", NULL, ASSAY_E_UNSUPPORTED, "model_type");
+    config_fails("model_type", "7", ASSAY_E_FORMAT, "model_type");
+    config_fails("architectures", "[\"BertForQuestionAnswering\"]", ASSAY_E_UNSUPPORTED,
+                 "BertForQuestionAnswering");
+    config_fails("id2label", "{\"0\":\"a\",\"1\":\"b\",\"2\":\"c\"}", ASSAY_E_UNSUPPORTED,
+                 "3 labels");
+    config_fails("hidden_size", NULL, ASSAY_E_FORMAT, "hidden_size");
+    config_fails("hidden_size", "-36", ASSAY_E_FORMAT, "hidden_size");
+    config_fails("hidden_size", "\"36\"", ASSAY_E_FORMAT, "hidden_size");
+    config_fails("hidden_size", "1000000", ASSAY_E_FORMAT, "16384");
+    config_fails("hidden_size", "39", ASSAY_E_FORMAT, "expected [");
+    config_fails("num_hidden_layers", "257", ASSAY_E_FORMAT, "256");
+    config_fails("num_hidden_layers", "0", ASSAY_E_FORMAT, "num_hidden_layers");
+    config_fails("num_hidden_layers", "3", ASSAY_E_FORMAT, "encoder.layer.2.");
+    config_fails("num_attention_heads", "5", ASSAY_E_FORMAT, "does not divide");
+    config_fails("vocab_size", "4194305", ASSAY_E_FORMAT, "vocab_size");
+    config_fails("vocab_size", "17", ASSAY_E_FORMAT, "word_embeddings");
+    config_fails("max_position_embeddings", "97", ASSAY_E_FORMAT, "position_embeddings");
+    config_fails("type_vocab_size", "1", ASSAY_E_FORMAT, "token_type_embeddings");
+    config_fails("intermediate_size", "54", ASSAY_E_FORMAT, "intermediate.dense");
+    config_fails("hidden_act", "\"gelu_new\"", ASSAY_E_UNSUPPORTED, "gelu_new");
+    config_fails("layer_norm_eps", "-1", ASSAY_E_FORMAT, "layer_norm_eps");
+    config_fails("position_embedding_type", "\"relative_key\"", ASSAY_E_UNSUPPORTED,
+                 "relative_key");
+    config_fails("is_decoder", "true", ASSAY_E_UNSUPPORTED, "is_decoder");
+    config_fails("quantization_config", "{\"quant_method\":\"gptq\"}", ASSAY_E_UNSUPPORTED,
+                 "gptq");
+    config_fails("quantization_config", "[]", ASSAY_E_FORMAT, "quantization_config");
+    config_fails("quantization_config",
+                 "{\"config_groups\":{\"g\":{\"weights\":{\"num_bits\":4}}}}",
+                 ASSAY_E_UNSUPPORTED, "8 bits");
+    config_fails("quantization_config",
+                 "{\"config_groups\":{\"g\":{\"weights\":{\"strategy\":\"group\"}}}}",
+                 ASSAY_E_UNSUPPORTED, "strategy");
+}
+
+static void sentence_settings_fail(const char *file, const char *field, const char *value,
+                                   assay_status status, const char *named)
+{
+    copy_model("dense-mean");
+    set_in(file, field, value);
+    fails(status, named);
+}
+
+static void bad_sentence_settings_are_refused(void **state)
+{
+    (void)state;
+    const char *pooling = "1_Pooling/config.json";
+    sentence_settings_fail(pooling, "pooling_mode", "\"lasttoken\"", ASSAY_E_UNSUPPORTED,
+                           "lasttoken");
+    sentence_settings_fail(pooling, "pooling_mode", "[\"mean\",\"cls\"]", ASSAY_E_UNSUPPORTED,
+                           "pooling_mode");
+    sentence_settings_fail(pooling, "embedding_dimension", "41", ASSAY_E_FORMAT, "41");
+    sentence_settings_fail("sentence_bert_config.json", "max_seq_length", "\"many\"",
+                           ASSAY_E_FORMAT, "max_seq_length");
+    copy_model("dense-cls");
+    set_in(pooling, "pooling_mode_max_tokens", "true");
+    fails(ASSAY_E_UNSUPPORTED, "pooling_mode_max_tokens");
+    set_in(pooling, "pooling_mode_cls_token", "false");
+    fails(ASSAY_E_UNSUPPORTED, "pooling_mode_max_tokens");
+    unlink(in_folder(pooling));
+    fails(ASSAY_E_NOT_FOUND, "1_Pooling");
+    copy_model("dense-mean");
+    put("config_sentence_transformers.json", "{\"default_prompt_name\": \"query\"}");
+    fails(ASSAY_E_UNSUPPORTED, "default_prompt_name");
+    put("config_sentence_transformers.json", "{\"default_prompt_name\": null}");
+    opens();
+    put("modules.json", "{}");
+    fails(ASSAY_E_FORMAT, "modules.json");
+    put("modules.json", "[{\"type\":\"a.b.Transformer\",\"path\":\"../..\"}]");
+    fails(ASSAY_E_FORMAT, "module 0");
+    put("modules.json", "[{\"type\":\"a.b.CLIPModel\",\"path\":\"\"}]");
+    fails(ASSAY_E_UNSUPPORTED, "CLIPModel");
+    put("modules.json", "[{\"type\":\"a.Transformer\",\"path\":\"\"},"
+                        "{\"type\":\"a.Dense\",\"path\":\"\"}]");
+    fails(ASSAY_E_UNSUPPORTED, "Dense");
+    copy_model("dense-mean");
+    set_in("sentence_bert_config.json", "do_lower_case", "true");
+    opens(); /* an uncased tokenizer lowers anyway */
+    set_in("tokenizer_config.json", "do_lower_case", "false");
+    fails(ASSAY_E_UNSUPPORTED, "do_lower_case");
+}
+
+/* ---- Weights ----------------------------------------------------------------- */
+
+/* Rewrites one entry of model.safetensors' header: another name, or another
+ * value of a field. The data stays. */
+static void edit_tensor(const char *name, const char *field, const char *value)
+{
+    FILE *file = fopen(in_folder("model.safetensors"), "rb");
+    static char bytes[1 << 20];
+    size_t size = fread(bytes, 1, sizeof bytes, file);
+    fclose(file);
+    uint64_t length;
+    memcpy(&length, bytes, 8);
+    json_t *header = json_loadb(bytes + 8, length, 0, NULL);
+    json_t *entry = json_object_get(header, name);
+    assert_non_null(entry);
+    if (strcmp(field, "name") == 0) {
+        json_object_set(header, value, entry);
+        json_object_del(header, name);
+    } else {
+        json_object_set_new(entry, field, json_loads(value, JSON_DECODE_ANY, NULL));
+    }
+    char *text = json_dumps(header, JSON_COMPACT);
+    uint64_t new_length = strlen(text);
+    file = fopen(in_folder("model.safetensors"), "wb");
+    fwrite(&new_length, 1, 8, file);
+    fwrite(text, 1, new_length, file);
+    fwrite(bytes + 8 + length, 1, size - 8 - length, file);
+    fclose(file);
+    free(text);
+    json_decref(header);
+}
+
+static void tensor_fails(const char *model, const char *name, const char *field,
+                         const char *value, assay_status status, const char *named)
+{
+    copy_model(model);
+    edit_tensor(name, field, value);
+    fails(status, named);
+}
+
+static void bad_weights_are_refused(void **state)
+{
+    (void)state;
+    const char *query = "bert.encoder.layer.1.attention.self.query.weight";
+    tensor_fails("cross-f32", query, "name", "gone", ASSAY_E_FORMAT, query);
+    tensor_fails("cross-f32", query, "name", "gone", ASSAY_E_FORMAT, "missing");
+    tensor_fails("cross-f32", query, "shape", "[1296]", ASSAY_E_FORMAT,
+                 "shape [1296], expected [36,36]");
+    tensor_fails("cross-f32", query, "dtype", "\"I32\"", ASSAY_E_UNSUPPORTED, "I32");
+    tensor_fails("cross-f32", query, "dtype", "\"F16\"", ASSAY_E_FORMAT, "data_offsets");
+    tensor_fails("cross-f32", "bert.encoder.layer.0.intermediate.dense.weight", "shape",
+                 "[36,53]", ASSAY_E_FORMAT, "shape [36,53], expected [53,36]");
+    tensor_fails("cross-f32", "classifier.weight", "name", "score.weight", ASSAY_E_FORMAT,
+                 "classifier.weight");
+    tensor_fails("cross-f32", "bert.pooler.dense.bias", "name", "gone", ASSAY_E_FORMAT,
+                 "bert.pooler.dense.bias");
+    tensor_fails("cross-f32", "bert.embeddings.word_embeddings.weight", "name", "gone",
+                 ASSAY_E_FORMAT, "word_embeddings");
+    tensor_fails("cross-int8", "bert.pooler.dense.weight_scale", "name", "gone", ASSAY_E_FORMAT,
+                 "bert.pooler.dense.weight_scale");
+    tensor_fails("cross-int8", "bert.pooler.dense.weight_scale", "shape", "[1,48]",
+                 ASSAY_E_FORMAT, "expected [48,1]");
+    tensor_fails("cross-int8", "bert.pooler.dense.weight_scale", "dtype", "\"I32\"",
+                 ASSAY_E_UNSUPPORTED, "I32");
+    tensor_fails("cross-int8", "bert.pooler.dense.bias", "name",
+                 "bert.pooler.dense.weight_zero_point", ASSAY_E_UNSUPPORTED, "zero");
+    copy_model("cross-f32");
+    assert_int_equal(truncate(in_folder("model.safetensors"), 100000), 0);
+    fails(ASSAY_E_FORMAT, "outside the file");
+    assert_int_equal(truncate(in_folder("model.safetensors"), 20), 0);
+    fails(ASSAY_E_FORMAT, "cut off");
+    assert_int_equal(truncate(in_folder("model.safetensors"), 0), 0);
+    fails(ASSAY_E_FORMAT, "too short");
+}
+
+/* Weights that are no numbers are told in the score, not passed on. */
+static void infinite_weights_fail_the_score(void **state)
+{
+    (void)state;
+    copy_model("cross-f32");
+    FILE *file = fopen(in_folder("model.safetensors"), "r+b");
+    fseek(file, -4000, SEEK_END);
+    for (int i = 0; i < 1000; i++)
+        fwrite("\x00\x00\x80\x7f", 1, 4, file);
+    fclose(file);
+    assay_model *model;
+    assert_int_equal(assay_model_open(folder, NULL, &model, NULL), ASSAY_OK);
+    assay_session *session = golden_session(model, 1);
+    assay_text passage = golden_text("days");
+    assay_score score;
+    assert_int_equal(assay_rerank(session, golden_text("leave"), &passage, 1, &score, NULL),
+                     ASSAY_OK);
+    assert_int_equal(score.status, ASSAY_E_CORRUPT);
+    assert_true(score.logit == -INFINITY);
+    assay_session_close(session);
+    assay_model_close(model);
+}
+
+static void names_are_found(void **state)
+{
+    (void)state;
+    char path[1024];
+    assay_error error;
+    setenv("ASSAY_MODELS", "tests/golden/models", 1);
+    assert_int_equal(assay_model_find("cross-f32", path, sizeof path, &error), ASSAY_OK);
+    assert_string_equal(path, "tests/golden/models/cross-f32");
+    assert_int_equal(assay_model_find("cross-f32", path, 10, &error), ASSAY_E_LIMIT);
+    assert_int_equal(assay_model_find("../models/cross-f32", path, sizeof path, &error),
+                     ASSAY_E_NOT_FOUND);
+    assert_int_equal(assay_model_find(GOLDEN_MODELS "dense-cls", path, sizeof path, &error),
+                     ASSAY_OK);
+    assert_string_equal(path, GOLDEN_MODELS "dense-cls");
+    setenv("ASSAY_HOME", folder, 1);
+    shell("mkdir -p '%s/models/org' && cp -R " GOLDEN_MODELS "cross-f16 '%s/models/org/'", folder,
+          folder);
+    assert_int_equal(assay_model_find("org/cross-f16", path, sizeof path, &error), ASSAY_OK);
+    assert_non_null(strstr(path, folder));
+    assert_int_equal(assay_model_find("nothing", path, sizeof path, &error), ASSAY_E_NOT_FOUND);
+    assert_non_null(strstr(error.message, folder));
+    assert_non_null(strstr(error.message, "tests/golden/models"));
+    assert_int_equal(assay_model_find("", path, sizeof path, &error), ASSAY_E_ARGUMENT);
+    assert_int_equal(assay_model_find(folder, path, sizeof path, &error), ASSAY_OK);
+    unsetenv("ASSAY_MODELS");
+    unsetenv("ASSAY_HOME");
+}
+
+static void home_follows_the_environment(void **state)
+{
+    (void)state;
+    char path[1024];
+    assay_error error;
+    setenv("ASSAY_HOME", "/a/b", 1);
+    assert_int_equal(assay_home(path, sizeof path, &error), ASSAY_OK);
+    assert_string_equal(path, "/a/b");
+    assert_int_equal(assay_home(path, 4, &error), ASSAY_E_LIMIT);
+    assert_int_equal(assay_home(path, 5, &error), ASSAY_OK);
+    unsetenv("ASSAY_HOME");
+    setenv("XDG_DATA_HOME", "/x", 1);
+    assert_int_equal(assay_home(path, sizeof path, &error), ASSAY_OK);
+    assert_string_equal(path, "/x/assay");
+    setenv("XDG_DATA_HOME", "relative", 1);
+    setenv("HOME", "/h", 1);
+    assert_int_equal(assay_home(path, sizeof path, &error), ASSAY_OK);
+    assert_string_equal(path, "/h/.local/share/assay");
+    unsetenv("XDG_DATA_HOME");
+    unsetenv("HOME");
+    assert_int_equal(assay_home(path, sizeof path, &error), ASSAY_E_NOT_FOUND);
+    assert_non_null(strstr(error.message, "ASSAY_HOME"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(models_describe_themselves),
+        cmocka_unit_test_setup_teardown(digest_follows_the_content, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(bad_folders_are_refused, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(bad_configurations_are_refused, make_folder,
+                                        remove_folder),
+        cmocka_unit_test_setup_teardown(bad_sentence_settings_are_refused, make_folder,
+                                        remove_folder),
+        cmocka_unit_test_setup_teardown(bad_weights_are_refused, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(infinite_weights_fail_the_score, make_folder,
+                                        remove_folder),
+        cmocka_unit_test_setup_teardown(names_are_found, make_folder, remove_folder),
+        cmocka_unit_test(home_follows_the_environment),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_rerank.c: cross-encoder scores against transformers' (see
+ * tools/golden/models.py), their independence of the batch, and bad input. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "golden_model.h"
+
+#define TOLERANCE 1e-5
+
+static const char *const names[] = {"cross-f32", "cross-f16", "cross-int8", "cross-old-names"};
+enum { NAMES = sizeof names / sizeof *names };
+
+static void scores_are_those_of_transformers(void **state)
+{
+    (void)state;
+    for (size_t m = 0; m < NAMES; m++) {
+        json_t *expected = golden_expected(names[m]);
+        assay_text passages[GOLDEN_TEXTS];
+        size_t count = golden_texts(json_object_get(expected, "passages"), passages);
+        assay_text query = golden_text(json_string_value(json_object_get(expected, "query")));
+        assay_model *model = golden_open(names[m]);
+        assay_session *session = golden_session(model, 0);
+        assay_model_info info;
+        assay_model_describe(model, &info);
+        assay_score scores[GOLDEN_TEXTS];
+        assert_int_equal(assay_rerank(session, query, passages, count, scores, NULL), ASSAY_OK);
+        for (size_t i = 0; i < count; i++) {
+            double logit =
+                json_real_value(json_array_get(json_object_get(expected, "logits"), i));
+            json_int_t tokens =
+                json_integer_value(json_array_get(json_object_get(expected, "tokens"), i));
+            if (!(fabs(scores[i].logit - logit) < TOLERANCE))
+                fail_msg("%s, passage %zu: %.8g, expected %.8g", names[m], i, scores[i].logit,
+                         logit);
+            assert_int_equal(scores[i].status, ASSAY_OK);
+            assert_int_equal(scores[i].tokens, tokens);
+            assert_int_equal(scores[i].truncated, i == 5);
+            assert_true(fabs(scores[i].probability - 1 / (1 + exp(-logit))) < TOLERANCE);
+        }
+        assay_session_close(session);
+        assay_model_close(model);
+        json_decref(expected);
+    }
+}
+
+static int same(const assay_score *a, const assay_score *b)
+{
+    return memcmp(&a->logit, &b->logit, sizeof a->logit) == 0 &&
+           memcmp(&a->probability, &b->probability, sizeof a->probability) == 0 &&
+           a->tokens == b->tokens && a->truncated == b->truncated && a->status == b->status;
+}
+
+/* A pair alone, in a large batch, in reverse, on one thread or all: one result,
+ * to the bit. */
+static void scores_do_not_depend_on_the_batch(void **state)
+{
+    (void)state;
+    enum { MANY = 1500 };
+    static assay_text many[MANY];
+    static assay_score found[MANY];
+    for (size_t m = 0; m < NAMES; m++) {
+        json_t *expected = golden_expected(names[m]);
+        assay_text passages[GOLDEN_TEXTS];
+        size_t count = golden_texts(json_object_get(expected, "passages"), passages);
+        assay_text query = golden_text(json_string_value(json_object_get(expected, "query")));
+        assay_model *model = golden_open(names[m]);
+        assay_session *one = golden_session(model, 1), *all = golden_session(model, 0);
+        assay_score alone[GOLDEN_TEXTS];
+        for (size_t i = 0; i < count; i++)
+            assert_int_equal(assay_rerank(one, query, &passages[i], 1, &alone[i], NULL),
+                             ASSAY_OK);
+        for (size_t size = count; size <= MANY; size = size * 3 + 7) {
+            for (int way = 0; way < 4; way++) {
+                for (size_t i = 0; i < size; i++)
+                    many[i] = passages[(way & 1 ? size - 1 - i : i * 5) % count];
+                assert_int_equal(
+                    assay_rerank(way & 2 ? one : all, query, many, size, found, NULL), ASSAY_OK);
+                for (size_t i = 0; i < size; i++)
+                    assert_true(
+                        same(&found[i], &alone[(way & 1 ? size - 1 - i : i * 5) % count]));
+            }
+        }
+        assay_session_close(one);
+        assay_session_close(all);
+        assay_model_close(model);
+        json_decref(expected);
+    }
+}
+
+/* A limit that does not bind changes nothing; one that does cuts the passage. */
+static void limits_cut_the_passage_only(void **state)
+{
+    (void)state;
+    assay_model *model = golden_open("cross-f32");
+    assay_session *whole = golden_session(model, 1), *limited, *tight;
+    assert_int_equal(assay_session_open(model, &(assay_session_options){.max_tokens = 37},
+                                        &limited, NULL), ASSAY_OK);
+    assert_int_equal(assay_session_open(model, &(assay_session_options){.max_tokens = 20},
+                                        &tight, NULL), ASSAY_OK);
+    assay_text query = golden_text("How many days of leave may an employee carry over?");
+    assay_text passage =
+        golden_text("An employee may carry over ten days of leave into the next year.");
+    assay_score a, b, c;
+    assert_int_equal(assay_rerank(whole, query, &passage, 1, &a, NULL), ASSAY_OK);
+    assert_int_equal(assay_rerank(limited, query, &passage, 1, &b, NULL), ASSAY_OK);
+    assert_int_equal(assay_rerank(tight, query, &passage, 1, &c, NULL), ASSAY_OK);
+    assert_int_equal(a.tokens, 37);
+    assert_true(same(&a, &b));
+    assert_false(b.truncated);
+    assert_int_equal(c.tokens, 20);
+    assert_true(c.truncated);
+    /* 11 tokens of query, 3 special ones: 14 leave no room, 15 leave one. */
+    assay_session *least;
+    assay_error error;
+    assert_int_equal(assay_session_open(model, &(assay_session_options){.max_tokens = 14},
+                                        &least, NULL), ASSAY_OK);
+    assert_int_equal(assay_rerank(least, query, &passage, 1, &a, &error), ASSAY_E_LIMIT);
+    assert_string_equal(error.where, "query");
+    assert_non_null(strstr(error.message, "11 tokens"));
+    assert_non_null(strstr(error.message, "takes 14"));
+    assay_session_close(least);
+    assert_int_equal(assay_session_open(model, &(assay_session_options){.max_tokens = 15},
+                                        &least, NULL), ASSAY_OK);
+    assert_int_equal(assay_rerank(least, query, &passage, 1, &a, &error), ASSAY_OK);
+    assert_int_equal(a.tokens, 15);
+    assay_session_close(least);
+    assay_session_close(whole);
+    assay_session_close(limited);
+    assay_session_close(tight);
+    assay_model_close(model);
+}
+
+static void bad_arguments_are_refused(void **state)
+{
+    (void)state;
+    assay_model *model = golden_open("cross-f32"), *dense = golden_open("dense-cls");
+    assay_session *session = golden_session(model, 1), *other = golden_session(dense, 1), *none;
+    assay_text query = golden_text("leave"), passage = golden_text("days");
+    assay_score score;
+    assay_error error;
+    assert_int_equal(assay_rerank(session, (assay_text){NULL, 0}, &passage, 1, &score, &error),
+                     ASSAY_E_ARGUMENT);
+    assert_string_equal(error.where, "query");
+    assert_int_equal(assay_rerank(session, golden_text(" \n "), &passage, 1, &score, &error),
+                     ASSAY_E_ARGUMENT);
+    assert_int_equal(assay_rerank(other, query, &passage, 1, &score, &error), ASSAY_E_ARGUMENT);
+    assert_non_null(strstr(error.message, "cross-encoder"));
+    assert_int_equal(assay_rerank(NULL, query, &passage, 1, &score, &error), ASSAY_E_ARGUMENT);
+    assert_int_equal(assay_rerank(session, query, NULL, 1, &score, &error), ASSAY_E_ARGUMENT);
+    assert_int_equal(assay_rerank(session, query, NULL, 0, NULL, &error), ASSAY_OK);
+    assert_int_equal(assay_session_open(model, &(assay_session_options){.max_tokens = 4}, &none,
+                                        &error), ASSAY_E_ARGUMENT);
+    assert_string_equal(error.where, "max_tokens");
+    assert_int_equal(assay_session_open(NULL, NULL, &none, &error), ASSAY_E_ARGUMENT);
+    /* Text that is not UTF-8 is scored, as whatever it can be read as. */
+    assert_int_equal(assay_rerank(session, query, &(assay_text){"\xff\xc3\0days\xf0", 8}, 1,
+                                  &score, &error), ASSAY_OK);
+    assert_int_equal(score.status, ASSAY_OK);
+    assert_true(isfinite(score.logit));
+    assay_session_close(session);
+    assay_session_close(other);
+    assay_session_close(NULL);
+    assay_model_close(model);
+    assay_model_close(dense);
+    assay_model_close(NULL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(scores_are_those_of_transformers),
+        cmocka_unit_test(scores_do_not_depend_on_the_batch),
+        cmocka_unit_test(limits_cut_the_passage_only),
+        cmocka_unit_test(bad_arguments_are_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
