@@ -115,20 +115,20 @@ static void limits_cut_the_passage_only(void **state)
     assert_false(b.truncated);
     assert_int_equal(c.tokens, 20);
     assert_true(c.truncated);
-    /* 11 tokens of query, 3 special ones: 14 leave no room, 15 leave one. */
+    /* 12 tokens of query, 3 special ones: 15 leave no room, 16 leave one. */
     assay_session *least;
     assay_error error;
-    assert_int_equal(assay_session_open(model, &(assay_session_options){.max_tokens = 14},
+    assert_int_equal(assay_session_open(model, &(assay_session_options){.max_tokens = 15},
                                         &least, NULL), ASSAY_OK);
     assert_int_equal(assay_rerank(least, query, &passage, 1, &a, &error), ASSAY_E_LIMIT);
     assert_string_equal(error.where, "query");
-    assert_non_null(strstr(error.message, "11 tokens"));
-    assert_non_null(strstr(error.message, "takes 14"));
+    assert_non_null(strstr(error.message, "12 tokens"));
+    assert_non_null(strstr(error.message, "takes 15"));
     assay_session_close(least);
-    assert_int_equal(assay_session_open(model, &(assay_session_options){.max_tokens = 15},
+    assert_int_equal(assay_session_open(model, &(assay_session_options){.max_tokens = 16},
                                         &least, NULL), ASSAY_OK);
     assert_int_equal(assay_rerank(least, query, &passage, 1, &a, &error), ASSAY_OK);
-    assert_int_equal(a.tokens, 15);
+    assert_int_equal(a.tokens, 16);
     assay_session_close(least);
     assay_session_close(whole);
     assay_session_close(limited);
