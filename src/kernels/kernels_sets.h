@@ -10,7 +10,7 @@
 #include "kernels/kernels.inc"
 #undef KERNEL
 
-#ifdef __x86_64__
+#ifdef ASSAY_SIMD_SETS
 #define KERNEL(name, parameters) void assay_##name##_avx2 parameters;
 #include "kernels/kernels.inc"
 #undef KERNEL

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * eval_report.h: what `assay eval` found out, as a table or as JSON.
+ */
+#ifndef ASSAY_CLI_EVAL_REPORT_H
+#define ASSAY_CLI_EVAL_REPORT_H
+
+#include "cli/stages.h"
+
+/* What was measured. Pointers are borrowed. */
+typedef struct assay_eval {
+    const assay_qrels *qrels;
+    const assay_run *run;
+    const bool *chosen; /* [queries of qrels] which count; NULL: all */
+    assay_option_list measures; /* none: the default ones */
+    bool per_query;
+    bool json;
+
+    /* Only where a pipeline was run; collection is NULL else. */
+    const char *collection, *split;
+    const assay_pipeline *pipeline;
+    uint64_t documents;
+    uint32_t limit, seed; /* of a sample; limit 0: all queries */
+    uint64_t failed;      /* queries that could not be searched; they count 0 */
+    double *first_ms, *rerank_ms, *total_ms; /* [timed]; sorted here */
+    size_t timed;
+} assay_eval;
+
+/* Computes the measures and prints them; returns an exit code. */
+int assay_eval_print(const assay_eval *eval);
+
+#endif

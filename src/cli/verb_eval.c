@@ -1,0 +1,471 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * verb_eval.c: `assay eval`, what a pipeline is worth on judged queries.
+ *
+ * A BEIR folder (Thakur et al. 2021) is brought up to date in its collection,
+ * its judged queries are searched, and the run is measured as trec_eval -c
+ * would: a judged query without a result counts 0.
+ */
+#include <dirent.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/eval_report.h"
+#include "cli/progress.h"
+
+typedef struct eval_settings {
+    assay_common common;
+    assay_stages stages;
+    const char *collection, *model, *output, *qrels, *run;
+    uint32_t split, limit, seed;
+    assay_option_list measures;
+    bool per_query;
+} eval_settings;
+
+static const char *const split_names[] = {"test", "dev", "train"};
+
+/* Everything that evaluating a folder opens. */
+typedef struct eval_job {
+    const eval_settings *settings;
+    char *folder, *collection;
+    assay_qrels *qrels;
+    assay_queries queries;
+    size_t *picked; /* [count] places in queries, in their order */
+    size_t count;
+    bool *chosen;   /* [queries of qrels]; NULL: all */
+    assay_store *store;
+    assay_pipeline *pipeline;
+    assay_run *run;
+    assay_eval eval;
+    uint64_t index_failed;
+} eval_job;
+
+/* ------------------------------------------------------------------- input */
+
+static char *joined(const char *folder, const char *name)
+{
+    char *path = NULL;
+    return asprintf(&path, "%s/%s", folder, name) < 0 ? NULL : path;
+}
+
+/* Names what is there instead of the split that was asked for. */
+static int missing_split(const char *folder, const char *path)
+{
+    char names[256] = "";
+    char *qrels = joined(folder, "qrels");
+    DIR *listing = qrels ? opendir(qrels) : NULL;
+    const struct dirent *entry;
+    while (listing && (entry = readdir(listing))) {
+        size_t length = strlen(entry->d_name), used = strlen(names);
+        if (length > 4 && strcmp(entry->d_name + length - 4, ".tsv") == 0)
+            snprintf(names + used, sizeof names - used, "%s%.*s", used ? ", " : "",
+                     (int)length - 4, entry->d_name);
+    }
+    if (listing)
+        closedir(listing);
+    free(qrels);
+    if (*names)
+        assay_warn("%s: does not exist; --split can be %s", path, names);
+    else
+        assay_warn("%s: does not exist; a BEIR folder has corpus.jsonl, queries.jsonl and "
+                   "qrels/test.tsv", path);
+    return ASSAY_EXIT_ERROR;
+}
+
+static int read_judgments(eval_job *job)
+{
+    assay_error error;
+    char name[64];
+    snprintf(name, sizeof name, "qrels/%s.tsv", split_names[job->settings->split]);
+    char *path = joined(job->folder, name);
+    if (!path)
+        return assay_report_memory();
+    int code = ASSAY_EXIT_OK;
+    if (access(path, F_OK) != 0)
+        code = missing_split(job->folder, path);
+    else if (assay_qrels_read(path, &job->qrels, &error) != ASSAY_OK)
+        code = assay_report(&error);
+    free(path);
+    return code;
+}
+
+/* An unknown measure should be told before an hour of searching. */
+static int check_measures(eval_job *job)
+{
+    assay_error error;
+    assay_run *empty;
+    const assay_option_list *measures = &job->settings->measures;
+    if (assay_run_new("assay", &empty, &error) != ASSAY_OK)
+        return assay_report(&error);
+    int code = ASSAY_EXIT_OK;
+    double value;
+    for (size_t i = 0; i < measures->count && code == ASSAY_EXIT_OK; i++) {
+        if (assay_measure(job->qrels, empty, measures->items[i], &value, NULL, &error) != ASSAY_OK)
+            code = assay_report(&error);
+    }
+    assay_run_free(empty);
+    return code;
+}
+
+static int read_queries(eval_job *job)
+{
+    assay_error error;
+    char *path = joined(job->folder, "queries.jsonl");
+    if (!path)
+        return assay_report_memory();
+    int code = ASSAY_EXIT_OK;
+    if (assay_queries_read(path, &job->queries, &error) != ASSAY_OK)
+        code = assay_report(&error);
+    free(path);
+    return code;
+}
+
+/* SplitMix64 (Steele et al. 2014): the same sample on every machine. */
+static uint64_t next_random(uint64_t *state)
+{
+    uint64_t z = *state += UINT64_C(0x9E3779B97F4A7C15);
+    z = (z ^ z >> 30) * UINT64_C(0xBF58476D1CE4E5B9);
+    z = (z ^ z >> 27) * UINT64_C(0x94D049BB133111EB);
+    return z ^ z >> 31;
+}
+
+static int by_place(const void *left, const void *right)
+{
+    size_t a = *(const size_t *)left, b = *(const size_t *)right;
+    return (a > b) - (a < b);
+}
+
+/* Keeps `limit` of the picked queries, drawn without replacement. */
+static void draw_sample(eval_job *job)
+{
+    uint64_t state = job->settings->seed;
+    for (size_t i = 0; i < job->settings->limit; i++) {
+        size_t j = i + (size_t)(next_random(&state) % (job->count - i));
+        size_t swapped = job->picked[i];
+        job->picked[i] = job->picked[j];
+        job->picked[j] = swapped;
+    }
+    job->count = job->settings->limit;
+    qsort(job->picked, job->count, sizeof *job->picked, by_place);
+}
+
+static void mark_chosen(eval_job *job)
+{
+    size_t all = assay_qrels_queries(job->qrels);
+    for (size_t q = 0; q < all; q++) {
+        for (size_t i = 0; i < job->count && !job->chosen[q]; i++)
+            job->chosen[q] =
+                strcmp(job->queries.ids[job->picked[i]], assay_qrels_query(job->qrels, q)) == 0;
+    }
+}
+
+static int pick_queries(eval_job *job)
+{
+    size_t judged = assay_qrels_queries(job->qrels);
+    job->picked = calloc(job->queries.count + 1, sizeof *job->picked);
+    job->chosen = calloc(judged + 1, sizeof *job->chosen);
+    if (!job->picked || !job->chosen)
+        return assay_report_memory();
+    for (size_t i = 0; i < job->queries.count; i++) {
+        if (assay_qrels_judged(job->qrels, job->queries.ids[i]))
+            job->picked[job->count++] = i;
+    }
+    if (job->count < judged)
+        assay_warn("%s/queries.jsonl: lacks %zu of the %zu judged queries; %s", job->folder,
+                   judged - job->count, judged,
+                   job->settings->limit ? "the sample is of the others" : "they count 0");
+    if (job->settings->limit && job->settings->limit < job->count) {
+        draw_sample(job);
+        mark_chosen(job);
+        job->eval.chosen = job->chosen;
+        job->eval.limit = job->settings->limit;
+        job->eval.seed = job->settings->seed;
+    }
+    return ASSAY_EXIT_OK;
+}
+
+static int name_collection(eval_job *job, const char *folder)
+{
+    job->folder = realpath(folder, NULL);
+    if (!job->folder) {
+        assay_warn("%s: is no BEIR folder: it does not exist", folder);
+        return ASSAY_EXIT_ERROR;
+    }
+    const char *name = job->settings->collection ? job->settings->collection
+                                                 : strrchr(job->folder, '/') + 1;
+    job->collection = strdup(name);
+    return job->collection ? ASSAY_EXIT_OK : assay_report_memory();
+}
+
+/* ---------------------------------------------------------------- indexing */
+
+/* The bi-encoder to make the collection with: a BM25 run on a machine without
+ * models needs none. NULL: what the collection has, else the default. */
+static const char *model_to_use(const eval_job *job)
+{
+    char path[4096];
+    assay_collection_info info;
+    bool exists =
+        assay_collection_describe(job->store, job->collection, &info, NULL) == ASSAY_OK;
+    if (job->settings->model || exists ||
+        job->settings->stages.retriever != ASSAY_RETRIEVER_BM25 ||
+        assay_model_find("dense", path, sizeof path, NULL) == ASSAY_OK)
+        return job->settings->model;
+    assay_warn("the model 'dense' is not there; '%s' is indexed for BM25 only", job->collection);
+    return "none";
+}
+
+static int index_folder(eval_job *job)
+{
+    assay_error error;
+    assay_index_report report;
+    assay_bar bar = assay_bar_new(NULL, NULL);
+    const assay_index_options options = {
+        .model = model_to_use(job),
+        .threads = job->settings->stages.threads,
+    };
+    const char *folder = job->folder;
+    assay_status status = assay_index(job->store, job->collection, &folder, 1, &options,
+                                      assay_bar_update, &bar, &report, &error);
+    assay_bar_clear(&bar);
+    if (status == ASSAY_E_INTERRUPTED) {
+        assay_warn("interrupted; what is indexed is kept, and the same command goes on from "
+                   "there");
+        return ASSAY_EXIT_INTERRUPTED;
+    }
+    if (status != ASSAY_OK)
+        return assay_report(&error);
+    job->index_failed = report.failed;
+    assay_collection_info info;
+    if (assay_collection_describe(job->store, job->collection, &info, &error) != ASSAY_OK)
+        return assay_report(&error);
+    job->eval.documents = info.documents;
+    return ASSAY_EXIT_OK;
+}
+
+/* --------------------------------------------------------------- searching */
+
+static assay_status add_result(eval_job *job, const char *query, const assay_result *result,
+                               assay_error *error)
+{
+    for (size_t i = 0; i < result->count; i++) {
+        assay_status status = assay_run_add(job->run, query, result->hits[i].document,
+                                            (double)result->hits[i].score, error);
+        if (status != ASSAY_OK)
+            return status;
+    }
+    size_t timed = job->eval.timed++;
+    job->eval.first_ms[timed] = result->first_seconds * 1e3;
+    job->eval.rerank_ms[timed] = result->rerank_seconds * 1e3;
+    job->eval.total_ms[timed] = (result->first_seconds + result->rerank_seconds) * 1e3;
+    return ASSAY_OK;
+}
+
+static assay_status search_one(eval_job *job, size_t place, assay_bar *bar, assay_error *error)
+{
+    const char *id = job->queries.ids[place];
+    assay_result result;
+    assay_status status =
+        assay_search(job->pipeline, job->queries.texts[place], 0, &result, error);
+    if (status == ASSAY_E_ARGUMENT || status == ASSAY_E_LIMIT || status == ASSAY_E_FORMAT) {
+        assay_bar_clear(bar);
+        assay_warn("query %s: %s; it counts 0", id, error->message);
+        job->eval.failed++;
+        return ASSAY_OK;
+    }
+    if (status != ASSAY_OK)
+        return status;
+    if (result.degraded.code != ASSAY_OK) {
+        assay_bar_clear(bar);
+        assay_warn("query %s: not reranked: %s", id, result.degraded.message);
+        job->eval.failed++;
+    }
+    status = add_result(job, id, &result, error);
+    assay_result_free(&result);
+    return status;
+}
+
+static int search_all(eval_job *job)
+{
+    assay_error error;
+    assay_bar bar = assay_bar_new("Searching", "queries");
+    assay_status status = assay_run_new("assay", &job->run, &error);
+    for (size_t i = 0; i < job->count && status == ASSAY_OK; i++) {
+        assay_progress progress = {.phase = ASSAY_PHASE_INDEX, .done = i, .total = job->count};
+        if (!assay_bar_update(&progress, &bar)) {
+            assay_bar_clear(&bar);
+            assay_warn("interrupted after %zu of %zu queries; nothing was measured", i,
+                       job->count);
+            return ASSAY_EXIT_INTERRUPTED;
+        }
+        status = search_one(job, job->picked[i], &bar, &error);
+    }
+    assay_bar_clear(&bar);
+    return status == ASSAY_OK ? ASSAY_EXIT_OK : assay_report(&error);
+}
+
+static int open_pipeline(eval_job *job)
+{
+    assay_error error;
+    assay_eval *eval = &job->eval;
+    assay_pipeline_options options = assay_stages_options(&job->settings->stages, NULL);
+    if (assay_pipeline_open(job->store, job->collection, &options, &job->pipeline, &error) !=
+        ASSAY_OK)
+        return assay_report(&error);
+    eval->first_ms = calloc(job->count + 1, sizeof(double));
+    eval->rerank_ms = calloc(job->count + 1, sizeof(double));
+    eval->total_ms = calloc(job->count + 1, sizeof(double));
+    if (!eval->first_ms || !eval->rerank_ms || !eval->total_ms)
+        return assay_report_memory();
+    return ASSAY_EXIT_OK;
+}
+
+/* ------------------------------------------------------------------- verb */
+
+static int open_store(eval_job *job)
+{
+    assay_error error;
+    if (assay_store_open(NULL, &(assay_store_options){.create = true}, &job->store, &error) !=
+        ASSAY_OK)
+        return assay_report(&error);
+    return ASSAY_EXIT_OK;
+}
+
+static int finish(eval_job *job)
+{
+    assay_error error;
+    const eval_settings *s = job->settings;
+    assay_eval *eval = &job->eval;
+    eval->qrels = job->qrels;
+    eval->run = job->run;
+    eval->measures = s->measures;
+    eval->per_query = s->per_query;
+    eval->json = s->common.json;
+    eval->collection = job->collection;
+    eval->split = split_names[s->split];
+    eval->pipeline = job->pipeline;
+    if (s->output && assay_run_write(job->run, s->output, &error) != ASSAY_OK)
+        return assay_report(&error);
+    int code = assay_eval_print(eval);
+    bool partly = eval->failed + job->index_failed > 0;
+    return code == ASSAY_EXIT_OK && partly ? ASSAY_EXIT_PARTLY : code;
+}
+
+static int eval_folder(const eval_settings *settings, const char *folder)
+{
+    eval_job job = {.settings = settings};
+    int code = name_collection(&job, folder);
+    int (*const steps[])(eval_job *) = {
+        read_judgments, check_measures, read_queries, pick_queries, open_store,
+        index_folder,   open_pipeline,  search_all,   finish,
+    };
+    assay_interrupt_arm();
+    for (size_t i = 0; i < sizeof steps / sizeof *steps && code == ASSAY_EXIT_OK; i++)
+        code = steps[i](&job);
+    free(job.eval.first_ms);
+    free(job.eval.rerank_ms);
+    free(job.eval.total_ms);
+    assay_run_free(job.run);
+    assay_pipeline_close(job.pipeline);
+    assay_store_close(job.store);
+    free(job.chosen);
+    free(job.picked);
+    assay_queries_free(&job.queries);
+    assay_qrels_free(job.qrels);
+    free(job.collection);
+    free(job.folder);
+    return code;
+}
+
+static int eval_files(const eval_settings *settings)
+{
+    assay_error error;
+    assay_qrels *qrels = NULL;
+    assay_run *run_read = NULL;
+    int code;
+    if (assay_qrels_read(settings->qrels, &qrels, &error) != ASSAY_OK ||
+        assay_run_read(settings->run, &run_read, &error) != ASSAY_OK) {
+        code = assay_report(&error);
+    } else {
+        const assay_eval eval = {
+            .qrels = qrels,
+            .run = run_read,
+            .measures = settings->measures,
+            .per_query = settings->per_query,
+            .json = settings->common.json,
+        };
+        code = assay_eval_print(&eval);
+    }
+    assay_run_free(run_read);
+    assay_qrels_free(qrels);
+    return code;
+}
+
+static int run(const void *given, char **arguments, size_t count)
+{
+    const eval_settings *settings = given;
+    bool files = settings->qrels || settings->run;
+    if (files && count > 0)
+        return assay_usage(&assay_verb_eval, "a BEIR folder, or --qrels and --run: not both");
+    if (!files && count == 0)
+        return assay_usage(&assay_verb_eval, "a BEIR folder is missing, or --qrels and --run");
+    if (files && (!settings->qrels || !settings->run))
+        return assay_usage(&assay_verb_eval, "--qrels and --run go together");
+    return files ? eval_files(settings) : eval_folder(settings, arguments[0]);
+}
+
+static const assay_option options[] = {
+    {"collection", ASSAY_OPTION_TEXT, offsetof(eval_settings, collection), "NAME",
+     "collection that the folder is indexed into (default: the folder's name)", 0, 0},
+    {"model", ASSAY_OPTION_TEXT, offsetof(eval_settings, model), "NAME",
+     "bi-encoder to index with, 'none' for BM25 only (default: dense)", 0, 0},
+    {"split", ASSAY_OPTION_CHOICE, offsetof(eval_settings, split), "test|dev|train",
+     "which judgments (default: test)", 0, 0},
+    {"limit", ASSAY_OPTION_COUNT, offsetof(eval_settings, limit), "N",
+     "only a random sample of N judged queries", 1, 100000000},
+    {"seed", ASSAY_OPTION_COUNT, offsetof(eval_settings, seed), "N",
+     "of the sample (default: 0)", 0, 4294967295.0},
+    {"measure", ASSAY_OPTION_LIST, offsetof(eval_settings, measures), "NAME",
+     "nDCG@k, nDCG, RR@k, RR, AP@k, AP, R@k, P@k or Success@k; may be repeated (default: "
+     "nDCG@10, RR@10, AP, R@100, P@10)", 0, 0},
+    {"per-query", ASSAY_OPTION_FLAG, offsetof(eval_settings, per_query), NULL,
+     "tell the measures of each query, too", 0, 0},
+    {"output", ASSAY_OPTION_TEXT, offsetof(eval_settings, output), "FILE",
+     "write the run in TREC format", 0, 0},
+    {"qrels", ASSAY_OPTION_TEXT, offsetof(eval_settings, qrels), "FILE",
+     "judgments (TREC or BEIR) to measure --run with, instead of a folder", 0, 0},
+    {"run", ASSAY_OPTION_TEXT, offsetof(eval_settings, run), "FILE",
+     "a TREC run to measure, made by anything", 0, 0},
+    ASSAY_STAGE_OPTIONS(eval_settings, "none"),
+};
+
+static const assay_example examples[] = {
+    {"assay eval scifact/ --retriever bm25 --json",
+     "{\"metrics\":{\"nDCG@10\":..,\"R@100\":..,..},\"queries\":300,..}"},
+    {"assay eval scifact/ --retriever dense --json", "Vectors alone"},
+    {"assay eval scifact/ --retriever hybrid --rerank cross --json",
+     "Both, reranked by the cross-encoder"},
+    {"assay eval --qrels scifact/qrels/test.tsv --run other.run",
+     "What another engine's run is worth"},
+    {NULL, NULL},
+};
+
+const assay_verb assay_verb_eval = {
+    .name = "eval",
+    .arguments = "[BEIR_FOLDER]",
+    .summary = "measure a pipeline on judged queries",
+    .description =
+        "Indexes a BEIR folder (corpus.jsonl, queries.jsonl, qrels/test.tsv) into its collection "
+        "as far as it is not yet, searches the judged queries, and tells how good the answers "
+        "are and how long they took. Measures are those of trec_eval; a judged query without a "
+        "result counts 0. 100 passages are retrieved, so R@100 is what reranking could reach at "
+        "best. Nothing is reranked unless --rerank says by what.\n\n"
+        "With --qrels and --run, it measures a run that is there already.",
+    .options = options,
+    .option_count = sizeof options / sizeof *options,
+    .examples = examples,
+    .settings_size = sizeof(eval_settings),
+    .arguments_max = 1,
+    .run = run,
+};

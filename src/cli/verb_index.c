@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* verb_index.c: `assay index`, documents into a collection. */
+#include "cli/output.h"
+#include "cli/progress.h"
+
+typedef struct index_settings {
+    assay_common common;
+    const char *collection, *model, *id_field, *title_field, *text_field;
+    uint32_t passage_tokens, overlap, threads;
+    bool prune, rebuild;
+} index_settings;
+
+static void print_part(const char *name, uint64_t count)
+{
+    char digits[32];
+    if (count > 0)
+        printf(", %s %s", assay_print_count(digits, count), name);
+}
+
+static void print_people(const char *collection, const assay_index_report *report)
+{
+    char seen[32], digits[32];
+    printf("%s: %s documents read", collection, assay_print_count(seen, report->seen));
+    print_part("added", report->added);
+    print_part("changed", report->changed);
+    print_part("unchanged", report->unchanged);
+    print_part("removed", report->removed);
+    print_part("failed", report->failed);
+    uint64_t written = report->added + report->changed;
+    if (written > 0) {
+        printf("; %s passages in %.1f s", assay_print_count(digits, report->passages),
+               report->seconds);
+        if (report->seconds > 0)
+            printf(" (%.0f documents/s)", (double)written / report->seconds);
+    }
+    printf("\n");
+    if (report->truncated > 0)
+        printf("%s passages are longer than the bi-encoder reads; their ends are found by words "
+               "only.\n", assay_print_count(digits, report->truncated));
+    if (report->empty > 0)
+        printf("%s documents have no text and cannot be found.\n",
+               assay_print_count(digits, report->empty));
+    if (report->skipped > 0)
+        printf("%s files were passed over: assay does not read their kind.\n",
+               assay_print_count(digits, report->skipped));
+}
+
+static int print_json(const char *collection, const assay_index_report *report, bool interrupted)
+{
+    const struct {
+        const char *name;
+        uint64_t value;
+    } counts[] = {
+        {"seen", report->seen},           {"added", report->added},
+        {"changed", report->changed},     {"unchanged", report->unchanged},
+        {"removed", report->removed},     {"failed", report->failed},
+        {"empty", report->empty},         {"skipped", report->skipped},
+        {"passages", report->passages},   {"truncated", report->truncated},
+        {"bytes", report->bytes},
+    };
+    assay_answer answer = assay_answer_new();
+    assay_answer_set(&answer, answer.root, "collection", assay_json_name(collection));
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
+        assay_answer_set(&answer, answer.root, counts[i].name, assay_json_count(counts[i].value));
+    assay_answer_set(&answer, answer.root, "seconds", assay_json_number(report->seconds));
+    assay_answer_set(&answer, answer.root, "interrupted", json_boolean(interrupted));
+    return assay_answer_print(&answer);
+}
+
+static int index_store(const index_settings *settings, assay_store *store, char **paths,
+                       size_t count)
+{
+    const char *collection = settings->collection ? settings->collection : "default";
+    const assay_index_options options = {
+        .model = settings->model,
+        .passage_tokens = settings->passage_tokens,
+        .overlap_tokens = settings->overlap,
+        .id_field = settings->id_field,
+        .title_field = settings->title_field,
+        .text_field = settings->text_field,
+        .prune = settings->prune,
+        .rebuild = settings->rebuild,
+        .threads = settings->threads,
+    };
+    assay_error error;
+    assay_index_report report = {0};
+    assay_bar bar = assay_bar_new(NULL, NULL);
+    assay_interrupt_arm();
+    assay_status status = assay_index(store, collection, (const char *const *)paths, count,
+                                      &options, assay_bar_update, &bar, &report, &error);
+    assay_bar_clear(&bar);
+    bool interrupted = status == ASSAY_E_INTERRUPTED;
+    if (status != ASSAY_OK && !interrupted)
+        return assay_report(&error);
+    int code = ASSAY_EXIT_OK;
+    if (settings->common.json)
+        code = print_json(collection, &report, interrupted);
+    else
+        print_people(collection, &report);
+    if (code == ASSAY_EXIT_OK && report.failed > 0)
+        code = ASSAY_EXIT_PARTLY;
+    if (interrupted) {
+        assay_warn("interrupted; what is finished is kept, and the same command goes on from "
+                   "there");
+        code = ASSAY_EXIT_INTERRUPTED;
+    }
+    return code;
+}
+
+static int run(const void *given, char **arguments, size_t count)
+{
+    assay_error error;
+    assay_store *store;
+    if (assay_store_open(NULL, &(assay_store_options){.create = true}, &store, &error) != ASSAY_OK)
+        return assay_report(&error);
+    int code = index_store(given, store, arguments, count);
+    assay_store_close(store);
+    return code;
+}
+
+static const assay_option options[] = {
+    {"collection", ASSAY_OPTION_TEXT, offsetof(index_settings, collection), "NAME",
+     "collection to put the documents in; made when missing (default: default)", 0, 0},
+    {"model", ASSAY_OPTION_TEXT, offsetof(index_settings, model), "NAME",
+     "bi-encoder for the vectors, 'none' for BM25 only (default: dense); fixed for a collection",
+     0, 0},
+    {"passage-tokens", ASSAY_OPTION_COUNT_OR_ALL, offsetof(index_settings, passage_tokens), "N",
+     "most tokens of a passage, 'all' for whole documents (default: 160; all for BEIR folders)",
+     8, 1000000},
+    {"overlap", ASSAY_OPTION_COUNT, offsetof(index_settings, overlap), "N",
+     "tokens that a passage repeats of the one before (default: 0)", 0, 1000000},
+    {"id-field", ASSAY_OPTION_TEXT, offsetof(index_settings, id_field), "NAME",
+     "of JSONL (default: _id, else id)", 0, 0},
+    {"title-field", ASSAY_OPTION_TEXT, offsetof(index_settings, title_field), "NAME",
+     "of JSONL (default: title)", 0, 0},
+    {"text-field", ASSAY_OPTION_TEXT, offsetof(index_settings, text_field), "NAME",
+     "of JSONL (default: text, else contents)", 0, 0},
+    {"prune", ASSAY_OPTION_FLAG, offsetof(index_settings, prune), NULL,
+     "remove documents of these paths that are no longer there", 0, 0},
+    {"rebuild", ASSAY_OPTION_FLAG, offsetof(index_settings, rebuild), NULL,
+     "index unchanged documents again", 0, 0},
+    {"threads", ASSAY_OPTION_COUNT, offsetof(index_settings, threads), "N",
+     "threads (default: as many as the machine allows)", 1, 1024},
+};
+
+static const assay_example examples[] = {
+    {"assay index handbook/ --collection handbook", "All files below a folder"},
+    {"assay index scifact/ --collection scifact",
+     "A BEIR folder is recognised; its documents are taken whole"},
+    {"assay index - --model none < documents.jsonl", "JSONL from a pipe, for BM25 only"},
+    {NULL, NULL},
+};
+
+const assay_verb assay_verb_index = {
+    .name = "index",
+    .arguments = "PATH...",
+    .summary = "put documents into a collection",
+    .description =
+        "Reads files, folders, JSONL, BEIR folders, or JSONL from standard input (\"-\"), cuts "
+        "documents into passages and stores them for BM25 and vector search. Documents that "
+        "have not changed are passed over, so the same command resumes after an interruption "
+        "and keeps a collection up to date. What cannot be read is told on standard error and "
+        "does not stop the rest; the exit code is then 3.",
+    .options = options,
+    .option_count = sizeof options / sizeof *options,
+    .examples = examples,
+    .settings_size = sizeof(index_settings),
+    .arguments_min = 1,
+    .arguments_max = SIZE_MAX,
+    .run = run,
+};

@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* verb_search.c: `assay search`, the passages of a collection that answer. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/stages.h"
+
+#define DEFAULT_TOP 5
+#define INDENT 4
+
+typedef struct search_settings {
+    assay_common common;
+    assay_stages stages;
+    const char *collection;
+    uint32_t top;
+} search_settings;
+
+/* ------------------------------------------------------------------- JSON */
+
+static void set_retriever_json(assay_answer *answer, json_t *one, const char *rank_name,
+                               uint32_t rank, const char *score_name, float score)
+{
+    assay_answer_set(answer, one, rank_name, rank ? assay_json_count(rank) : json_null());
+    assay_answer_set(answer, one, score_name, assay_json_number((double)score));
+}
+
+static void set_rerank_json(assay_answer *answer, json_t *one, const assay_hit *hit)
+{
+    bool scored = hit->reranked;
+    assay_answer_set(answer, one, "reranked", json_boolean(scored));
+    assay_answer_set(answer, one, "logit",
+                     scored ? assay_json_number((double)hit->logit) : json_null());
+    assay_answer_set(answer, one, "probability",
+                     scored ? assay_json_number((double)hit->probability) : json_null());
+    assay_answer_set(answer, one, "tokens", scored ? assay_json_count(hit->tokens) : json_null());
+    assay_answer_set(answer, one, "truncated",
+                     scored ? json_boolean(hit->truncated) : json_null());
+    if (hit->status != ASSAY_OK)
+        assay_answer_set(answer, one, "error", json_string(assay_status_name(hit->status)));
+}
+
+static void add_hit_json(assay_answer *answer, json_t *hits, const assay_hit *hit)
+{
+    json_t *one = assay_answer_object(answer, hits, NULL);
+    assay_answer_set(answer, one, "rank", assay_json_count(hit->rank));
+    assay_answer_set(answer, one, "document", assay_json_name(hit->document));
+    assay_answer_set(answer, one, "title", assay_json_name(hit->title));
+    assay_answer_set(answer, one, "heading", assay_json_name(hit->heading));
+    assay_answer_set(answer, one, "text", assay_json_text(hit->text.data, hit->text.length));
+    assay_answer_set(answer, one, "source", assay_json_name(hit->source));
+    assay_answer_set(answer, one, "offset", assay_json_count(hit->offset));
+    assay_answer_set(answer, one, "passage", assay_json_count(hit->passage));
+    assay_answer_set(answer, one, "score", assay_json_number((double)hit->score));
+    set_rerank_json(answer, one, hit);
+    assay_answer_set(answer, one, "rank_first", assay_json_count(hit->rank_first));
+    assay_answer_set(answer, one, "score_first", assay_json_number((double)hit->score_first));
+    set_retriever_json(answer, one, "rank_bm25", hit->rank_bm25, "score_bm25", hit->score_bm25);
+    set_retriever_json(answer, one, "rank_dense", hit->rank_dense, "score_dense",
+                       hit->score_dense);
+}
+
+static int print_json(const search_settings *settings, const char *question,
+                      const assay_pipeline *pipeline, const assay_result *result)
+{
+    assay_answer answer = assay_answer_new();
+    assay_answer_set(&answer, answer.root, "query", assay_json_name(question));
+    assay_answer_set(&answer, answer.root, "collection", assay_json_name(settings->collection));
+    json_t *hits = assay_answer_array(&answer, answer.root, "hits");
+    for (size_t i = 0; i < result->count; i++)
+        add_hit_json(&answer, hits, &result->hits[i]);
+    assay_answer_set(&answer, answer.root, "candidates", assay_json_count(result->candidates));
+    assay_answer_set(&answer, answer.root, "query_truncated",
+                     json_boolean(result->query_truncated));
+    assay_answer_set(&answer, answer.root, "degraded",
+                     result->degraded.code == ASSAY_OK ? json_null()
+                                                       : assay_json_name(result->degraded.message));
+    json_t *latency = assay_answer_object(&answer, answer.root, "latency_ms");
+    assay_answer_set(&answer, latency, "first", assay_json_number(result->first_seconds * 1e3));
+    assay_answer_set(&answer, latency, "rerank", assay_json_number(result->rerank_seconds * 1e3));
+    assay_stages_json(&answer, answer.root, "pipeline", pipeline);
+    return assay_answer_print(&answer);
+}
+
+/* -------------------------------------------------------------- for people */
+
+/* What reranking did to the hit: "▲ 7 -> 1". */
+static void print_move(const assay_hit *hit)
+{
+    const char *plain = assay_style_code(ASSAY_STYLE_PLAIN);
+    if (!hit->reranked)
+        return;
+    if (hit->rank < hit->rank_first)
+        printf("  %s▲ %u -> %u%s", assay_style_code(ASSAY_STYLE_GOOD), hit->rank_first, hit->rank,
+               plain);
+    else if (hit->rank > hit->rank_first)
+        printf("  %s▼ %u -> %u%s", assay_style_code(ASSAY_STYLE_BAD), hit->rank_first, hit->rank,
+               plain);
+    else
+        printf("  = %u", hit->rank);
+}
+
+static void print_found_by(const assay_hit *hit)
+{
+    printf("%*s%s", INDENT, "", assay_style_code(ASSAY_STYLE_DIM));
+    if (hit->rank_bm25)
+        printf("bm25 #%u (%.2f)", hit->rank_bm25, (double)hit->score_bm25);
+    if (hit->rank_bm25 && hit->rank_dense)
+        printf(", ");
+    if (hit->rank_dense)
+        printf("dense #%u (%.3f)", hit->rank_dense, (double)hit->score_dense);
+    if (hit->reranked)
+        printf("; logit %.2f, probability %.3f", (double)hit->logit, (double)hit->probability);
+    if (hit->truncated)
+        printf("; cut at %u tokens, its end was not seen", hit->tokens);
+    if (hit->status != ASSAY_OK)
+        printf("; not reranked: %s", assay_status_name(hit->status));
+    printf("%s\n", assay_style_code(ASSAY_STYLE_PLAIN));
+}
+
+static void print_line(const char *text, assay_style style)
+{
+    if (!text || !*text)
+        return;
+    printf("%*s%s", INDENT, "", assay_style_code(style));
+    assay_print_text(stdout, text, strlen(text));
+    printf("%s\n", assay_style_code(ASSAY_STYLE_PLAIN));
+}
+
+static void print_source(const assay_hit *hit)
+{
+    if (!hit->source || !*hit->source)
+        return;
+    printf("%*s%s", INDENT, "", assay_style_code(ASSAY_STYLE_DIM));
+    assay_print_text(stdout, hit->source, strlen(hit->source));
+    printf(":%llu%s\n", (unsigned long long)hit->offset, assay_style_code(ASSAY_STYLE_PLAIN));
+}
+
+static void print_hit(const assay_hit *hit)
+{
+    const char *name = hit->title && *hit->title ? hit->title : hit->document;
+    printf("%2u. %s", hit->rank, assay_style_code(ASSAY_STYLE_STRONG));
+    assay_print_text(stdout, name, strlen(name));
+    printf("%s", assay_style_code(ASSAY_STYLE_PLAIN));
+    print_move(hit);
+    putchar('\n');
+    print_found_by(hit);
+    print_line(hit->heading, ASSAY_STYLE_PLAIN);
+    print_source(hit);
+    assay_print_wrapped(hit->text.data, hit->text.length, INDENT);
+    putchar('\n');
+}
+
+static void print_people(const search_settings *settings, const assay_pipeline *pipeline,
+                         const assay_result *result)
+{
+    char words[256];
+    for (size_t i = 0; i < result->count; i++)
+        print_hit(&result->hits[i]);
+    if (result->count == 0)
+        printf("Nothing was found in '%s'.\n", settings->collection);
+    printf("%s%s", assay_style_code(ASSAY_STYLE_DIM), assay_stages_words(words, pipeline));
+    printf("; %u found in %.0f ms", result->candidates, result->first_seconds * 1e3);
+    if (result->rerank_seconds > 0)
+        printf(", reranked in %.0f ms", result->rerank_seconds * 1e3);
+    printf("%s\n", assay_style_code(ASSAY_STYLE_PLAIN));
+}
+
+/* ------------------------------------------------------------------- verb */
+
+static int search_with(const search_settings *settings, assay_pipeline *pipeline,
+                       const char *question)
+{
+    assay_error error;
+    assay_result result;
+    uint32_t top = settings->top ? settings->top : DEFAULT_TOP;
+    if (assay_search(pipeline, (assay_text){question, strlen(question)}, top, &result, &error) !=
+        ASSAY_OK)
+        return assay_report(&error);
+    if (result.query_truncated)
+        assay_warn("the question is longer than the bi-encoder reads; its end was not seen");
+    if (result.degraded.code != ASSAY_OK)
+        assay_warn("not reranked: %s", result.degraded.message);
+    int code = ASSAY_EXIT_OK;
+    if (settings->common.json)
+        code = print_json(settings, question, pipeline, &result);
+    else
+        print_people(settings, pipeline, &result);
+    assay_result_free(&result);
+    return code;
+}
+
+static int search_store(const search_settings *settings, assay_store *store,
+                        const char *question)
+{
+    assay_error error;
+    assay_pipeline *pipeline;
+    assay_pipeline_options options = assay_stages_options(&settings->stages, "cross");
+    if (assay_pipeline_open(store, settings->collection, &options, &pipeline, &error) !=
+        ASSAY_OK) {
+        int code = assay_report(&error);
+        if (!settings->stages.reranker && error.code == ASSAY_E_NOT_FOUND &&
+            strstr(error.where, "cross"))
+            assay_warn("without a reranker: --rerank none");
+        return code;
+    }
+    int code = search_with(settings, pipeline, question);
+    assay_pipeline_close(pipeline);
+    return code;
+}
+
+/* A question may be several words that nobody quoted. NULL: memory. */
+static char *join_words(char **words, size_t count)
+{
+    size_t size = 1;
+    for (size_t i = 0; i < count; i++)
+        size += strlen(words[i]) + 1;
+    char *text = malloc(size), *end = text;
+    for (size_t i = 0; text && i < count; i++) {
+        size_t length = strlen(words[i]);
+        if (i > 0)
+            *end++ = ' ';
+        memcpy(end, words[i], length);
+        end += length;
+    }
+    if (text)
+        *end = '\0';
+    return text;
+}
+
+static int run(const void *given, char **arguments, size_t count)
+{
+    search_settings settings = *(const search_settings *)given;
+    if (!settings.collection)
+        settings.collection = "default";
+    assay_error error;
+    assay_store *store;
+    char *question = join_words(arguments, count);
+    if (!question)
+        return assay_report_memory();
+    int code;
+    if (assay_store_open(NULL, &(assay_store_options){.read_only = true}, &store, &error) ==
+        ASSAY_OK) {
+        code = search_store(&settings, store, question);
+        assay_store_close(store);
+    } else {
+        code = assay_report(&error);
+    }
+    free(question);
+    return code;
+}
+
+static const assay_option options[] = {
+    {"collection", ASSAY_OPTION_TEXT, offsetof(search_settings, collection), "NAME",
+     "collection to search (default: default)", 0, 0},
+    {"top", ASSAY_OPTION_COUNT, offsetof(search_settings, top), "N",
+     "documents to show, each with its best passage (default: 5)", 1, 100000},
+    ASSAY_STAGE_OPTIONS(search_settings, "cross"),
+};
+
+static const assay_example examples[] = {
+    {"assay search 'may I carry holidays over?'",
+     "Retrieves 100 passages, reranks them, shows 5 and how far each moved"},
+    {"assay search \"a question\" --collection scifact --retrieve 100 --top 5 --json",
+     "The same for programs: every score of every stage, with timings"},
+    {"assay search 'error 1603' --retriever bm25 --rerank none", "Words only, in milliseconds"},
+    {NULL, NULL},
+};
+
+const assay_verb assay_verb_search = {
+    .name = "search",
+    .arguments = "QUESTION",
+    .summary = "find the passages that answer a question",
+    .description =
+        "Retrieves candidate passages from a collection, reranks them with a cross-encoder, and "
+        "shows the best documents, each with its best passage. The final order is a weighted "
+        "sum of both stages' z-normalised scores; \"7 -> 1\" tells that reranking moved a hit "
+        "from place 7 to 1.",
+    .options = options,
+    .option_count = sizeof options / sizeof *options,
+    .examples = examples,
+    .settings_size = sizeof(search_settings),
+    .arguments_min = 1,
+    .arguments_max = SIZE_MAX,
+    .run = run,
+};

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+# Completion of assay for bash. Made by `assay help --completion`; do not edit.
+_assay() {
+    local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]}
+    local verb=${COMP_WORDS[1]} words=
+    COMPREPLY=()
+    if [ "$COMP_CWORD" -eq 1 ]; then
+        words="index search rerank embed tokenize eval info check pull help --help --version"
+        COMPREPLY=($(compgen -W "$words" -- "$word"))
+        return
+    fi
+    case $verb:$before in
+    search:--retriever) words="auto bm25 dense hybrid" ;;
+    search:--fusion) words="zscore rrf" ;;
+    rerank:--precision) words="auto fp32" ;;
+    embed:--precision) words="auto fp32" ;;
+    eval:--split) words="test dev train" ;;
+    eval:--retriever) words="auto bm25 dense hybrid" ;;
+    eval:--fusion) words="zscore rrf" ;;
+    esac
+    if [ -n "$words" ]; then
+        COMPREPLY=($(compgen -W "$words" -- "$word"))
+        return
+    fi
+    [[ $word == -* ]] || return
+    case $verb in
+    index) words="--collection --model --passage-tokens --overlap --id-field --title-field --text-field --prune --rebuild --threads --home --json --help" ;;
+    search) words="--collection --top --retriever --fusion --retrieve --rerank --rerank-top --weight-bm25 --weight-dense --weight-first --weight-rerank --k1 --b --threads --home --json --help" ;;
+    rerank) words="--query --model --top --jsonl --text-field --id-field --precision --max-tokens --threads --run --collection --queries --output --home --json --help" ;;
+    embed) words="--model --precision --max-tokens --threads --home --json --help" ;;
+    tokenize) words="--model --special --pair --max-tokens --home --json --help" ;;
+    eval) words="--collection --model --split --limit --seed --measure --per-query --output --qrels --run --retriever --fusion --retrieve --rerank --rerank-top --weight-bm25 --weight-dense --weight-first --weight-rerank --k1 --b --threads --home --json --help" ;;
+    info) words="--collection --home --json --help" ;;
+    check) words="--home --json --help" ;;
+    pull) words="--revision --endpoint --to --home --json --help" ;;
+    help) words="--man --completion --home --json --help" ;;
+    esac
+    COMPREPLY=($(compgen -W "$words" -- "$word"))
+}
+complete -o default -F _assay assay
