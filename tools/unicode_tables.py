@@ -8,7 +8,8 @@ BERT parity needs the library's own Unicode tables, which are of several ages
 release). Categories are written out as ranges. For decompositions, combining
 classes and lower case only the difference to utf8proc is kept: which code points
 the library decomposes or reorders at all (their values never change between
-versions of Unicode, and are checked here), and lower cases that utf8proc lacks.
+versions of Unicode, and are checked here), lower cases that utf8proc lacks, and
+word characters (regular expression \\w) that unicode.c's rule over utf8proc misses.
 
     tools/unicode_tables.py > src/text/unicode_tables.inc
 """
@@ -17,7 +18,7 @@ import ctypes.util
 import sys
 
 import tokenizers
-from tokenizers import normalizers, pre_tokenizers
+from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers
 
 proc = ctypes.CDLL(ctypes.util.find_library("utf8proc"))
 proc.utf8proc_unicode_version.restype = ctypes.c_char_p
@@ -101,6 +102,27 @@ def probe_lower():
     return [(c, ord(l) - c) for c, l in differ if len(l) == 1]
 
 
+# Categories L*, M*, Nd, Nl, Pc by utf8proc's numbers, and what unicode.c adds.
+WORD_CATEGORIES = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12}
+WORD_SYMBOLS = [(0x200C, 0x200D), (0x24B6, 0x24E9), (0x1F130, 0x1F149), (0x1F150, 0x1F169),
+                (0x1F170, 0x1F189)]
+
+
+def probe_words():
+    """Word characters are those after which a token of single_word is not found."""
+    tokenizer = Tokenizer(models.WordPiece({"[UNK]": 0}, unk_token="[UNK]"))
+    tokenizer.add_tokens([AddedToken("zz", single_word=True, normalized=False)])
+    by_library, by_rule = set(), set()
+    for c in POINTS:
+        if 1 not in tokenizer.encode(chr(c) + "zz").ids:
+            by_library.add(c)
+        if proc.utf8proc_category(c) in WORD_CATEGORIES or any(a <= c <= b for a, b in WORD_SYMBOLS):
+            by_rule.add(c)
+    if by_rule - by_library:
+        sys.exit(f"not word characters: {sorted(by_rule - by_library)}")
+    return by_library - by_rule
+
+
 def ranges(points):
     out = []
     for c in sorted(points):
@@ -140,6 +162,7 @@ def main():
     for name in ("other", "space", "punctuation", "mark"):
         table(f"range {name}_ranges", ranges(found[name]), 100)
     table("range normalizes_ranges", ranges(normalizes), 100)
+    table("range word_ranges", ranges(probe_words()), 100)
     table("lower_range lower_ranges", deltas, 100)
 
 

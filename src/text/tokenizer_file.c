@@ -415,15 +415,21 @@ static assay_status read_root(assay_tokenizer *tokenizer, const json_t *root, co
     return ASSAY_OK;
 }
 
-/* Empties the vocabulary in the text: what remains is parsed by Jansson, line
- * numbers as they were. */
-static void blank(char *text, assay_json_span span)
+/* Empties the vocabulary in the text, so that Jansson parses what remains; line
+ * numbers stay as they were. Returns the new length. */
+static size_t empty_vocabulary(char *text, size_t length, assay_json_span span)
 {
     if (span.begin == span.end || (text[span.begin] != '{' && text[span.begin] != '['))
-        return;
-    for (size_t i = span.begin + 1; i + 1 < span.end; i++)
-        if (text[i] != '\n')
-            text[i] = ' ';
+        return length;
+    size_t kept = span.begin + 1;
+    for (size_t i = kept; i + 1 < span.end; i++)
+        if (text[i] == '\n')
+            text[kept++] = '\n';
+    size_t rest = span.end - 1; /* where the closing bracket is */
+    if (rest < kept)
+        return length;
+    memmove(text + kept, text + rest, length - rest);
+    return kept + (length - rest);
 }
 
 static assay_status read_json_text(assay_tokenizer *tokenizer, char *text, size_t length,
@@ -436,19 +442,18 @@ static assay_status read_json_text(assay_tokenizer *tokenizer, char *text, size_
         vocabulary = assay_vocabulary_json_read(text, span, path, &tokenizer->vocabulary,
                                                 &reason);
     if (vocabulary == ASSAY_OK)
-        blank(text, span);
-    ASSAY_TRY(assay_json_parse(text, length, path, root, error));
-    if (!json_is_object(*root))
+        length = empty_vocabulary(text, length, span);
+    assay_status rest = assay_json_parse(text, length, path, root, error);
+    if (rest == ASSAY_OK && !json_is_object(*root))
         return assay_fail(error, ASSAY_E_FORMAT, path, "expected an object");
     /* A tokenizer of another kind is told to be that, whatever its vocabulary. */
     const char *type = type_of(json_object_get(*root, "model"));
-    if (strcmp(type, "WordPiece") != 0)
+    if (rest == ASSAY_OK && strcmp(type, "WordPiece") != 0)
         return unsupported(path, "model.type", type, "WordPiece", error);
-    if (vocabulary != ASSAY_OK) {
-        if (error != NULL)
-            *error = reason;
-        return vocabulary;
-    }
+    if (vocabulary != ASSAY_OK && error != NULL)
+        *error = reason;
+    if (vocabulary != ASSAY_OK || rest != ASSAY_OK)
+        return vocabulary != ASSAY_OK ? vocabulary : rest;
     if (tokenizer->vocabulary.count == 0)
         return wrong(path, "model.vocab", "an object of tokens and ids, not empty", error);
     ASSAY_TRY(assay_vocabulary_index(&tokenizer->vocabulary, false,

@@ -239,6 +239,7 @@ bool assay_char_is_word(uint32_t point)
     case UTF8PROC_CATEGORY_PC:
         return true;
     default:
-        return in_ranges(alphabetic_symbols, COUNT(alphabetic_symbols), point);
+        return in_ranges(alphabetic_symbols, COUNT(alphabetic_symbols), point) ||
+               in_ranges(word_ranges, COUNT(word_ranges), point);
     }
 }

@@ -98,7 +98,7 @@ slot_of(const assay_vocabulary *vocabulary, uint64_t hash, const void *head,
         if (slot->check != check_of(hash) || slot->length != head_length + tail_length)
             continue;
         const char *text = vocabulary->text.data + slot->offset;
-        if (memcmp(text, head, head_length) == 0 &&
+        if ((head_length == 0 || memcmp(text, head, head_length) == 0) &&
             memcmp(text + head_length, tail, tail_length) == 0)
             return slot;
     }
