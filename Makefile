@@ -14,7 +14,7 @@ VERSION := $(shell sed -n 's/^.define ASSAY_VERSION "\(.*\)"/\1/p' include/assay
 SOVERSION := $(firstword $(subst ., ,$(VERSION)))
 
 # ---- Libraries -------------------------------------------------------------
-PKGS := jansson sqlite3 libutf8proc libcurl libxxhash gumbo
+PKGS := jansson sqlite3 libutf8proc libcurl libcrypto libxxhash gumbo
 ifeq ($(shell pkg-config --exists poppler-glib && echo yes),yes)
 PKGS += poppler-glib
 HAVE := -DASSAY_HAVE_POPPLER
