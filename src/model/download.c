@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -358,6 +359,23 @@ static void set_protocols(CURL *curl, const char *url)
 #endif
 }
 
+/* With CURLOPT_NOSIGNAL libcurl leaves SIGPIPE alone, which a TLS connection
+ * that goes away may raise: it is held back in this thread and taken out. */
+static CURLcode perform_quietly(CURL *curl)
+{
+    sigset_t pipe, before, pending;
+    sigemptyset(&pipe);
+    sigaddset(&pipe, SIGPIPE);
+    sigpending(&pending);
+    pthread_sigmask(SIG_BLOCK, &pipe, &before);
+    CURLcode result = curl_easy_perform(curl);
+    if (!sigismember(&pending, SIGPIPE))
+        while (sigtimedwait(&pipe, NULL, &(struct timespec){0}) < 0 && errno == EINTR)
+            continue;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return result;
+}
+
 static CURLcode perform(transfer *t)
 {
     CURL *curl = t->download->curl;
@@ -395,7 +413,7 @@ static CURLcode perform(transfer *t)
             curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
         }
     }
-    CURLcode result = curl_easy_perform(curl);
+    CURLcode result = perform_quietly(curl);
     curl_slist_free_all(headers);
     return result;
 }

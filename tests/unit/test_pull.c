@@ -572,6 +572,56 @@ static void interrupted_pulls_are_resumed(void **state)
     check_sum("slow");
 }
 
+static bool die_in_time(const assay_progress *progress, void *user)
+{
+    (void)user;
+    if (strcmp(progress->item, "model.safetensors") == 0 && progress->done > 50000)
+        raise(SIGKILL);
+    return true;
+}
+
+static void killed_pulls_are_resumed(void **state)
+{
+    (void)state;
+    need_hub();
+    char path[512];
+    pid_t child = fork();
+    if (child == 0) {
+        assay_error error;
+        (void)pull_with("org/slow", "killed", NULL, NULL, die_in_time, NULL, &error);
+        _exit(0);
+    }
+    int how;
+    waitpid(child, &how, 0);
+    assert_true(WIFSIGNALED(how) && WTERMSIG(how) == SIGKILL);
+    place_of("killed", path);
+    assert_false(assay_is_folder(path));
+    forget_log();
+    pull_ok("org/slow", "killed");
+    const char *log = hub_log();
+    assert_null(strstr(log, "/config.json"));
+    assert_int_equal(count_of(log, "if-range=yes"), 2);
+    check_sum("killed");
+}
+
+static void environment_gives_the_defaults(void **state)
+{
+    (void)state;
+    need_hub();
+    char home[256], path[512], expected[512];
+    place_of("home", home);
+    setenv("ASSAY_HOME", home, 1);
+    setenv("HF_ENDPOINT", hub.endpoint, 1);
+    assay_error error;
+    if (assay_pull("org/plain", NULL, NULL, NULL, path, sizeof path, &error) != ASSAY_OK)
+        fail_msg("%s: %s", error.where, error.message);
+    snprintf(expected, sizeof expected, "%s/models/org/plain", home);
+    assert_string_equal(path, expected);
+    check_sum("home/models/org/plain");
+    unsetenv("HF_ENDPOINT");
+    unsetenv("ASSAY_HOME");
+}
+
 static void two_pulls_do_not_mix(void **state)
 {
     (void)state;
@@ -606,6 +656,8 @@ int main(void)
         cmocka_unit_test(wrong_answers_are_told),
         cmocka_unit_test(hubs_without_checksums_do),
         cmocka_unit_test(interrupted_pulls_are_resumed),
+        cmocka_unit_test(killed_pulls_are_resumed),
+        cmocka_unit_test(environment_gives_the_defaults),
         cmocka_unit_test(two_pulls_do_not_mix),
     };
     return cmocka_run_group_tests(tests, hub_start, hub_stop);
