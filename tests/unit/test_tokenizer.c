@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -551,6 +552,25 @@ static void vocabulary_files_have_their_ways(void **state)
     write_file("vocab.txt", WORDS, sizeof WORDS - 1);
 }
 
+static void a_module_folder_is_looked_into(void **state)
+{
+    (void)state;
+    drop_file("vocab.txt");
+    char module[128];
+    snprintf(module, sizeof module, "%s/0_Transformer", folder);
+    assert_int_equal(mkdir(module, 0700), 0);
+    write_file("0_Transformer/vocab.txt", WORDS, sizeof WORDS - 1);
+    static const char modules[] = "[{\"idx\":0,\"path\":\"0_Transformer\"},{\"path\":\"1\"}]";
+    write_file("modules.json", modules, sizeof modules - 1);
+    assay_tokenizer *tokenizer = open_or_fail(folder);
+    assert_int_equal(assay_tokenizer_vocabulary(tokenizer), 6);
+    assay_tokenizer_close(tokenizer);
+    drop_file("modules.json");
+    drop_file("0_Transformer/vocab.txt");
+    assert_int_equal(rmdir(module), 0);
+    write_file("vocab.txt", WORDS, sizeof WORDS - 1);
+}
+
 static void configurations_are_heeded(void **state)
 {
     (void)state;
@@ -628,6 +648,7 @@ int main(void)
         cmocka_unit_test(cut_short_anywhere_is_an_error),
         cmocka_unit_test(missing_files_are_named),
         cmocka_unit_test(vocabulary_files_have_their_ways),
+        cmocka_unit_test(a_module_folder_is_looked_into),
         cmocka_unit_test(configurations_are_heeded),
         cmocka_unit_test(too_long_a_token_is_refused),
     };
