@@ -13,7 +13,7 @@
 
 #include "kernels/kernels_sets.h"
 
-#ifdef ASSAY_SIMD_SETS
+#ifdef __x86_64__
 #include <cpuid.h>
 #endif
 
@@ -24,7 +24,7 @@ static const assay_kernels sets[] = {
 #include "kernels/kernels.inc"
     },
 #undef KERNEL
-#ifdef ASSAY_SIMD_SETS
+#ifdef __x86_64__
 #define KERNEL(name, parameters) .name = assay_##name##_avx2,
     {.name = "avx2",
 #include "kernels/kernels.inc"
@@ -44,7 +44,7 @@ static const assay_kernels sets[] = {
  * yet means all below it. */
 static const char *const caps[] = {"scalar", "avx2", "avx512", "amx"};
 
-#ifdef ASSAY_SIMD_SETS
+#ifdef __x86_64__
 
 /* State components in XCR0: SSE and AVX registers; the AVX-512 mask registers
  * and both halves of its vector registers. */

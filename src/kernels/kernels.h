@@ -13,8 +13,11 @@
  *  - A sum or product sum over a vector (dots, layer_norm, softmax) is kept in
  *    16 lanes, element i going to lane i mod 16 by one operation; the lanes are
  *    then added in the tree (l, l+8), (l, l+4), (l, l+2), (l, l+1).
- *  - exp, erf and tanh are polynomials of fused multiply-adds, the same
- *    coefficients and the same order everywhere; bounds stand by their code.
+ *  - exp, GELU and tanh are polynomials of fused multiply-adds, the same
+ *    coefficients and the same order everywhere; bounds stand by their code
+ *    (kernels_math.h).
+ *  - A NaN is a NaN: its sign and payload are not part of this, but for the
+ *    conversions'.
  *
  * Matrices are row-major with a leading dimension in elements. No pointer needs
  * alignment, aligned ones are faster. Sizes may be 0. Thread-safe.
@@ -60,7 +63,9 @@ typedef struct assay_epilogue {
  * layer_norm_f32      y = (x - mean) / sqrt(variance + epsilon) * gamma + beta
  *                     a row; variance from a second pass over x - mean. y may
  *                     be x.
- * softmax_f32         each row of x[rows][n] becomes softmax(scale * row).
+ * softmax_f32         each row of x[rows][n] becomes softmax(scale * row). -inf
+ *                     gives 0, as do values 87.3 below the largest; a NaN, or
+ *                     +inf, or nothing but -inf makes its row NaN.
  * dots_f32            out[i] = query[n] · vectors[i][n].
  * f16_to_f32          IEEE binary16; NaN and infinity kept.
  * bf16_to_f32         the upper half of a binary32.

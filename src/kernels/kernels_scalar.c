@@ -46,17 +46,6 @@ static float exp_negative(float x)
     return x < EXP_LOWEST ? 0.0f : y * power;
 }
 
-static float erf_rational(float x)
-{
-    float inside = ERF_LIMIT < x ? ERF_LIMIT : x; /* in this form NaN stays */
-    inside = -ERF_LIMIT > inside ? -ERF_LIMIT : inside;
-    float z = inside * inside;
-    float p = horner(erf_p, COUNT(erf_p), z);
-    float q = horner(erf_q, COUNT(erf_q), z);
-    float y = inside * p / q;
-    return fabsf(x) >= ERF_LIMIT ? copysignf(1.0f, x) : y;
-}
-
 static float tanh_of(float x)
 {
     float size = fabsf(x);
@@ -67,15 +56,31 @@ static float tanh_of(float x)
     return size < TANH_SMALL ? small : copysignf(large, x);
 }
 
+/* NaN stays NaN: it is not less than 0. */
+static float relu(float x)
+{
+    return 0.0f > x ? 0.0f : x;
+}
+
+static float gelu(float x)
+{
+    float size = GELU_LIMIT < fabsf(x) ? GELU_LIMIT : fabsf(x);
+    float y = horner(gelu_p, COUNT(gelu_p), size);
+    y *= y;
+    y *= y;
+    y *= y;
+    return fmaf(size, -1.0f / y, relu(x));
+}
+
 static float activate(assay_activation activation, float x)
 {
     switch (activation) {
     case ASSAY_ACTIVATION_GELU:
-        return 0.5f * x * (1.0f + erf_rational(x * SQRT_HALF));
+        return gelu(x);
     case ASSAY_ACTIVATION_TANH:
         return tanh_of(x);
     case ASSAY_ACTIVATION_RELU:
-        return 0.0f > x ? 0.0f : x;
+        return relu(x);
     case ASSAY_ACTIVATION_NONE:
         break;
     }

@@ -10,7 +10,7 @@
 #include "kernels/kernels.inc"
 #undef KERNEL
 
-#ifdef ASSAY_SIMD_SETS
+#ifdef __x86_64__
 #define KERNEL(name, parameters) void assay_##name##_avx2 parameters;
 #include "kernels/kernels.inc"
 #undef KERNEL

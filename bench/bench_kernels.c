@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * bench_kernels.c: speed of every kernel in every instruction set this CPU has,
+ * on one core, beside what the core can do: a loop of fused multiply-adds on
+ * registers for arithmetic, a sum over a large array for memory.
+ *
+ *   bench_kernels              all sets
+ *   bench_kernels --accuracy   largest errors of exp, GELU and tanh
+ */
+#include <math.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#ifdef __x86_64__
+#include <immintrin.h>
+#endif
+
+#include "kernels/kernels.h"
+
+/* Seconds are this thread's own, and the best of many short samples counts:
+ * other work on the machine only ever makes one slower. */
+#define SAMPLE 0.005
+#define SECONDS 0.3
+
+static double seconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+/* -------------------------------------------------------------------- peak */
+
+/* Ten chains hide the latency of two multiply-add units. Each returns the
+ * operations it did. */
+#define PEAK_BODY(type, set, fma)                                            \
+    type s[10], w = set(0.999f);                                             \
+    for (int i = 0; i < 10; i++)                                             \
+        s[i] = set((float)i);                                                \
+    for (long k = 0; k < rounds; k++) {                                      \
+        for (int i = 0; i < 10; i++)                                         \
+            s[i] = fma(s[i], w, w);                                          \
+        __asm__ volatile("" : "+x"(s[0]), "+x"(s[1]), "+x"(s[2]), "+x"(s[3]), "+x"(s[4]), \
+                         "+x"(s[5]), "+x"(s[6]), "+x"(s[7]), "+x"(s[8]), "+x"(s[9]));     \
+    }                                                                        \
+    return 20.0 * (double)rounds * (double)(sizeof(type) / sizeof(float))
+
+#ifdef __x86_64__
+__attribute__((target("avx2,fma"), optimize("unroll-loops"))) static double
+peak_avx2(long rounds)
+{
+    PEAK_BODY(__m256, _mm256_set1_ps, _mm256_fmadd_ps);
+}
+
+__attribute__((target("avx512f"), optimize("unroll-loops"))) static double
+peak_avx512(long rounds)
+{
+    PEAK_BODY(__m512, _mm512_set1_ps, _mm512_fmadd_ps);
+}
+#endif
+
+/* Multiply-adds a second of one core, 0 where this is not known. */
+static double peak_of(const char *set)
+{
+    double best = 0;
+#ifdef __x86_64__
+    double (*loop)(long) = strcmp(set, "avx2") == 0     ? peak_avx2
+                           : strcmp(set, "avx512") == 0 ? peak_avx512
+                                                        : NULL;
+    for (int i = 0; loop && i < 200; i++) {
+        double start = seconds();
+        double done = loop(500000);
+        best = fmax(best, done / (seconds() - start));
+    }
+#else
+    (void)set;
+#endif
+    return best;
+}
+
+/* ----------------------------------------------------------------- measure */
+
+typedef struct work {
+    const assay_kernels *kernels;
+    float *a, *b, *c;
+    uint16_t *half;
+    int8_t *bytes;
+    size_t rows, columns, depth;
+    const assay_epilogue *epilogue;
+} work;
+
+typedef void (*step_fn)(const work *w);
+
+/* Seconds of one step, in the best sample. */
+static double seconds_of(step_fn step, const work *w)
+{
+    double best = INFINITY;
+    double end = seconds() + SECONDS, now;
+    do {
+        double start = seconds();
+        int count = 0;
+        do {
+            step(w);
+            count++;
+            now = seconds();
+        } while (now - start < SAMPLE);
+        best = fmin(best, (now - start) / count);
+    } while (now < end);
+    return best;
+}
+
+static void step_gemm(const work *w)
+{
+    w->kernels->gemm_f32(w->a, w->depth, w->rows, w->b, w->columns, w->depth, w->epilogue, w->c,
+                         w->columns);
+}
+
+static void step_pack(const work *w)
+{
+    w->kernels->pack_f32(w->a, w->depth, w->columns, w->depth, w->c);
+}
+
+static void step_layer_norm(const work *w)
+{
+    w->kernels->layer_norm_f32(w->a, w->depth, w->rows, w->depth, w->b, w->b, 1e-12f, w->c,
+                               w->depth);
+}
+
+static void step_softmax(const work *w)
+{
+    memcpy(w->c, w->a, w->rows * w->depth * sizeof(float));
+    w->kernels->softmax_f32(w->c, w->depth, w->rows, w->depth, 0.18f);
+}
+
+static void step_dots(const work *w)
+{
+    w->kernels->dots_f32(w->b, w->a, w->rows, w->depth, w->c);
+}
+
+static void step_f16(const work *w)
+{
+    w->kernels->f16_to_f32(w->half, w->depth, w->c);
+}
+
+static void step_bf16(const work *w)
+{
+    w->kernels->bf16_to_f32(w->half, w->depth, w->c);
+}
+
+static void step_i8(const work *w)
+{
+    w->kernels->i8_to_f32(w->bytes, w->depth, 0.1f, w->c);
+}
+
+static void bench_gemm(work w, double peak)
+{
+    static const assay_epilogue gelu = {.activation = ASSAY_ACTIVATION_GELU};
+    static const struct {
+        size_t rows, columns, depth;
+        bool gelu;
+    } shapes[] = {
+        {1, 384, 384, false},    {16, 384, 384, false},   {128, 384, 384, false},
+        {512, 384, 384, false},  {128, 1152, 384, false}, {512, 1152, 384, false},
+        {128, 1536, 384, false}, {512, 1536, 384, false}, {512, 1536, 384, true},
+        {128, 384, 1536, false}, {512, 384, 1536, false}, {512, 4096, 1024, false},
+        {64, 64, 32, false},     {128, 128, 32, false},   {512, 512, 32, false},
+        {64, 32, 64, false},     {128, 32, 128, false},   {512, 32, 512, false},
+    };
+    for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
+        w.rows = shapes[i].rows;
+        w.columns = shapes[i].columns;
+        w.depth = shapes[i].depth;
+        w.epilogue = shapes[i].gelu ? &gelu : NULL;
+        double rate = 2e-9 * (double)w.rows * (double)w.columns * (double)w.depth /
+                      seconds_of(step_gemm, &w);
+        printf("%-8s gemm_f32 %4zu x %4zu x %4zu %-5s %8.1f GFLOP/s", w.kernels->name, w.rows,
+               w.columns, w.depth, w.epilogue ? "+gelu" : "", rate);
+        printf(peak > 0 ? " %5.1f%% of peak\n" : "\n", 1e11 * rate / peak);
+    }
+}
+
+static void bench_bytes(work w, const char *name, step_fn step, size_t rows, size_t depth,
+                        double bytes)
+{
+    w.rows = w.columns = rows;
+    w.depth = depth;
+    printf("%-8s %-14s %7zu x %7zu %10.2f GB/s\n", w.kernels->name, name, rows, depth,
+           1e-9 * bytes * (double)rows * (double)depth / seconds_of(step, &w));
+}
+
+static void bench_set(work w)
+{
+    double peak = peak_of(w.kernels->name);
+    if (peak > 0)
+        printf("%-8s peak %.1f GFLOP/s\n", w.kernels->name, 1e-9 * peak);
+    bench_gemm(w, peak);
+    bench_bytes(w, "pack_f32", step_pack, 384, 1536, 8);
+    bench_bytes(w, "layer_norm_f32", step_layer_norm, 128, 384, 8);
+    bench_bytes(w, "softmax_f32", step_softmax, 128, 128, 8);
+    bench_bytes(w, "dots_f32", step_dots, 100, 384, 4);
+    bench_bytes(w, "dots_f32", step_dots, 50000, 384, 4);
+    bench_bytes(w, "f16_to_f32", step_f16, 1, 16384, 6);
+    bench_bytes(w, "bf16_to_f32", step_bf16, 1, 16384, 6);
+    bench_bytes(w, "i8_to_f32", step_i8, 1, 16384, 5);
+}
+
+static volatile float sink;
+
+static void step_read(const work *w)
+{
+    uint64_t sum = 0;
+    const uint64_t *words = (const uint64_t *)(const void *)w->a;
+    for (size_t i = 0; i < w->rows * w->depth / 2; i += 8)
+        sum += words[i] + words[i + 4];
+    sink = (float)sum;
+}
+
+/* ---------------------------------------------------------------- accuracy */
+
+typedef struct error_bound {
+    double ulp, ulp_at, absolute, absolute_at;
+} error_bound;
+
+static void note(error_bound *bound, double x, float got, double exact)
+{
+    double absolute = fabs((double)got - exact);
+    int exponent;
+    frexp(exact, &exponent);
+    double ulp = absolute / ldexp(1.0, exponent < -125 ? -149 : exponent - 24);
+    if (ulp > bound->ulp) {
+        bound->ulp = ulp;
+        bound->ulp_at = x;
+    }
+    if (absolute > bound->absolute) {
+        bound->absolute = absolute;
+        bound->absolute_at = x;
+    }
+}
+
+#define BATCH 4096
+
+/* y = activation(x) through a product with the matrix {1}. */
+static void apply(const assay_kernels *k, assay_activation activation, const float *x, float *y)
+{
+    float one[ASSAY_PANEL] = {1};
+    assay_epilogue epilogue = {.activation = activation};
+    k->gemm_f32(x, 1, BATCH, one, 1, 1, &epilogue, y, 1);
+}
+
+/* exp(x) as softmax makes it: of the row (0, x) both before normalisation
+ * are 1 and e, so y1 / y0 is e but for two roundings. */
+static void apply_exp(const assay_kernels *k, const float *x, float *y)
+{
+    static float rows[BATCH][2];
+    for (size_t i = 0; i < BATCH; i++) {
+        rows[i][0] = 0;
+        rows[i][1] = x[i];
+    }
+    k->softmax_f32(rows[0], 2, BATCH, 2, 1.0f);
+    for (size_t i = 0; i < BATCH; i++)
+        y[i] = rows[i][1] / rows[i][0];
+}
+
+static double exact_gelu(double x)
+{
+    return 0.5 * x * erfc(-x * M_SQRT1_2);
+}
+
+/* Every float of both signs up to `limit`, `step` apart in their bits. */
+static void accuracy_of(const assay_kernels *k, int which, float limit, uint32_t step)
+{
+    static const char *const names[] = {"gelu", "tanh", "exp (two roundings more)"};
+    static float x[BATCH], y[BATCH];
+    error_bound bound = {0};
+    uint32_t end;
+    memcpy(&end, &limit, sizeof end);
+    size_t count = 0;
+    for (uint64_t i = 0; i <= 2 * (uint64_t)end; i += step) {
+        uint32_t bits = (uint32_t)(i / 2) | (uint32_t)(i & 1) << 31;
+        if (which == 2)
+            bits |= 0x80000000u;
+        memcpy(&x[count++], &bits, sizeof bits);
+        if (count < BATCH)
+            continue;
+        count = 0;
+        if (which == 2)
+            apply_exp(k, x, y);
+        else
+            apply(k, which ? ASSAY_ACTIVATION_TANH : ASSAY_ACTIVATION_GELU, x, y);
+        for (size_t j = 0; j < BATCH; j++) {
+            double at = x[j];
+            note(&bound, at, y[j], which == 0 ? exact_gelu(at) : which == 1 ? tanh(at) : exp(at));
+        }
+    }
+    printf("%-25s %10.3g ulp at %-12.6g %10.3g absolute at %.6g\n", names[which], bound.ulp,
+           bound.ulp_at, bound.absolute, bound.absolute_at);
+}
+
+static int accuracy(uint32_t step)
+{
+    const assay_kernels *k = assay_kernels_active();
+    printf("%s, every %u. float\n", k->name, step);
+    accuracy_of(k, 0, 20.0f, step);
+    accuracy_of(k, 1, 12.0f, step);
+    accuracy_of(k, 2, 87.336f, step);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 1 && strcmp(argv[1], "--accuracy") == 0)
+        return accuracy(argc > 2 ? (uint32_t)strtoul(argv[2], NULL, 10) : 61);
+    const size_t large = 50000 * 384;
+    work w = {.a = malloc(large * sizeof(float)),
+              .b = malloc(4096 * 1024 * sizeof(float)),
+              .c = malloc(4096 * 1024 * sizeof(float)),
+              .half = malloc(16384 * sizeof(uint16_t)),
+              .bytes = malloc(16384)};
+    if (!w.a || !w.b || !w.c || !w.half || !w.bytes)
+        return 1;
+    for (size_t i = 0; i < large; i++)
+        w.a[i] = (float)(i % 1999) / 1000.0f - 1.0f;
+    for (size_t i = 0; i < 4096 * 1024; i++)
+        w.b[i] = (float)(i % 997) / 500.0f - 1.0f;
+    for (size_t i = 0; i < 16384; i++) {
+        w.half[i] = (uint16_t)(i % 30000);
+        w.bytes[i] = (int8_t)(i % 255);
+    }
+    w.rows = 50000;
+    w.depth = 384;
+    printf("memory   read %.2f GB/s\n", 1e-9 * (double)large * 4 / seconds_of(step_read, &w));
+    int usable;
+    for (size_t i = 0; (w.kernels = assay_kernels_at(i, &usable)) != NULL; i++)
+        if (usable)
+            bench_set(w);
+    free(w.a);
+    free(w.b);
+    free(w.c);
+    free(w.half);
+    free(w.bytes);
+    return 0;
+}
