@@ -21,8 +21,6 @@ typedef struct level {
     char **names;
     size_t count, next;
     size_t prefix; /* length of its path; 0 for ".", whose entries stand alone */
-    dev_t device;
-    ino_t inode;
 } level;
 
 typedef struct place {
@@ -35,7 +33,8 @@ struct assay_walk {
     size_t root_count, next_root;
     level levels[FOLDER_DEPTH];
     size_t depth;
-    place *seen; /* every folder walked so far */
+    place *seen; /* every folder walked so far: a link to one of them is passed
+                    over, which ends loops too, for every loop has a link */
     size_t seen_count, seen_capacity;
     assay_buffer path;
     uint64_t skipped;
@@ -203,15 +202,6 @@ static assay_status remember(assay_walk *walk, const struct stat *status, assay_
     return ASSAY_OK;
 }
 
-/* Whether the folder lies on the way down to itself. */
-static bool is_above(const assay_walk *walk, const struct stat *status)
-{
-    for (size_t i = 0; i < walk->depth; i++)
-        if (walk->levels[i].device == status->st_dev && walk->levels[i].inode == status->st_ino)
-            return true;
-    return false;
-}
-
 static assay_status enter_folder(assay_walk *walk, const struct stat *status,
                                  assay_error *error)
 {
@@ -242,8 +232,6 @@ static assay_status enter_folder(assay_walk *walk, const struct stat *status,
         .names = names,
         .count = (size_t)count,
         .prefix = strcmp(walk->path.data, ".") == 0 ? 0 : walk->path.length,
-        .device = status->st_dev,
-        .inode = status->st_ino,
     };
     return ASSAY_OK;
 }
@@ -290,7 +278,7 @@ static assay_status visit_folder(assay_walk *walk, bool is_root, struct stat *st
 {
     struct stat link;
     bool linked = !is_root && lstat(walk->path.data, &link) == 0 && S_ISLNK(link.st_mode);
-    if (is_above(walk, status) || (linked && was_seen(walk, status)))
+    if (linked && was_seen(walk, status))
         return ASSAY_OK;
     if (!assay_is_beir_folder(walk->path.data))
         return enter_folder(walk, status, error);

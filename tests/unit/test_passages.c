@@ -161,7 +161,8 @@ static size_t random_text(uint64_t *seed, char *text, size_t size)
 {
     static const char *const parts[] = {
         " ", " ", " ", " ", "\n", "\n\n", "\t", "\r\n", ".", ". ", "! ", "?\" ", "...",
-        "e.g. ", "Dr. ", "J. ", "1. ", "\n- ", "\n# ", "\n## A\n", "\n===\n", "\n---\n", "\n| a | b |\n",
+        "e.g. ", "Dr. ", "J. ", "1. ", "\n- ", "\n# ", "\n## A\n", "\n===\n",
+        "\n---\n", "\n| a | b |\n",
         "word", "Word", "a", "x", "xx", "longerword", "longestwordofall", "3.14", "[1]",
         "\xE3\x80\x82", "\xE6\xBC\xA2\xE5\xAD\x97", "\xE3\x80\x80", "\xC2\xA0", "\xE2\x80\xA8",
         "\xE2\x80\xA9", "\xC2\x85", "\xE2\x80\xA6", "\xF0\x9F\x98\x80", "e\xCC\x81", "\xD8\x9F ",
@@ -258,15 +259,18 @@ static void random_documents_are_covered_exactly_once(void **state)
     assay_passage_list_free(&list);
 }
 
-/* Passages of `text` by words, " / " between. */
-static void check_split(const char *text, uint32_t max_tokens, uint32_t overlap,
-                        const char *expected)
+/* Passages of `text` by words (encode NULL) or other tokens, " / " between. */
+static void check_split_with(assay_encode_fn encode, const char *text, uint32_t max_tokens,
+                             uint32_t overlap, const char *expected)
 {
     assay_passage_list list = {0};
     assay_error error;
     assay_document document = {.text = {text, strlen(text)}};
-    assert_int_equal(assay_split_passages(NULL, &document, max_tokens, overlap, &list, &error),
-                     ASSAY_OK);
+    assay_status status =
+        encode == NULL
+            ? assay_split_passages(NULL, &document, max_tokens, overlap, &list, &error)
+            : assay_split_with(encode, NULL, &document, max_tokens, overlap, &list, &error);
+    assert_int_equal(status, ASSAY_OK);
     char joined[4096] = "";
     size_t used = 0;
     for (size_t i = 0; i < list.count; i++)
@@ -275,6 +279,12 @@ static void check_split(const char *text, uint32_t max_tokens, uint32_t overlap,
                                  text + list.items[i].offset);
     assert_string_equal(joined, expected);
     assay_passage_list_free(&list);
+}
+
+static void check_split(const char *text, uint32_t max_tokens, uint32_t overlap,
+                        const char *expected)
+{
+    check_split_with(NULL, text, max_tokens, overlap, expected);
 }
 
 static void passages_are_filled_with_whole_sentences(void **state)
@@ -325,6 +335,28 @@ static void a_giant_word_is_cut_between_characters(void **state)
     for (size_t i = 0; i < list.count; i++)
         assert_true(list.items[i].length <= 7 && list.items[i].length % 2 == 0);
     assay_passage_list_free(&list);
+}
+
+static void long_sentences_are_cut_between_words(void **state)
+{
+    (void)state;
+    check_split_with(encode_bytes, "four five sixty sevens", 10, 0, "four five / sixty / sevens");
+    check_split_with(encode_bytes, "a giantwordhere b", 6, 0, "a / giantw / ordher / e b");
+    check_split_with(encode_bytes, "ab 漢字漢字 cd", 7, 0, "ab 漢 / 字漢 / 字 cd");
+}
+
+static void white_space_is_as_unicode_says(void **state)
+{
+    (void)state;
+    for (int32_t point = 0; point < 0x110000; point++) {
+        utf8proc_uint8_t bytes[4];
+        size_t length = (size_t)utf8proc_encode_char(point, bytes);
+        utf8proc_category_t category = utf8proc_category(point);
+        bool space = (point >= 9 && point <= 13) || point == 0x85 ||
+                     category == UTF8PROC_CATEGORY_ZS || category == UTF8PROC_CATEGORY_ZL ||
+                     category == UTF8PROC_CATEGORY_ZP;
+        assert_int_equal(assay_space_at((const char *)bytes, length), space ? length : 0);
+    }
 }
 
 static void arguments_that_make_no_sense_are_refused(void **state)
@@ -406,6 +438,8 @@ int main(void)
         cmocka_unit_test(a_tiny_rest_is_evened_out),
         cmocka_unit_test(headings_stay_with_their_text),
         cmocka_unit_test(a_giant_word_is_cut_between_characters),
+        cmocka_unit_test(long_sentences_are_cut_between_words),
+        cmocka_unit_test(white_space_is_as_unicode_says),
         cmocka_unit_test(arguments_that_make_no_sense_are_refused),
         cmocka_unit_test(damaged_text_does_no_harm),
         cmocka_unit_test(time_is_linear),

@@ -263,6 +263,8 @@ static void markdown_headings_become_paths(void **state)
     write_file("c.md", "```\n# not\n```\n\n    # not\n\n#not\n\n- item\n---\n> q\n---\n\n\\# no\n");
     check_reading("c.md", "c.md|c.md|```\n# not\n```\n\n    # not\n\n#not\n\n- item\n---\n> q\n---"
                           "\n\n\\# no\n\n");
+    write_file("e.md", "    code\n---\nx");
+    check_reading("e.md", "e.md|e.md|    code\n---\nx\n");
     write_file("d.md", "~~~ c\n# not\n```\n~~~\n# Yes\nx\n# Other\ny");
     check_reading("d.md", "d.md|Yes|~~~ c\n# not\n```\n~~~\n# Yes\nx\n# Other\ny @20  @28 Other\n");
 }
@@ -299,7 +301,8 @@ static void html_is_reduced_to_what_is_read(void **state)
                "<!DOCTYPE html><html><head><title> Leave\n policy </title><style>p{}</style></head>"
                "<body><nav>menu</nav><header>banner</header><h1>Leave policy</h1>"
                "<p>You may  carry\n<b>five</b> days.</p><script>evil()</script>"
-               "<h2>How&nbsp;many?<a class=headerlink href=#x>&para;</a></h2><p>Five.<br>Or six.</p>"
+               "<h2>How&nbsp;many?<a class=headerlink href=#x>&para;</a></h2>"
+               "<p>Five.<br>Or six.</p>"
                "<ul><li>one</li><li><p>two</p></li></ul>"
                "<table><tr><th>a<th>b<tr><td>1<td>2</table>"
                "<pre>  x = 1\n    y</pre><p hidden>no</p><div style='color:red; display : none'>no"
@@ -326,7 +329,8 @@ static void html_charsets_are_honoured(void **state)
     (void)state;
     write_file("a.html", "<meta charset='ISO-8859-1'>caf\xE9 \x93q\x94");
     check_reading("a.html", "a.html|a.html|caf\xC3\xA9 \xE2\x80\x9Cq\xE2\x80\x9D\n");
-    write_file("b.html", "<meta http-equiv=Content-Type content=\"text/html; charset=koi8-r\">\xC1");
+    write_file("b.html",
+               "<meta http-equiv=Content-Type content=\"text/html; charset=koi8-r\">\xC1");
     check_reading("b.html", "b.html|b.html|\xD0\xB0\n");
     write_file("c.html", "<meta charset=latin1>caf\xC3\xA9");
     check_reading("c.html", "c.html|c.html|caf\xC3\xA9\n");
@@ -372,7 +376,8 @@ static void jsonl_records_are_documents(void **state)
 {
     (void)state;
     write_file("a.jsonl",
-               "\xEF\xBB\xBF{\"_id\": \"x\", \"title\": \"T\", \"text\": \"one\", \"metadata\": {}}\r\n"
+               "\xEF\xBB\xBF{\"_id\": \"x\", \"title\": \"T\", \"text\": \"one\", "
+               "\"metadata\": {}}\r\n"
                "\n"
                "{\"id\": 7, \"contents\": \"two\", \"year\": 1999, \"by\": \"Ann\"}\n"
                "{\"_id\": \"e\", \"title\": \"Only a title\", \"text\": \"\"}\n"
