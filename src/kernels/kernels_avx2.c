@@ -21,7 +21,7 @@ typedef struct mask { /* a lane is chosen where its top bit is set */
 /* Accumulators: 6 x 2 registers, 2 for the panel's row and 1 for the factor. */
 #define TILE_ROWS 6
 #define TILE_PANELS 1
-#define DEPTH_BLOCK 320 /* 20 KiB of panel, in a level-1 cache of 32 */
+#define DEPTH_BLOCK 384 /* 24 KiB of panel, in a level-1 cache of 32 */
 
 INLINE vector v_all(float x)
 {
