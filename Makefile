@@ -4,7 +4,8 @@
 #   make test       everything: unit, command line, parity; under 10 minutes
 #   make demo       install what is missing, build, index a corpus, ask it
 #   make install    DESTDIR= and PREFIX= as usual
-#   make check-san  the tests under ASan and UBSan; check-tsan under TSan
+#   make check-san  the tests under ASan and UBSan (SUITE=unit: unit tests only);
+#                   check-tsan under TSan
 #   make fuzz       coverage-guided fuzzing, FUZZ_SECONDS each (clang)
 #   make bench      speed against peers and the hardware
 
@@ -99,9 +100,10 @@ check-floors:
 test: all check-floors $(UNIT)
 	tests/run $(BUILD)
 
+SUITE ?= test
 check-san:
 	$(MAKE) BUILD=$(BUILD)/san HARDEN= OPTIMISE=-O1 \
-	    SANITIZE="-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer" test
+	    SANITIZE="-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer" $(SUITE)
 
 check-tsan:
 	$(MAKE) BUILD=$(BUILD)/tsan HARDEN= OPTIMISE=-O1 SANITIZE="-fsanitize=thread" unit
