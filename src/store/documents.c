@@ -151,7 +151,9 @@ static assay_status delete_document(assay_store *store, const assay_collection *
     sqlite3_bind_int64(statement, 1, key);
     ASSAY_TRY(assay_sql_step(store, statement, cannot_read, &row, error));
     if (row) {
-        assay_text text = {.data = sqlite3_column_blob(statement, 1),
+        /* An empty BLOB is NULL to SQLite, and NULL + 0 is not C. */
+        const void *bytes = sqlite3_column_blob(statement, 1);
+        assay_text text = {.data = bytes != NULL ? bytes : "",
                            .length = (size_t)sqlite3_column_bytes(statement, 1)};
         assay_status status = remove_entries(store, collection, key, assay_sql_text(statement, 0),
                                              text, error);
