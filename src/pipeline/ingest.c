@@ -477,6 +477,7 @@ static assay_status run(ingest *in, const char *name, const char *const *paths, 
     };
     ASSAY_TRY(assay_reader_open(paths, count, &fields, &in->reader, error));
     ASSAY_TRY(open_collection(in, name, paths, count, error));
+    in->report->skipped = assay_reader_skipped(in->reader);
     ASSAY_TRY(assay_scan_begin(in->store, error));
     ASSAY_TRY(read_all(in, error));
     if (in->options->prune)

@@ -27,7 +27,7 @@ static assay_flat_stamp stamp_for(const assay_collection *collection)
     };
 }
 
-static bool up_to_date(const assay_flat *flat, const assay_collection *collection)
+bool assay_vectors_current(const assay_flat *flat, const assay_collection *collection)
 {
     assay_flat_stamp is = assay_flat_stamp_of(flat), want = stamp_for(collection);
     return is.collection == want.collection && is.generation == want.generation &&
@@ -100,13 +100,13 @@ assay_status assay_vectors_open(assay_store *store, const assay_collection *coll
                                 assay_error *error)
 {
     char path[1024], folder[1024];
-    if (*flat != NULL && up_to_date(*flat, collection))
+    if (*flat != NULL && assay_vectors_current(*flat, collection))
         return ASSAY_OK;
     assay_flat_close(*flat);
     *flat = NULL;
     ASSAY_TRY(assay_vectors_path(store, collection, path, sizeof path, error));
     if (assay_flat_open(path, flat, NULL) == ASSAY_OK) {
-        if (up_to_date(*flat, collection))
+        if (assay_vectors_current(*flat, collection))
             return ASSAY_OK;
         assay_flat_close(*flat);
         *flat = NULL;

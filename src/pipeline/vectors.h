@@ -20,6 +20,9 @@ assay_status assay_vectors_open(assay_store *store, const assay_collection *coll
                                 assay_flat **flat, assay_progress_fn progress, void *user,
                                 assay_error *error);
 
+/* Whether a file was made from the collection as it is now. */
+bool assay_vectors_current(const assay_flat *flat, const assay_collection *collection);
+
 /* Path of the file, into path[size]. */
 assay_status assay_vectors_path(const assay_store *store, const assay_collection *collection,
                                 char *path, size_t size, assay_error *error);

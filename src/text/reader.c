@@ -212,8 +212,6 @@ static assay_status read_record(assay_reader *reader, assay_text line, const cha
     assay_extract *extract = &reader->extract;
     const char *id = NULL;
     ASSAY_TRY(assay_extract_record(extract, line, &reader->options, where, &id, error));
-    if (assay_skip_space(extract->text.data, 0, extract->text.length) == extract->text.length)
-        return assay_fail(error, ASSAY_E_FORMAT, where, "document \"%s\" has no text in it", id);
     *document = (assay_document){
         .id = id,
         .title = extract->title != NULL ? extract->title : "",

@@ -35,8 +35,9 @@ typedef struct assay_document {
     const char *title;    /* of a file without one its name; "" when none */
     const char *source;   /* path of the file it came from; "-" for stdin */
     const char *metadata; /* remaining JSON fields as one JSON object, or NULL */
-    assay_text text;      /* has a non-space character; a JSONL record with a
-                             title and no text has its title as text */
+    assay_text text;      /* of a file: has a non-space character; of a record:
+                             its title when it has no text, blank without both
+                             (collections are published with such records) */
     const assay_heading *headings; /* [heading_count], by offset */
     size_t heading_count;
 } assay_document;

@@ -1,0 +1,440 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * test_pipeline.c: from files to hits: indexing, resuming, pruning, searching,
+ * reranking. Models are the small random ones under tests/golden/models: what
+ * they find is meaningless, that it is found consistently is not.
+ */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include <assay.h>
+
+#define DENSE "tests/golden/models/dense-mean"
+#define CROSS "tests/golden/models/cross-f32"
+
+static char home[64], files[64];
+static assay_store *store;
+static assay_error error;
+
+#define assert_ok(expression)                                                             \
+    do {                                                                                  \
+        assay_status status_ = (expression);                                              \
+        if (status_ != ASSAY_OK)                                                          \
+            fail_msg("%s: %s: %s", assay_status_name(status_), error.where, error.message); \
+    } while (0)
+
+static void write_text(const char *name, const char *text)
+{
+    char path[256];
+    snprintf(path, sizeof path, "%s/%s", files, name);
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fputs(text, file);
+    fclose(file);
+}
+
+static void remove_text(const char *name)
+{
+    char path[256];
+    snprintf(path, sizeof path, "%s/%s", files, name);
+    assert_int_equal(unlink(path), 0);
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    snprintf(home, sizeof home, "/tmp/assay-home-XXXXXX");
+    snprintf(files, sizeof files, "/tmp/assay-files-XXXXXX");
+    if (mkdtemp(home) == NULL || mkdtemp(files) == NULL)
+        return -1;
+    write_text("leave.txt", "Unused holidays lapse in March. They may be carried over when "
+                            "the ship was at sea.\n");
+    write_text("fire.md", "# Fire\n\nLeave the cabin at once.\n\n## Alarm\n\nThe alarm is a "
+                          "long ring. Holidays are no excuse.\n");
+    write_text("cook.txt", "The cook charges nothing for soup.\n");
+    return assay_store_open(home, &(assay_store_options){.create = true}, &store, &error) ==
+                   ASSAY_OK
+               ? 0
+               : -1;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    assay_store_close(store);
+    char command[256];
+    snprintf(command, sizeof command, "rm -rf %s %s", home, files);
+    return system(command);
+}
+
+static assay_index_report index_files(const assay_index_options *options)
+{
+    const char *paths[] = {files};
+    assay_index_report report;
+    assert_ok(assay_index(store, "c", paths, 1, options, NULL, NULL, &report, &error));
+    return report;
+}
+
+static assay_text text_of(const char *string)
+{
+    return (assay_text){string, strlen(string)};
+}
+
+static const assay_index_options with_model = {.model = DENSE};
+static const assay_index_options without_model = {.model = "none"};
+
+/* Searches collection "c" once; the caller frees the result. */
+static assay_result search(const assay_pipeline_options *options, const char *query,
+                           uint32_t top)
+{
+    assay_pipeline *pipeline;
+    assay_result result;
+    assert_ok(assay_pipeline_open(store, "c", options, &pipeline, &error));
+    assert_ok(assay_search(pipeline, text_of(query), top, &result, &error));
+    assay_pipeline_close(pipeline);
+    return result;
+}
+
+static bool ends_with(const char *text, const char *end)
+{
+    size_t a = strlen(text), b = strlen(end);
+    return a >= b && strcmp(text + a - b, end) == 0;
+}
+
+static void second_run_takes_only_what_changed(void **state)
+{
+    (void)state;
+    assay_index_report report = index_files(&with_model);
+    assert_int_equal(report.seen, 3);
+    assert_int_equal(report.added, 3);
+    assert_int_equal(report.failed, 0);
+    assert_true(report.passages >= 4);
+
+    report = index_files(NULL);
+    assert_int_equal(report.unchanged, 3);
+    assert_int_equal(report.passages, 0);
+
+    write_text("cook.txt", "The cook charges two crowns for soup.\n");
+    remove_text("leave.txt");
+    report = index_files(NULL);
+    assert_int_equal(report.changed, 1);
+    assert_int_equal(report.unchanged, 1);
+    assert_int_equal(report.removed, 0);
+
+    report = index_files(&(assay_index_options){.prune = true});
+    assert_int_equal(report.removed, 1);
+    report = index_files(&(assay_index_options){.rebuild = true});
+    assert_int_equal(report.changed, 2);
+
+    assay_collection_info info;
+    uint64_t problems;
+    assert_ok(assay_collection_describe(store, "c", &info, &error));
+    assert_int_equal(info.documents, 2);
+    assert_int_equal(info.vectors, info.passages);
+    assert_ok(assay_store_check(store, NULL, NULL, &problems, &error));
+    assert_int_equal(problems, 0);
+}
+
+typedef struct problems {
+    int count;
+    char last[1024];
+    int stop_after; /* calls; 0: never */
+    int calls;
+} problems;
+
+static bool note(const assay_progress *progress, void *user)
+{
+    problems *p = user;
+    if (progress->problem != NULL) {
+        p->count++;
+        snprintf(p->last, sizeof p->last, "%s: %s", progress->problem->where,
+                 progress->problem->message);
+    }
+    return p->stop_after == 0 || ++p->calls < p->stop_after;
+}
+
+static void bad_files_do_not_stop_the_others(void **state)
+{
+    (void)state;
+    write_text("bad.txt", "caf\xe9 is not UTF-8\n");
+    write_text("records.jsonl", "{\"_id\": \"a\", \"text\": \"one\"}\n"
+                                "{\"_id\": \"b\", \"text\": }\n"
+                                "{\"_id\": \"a\", \"text\": \"one again\"}\n"
+                                "{\"_id\": \"e\", \"text\": \"\"}\n");
+    const char *paths[] = {files};
+    assay_index_report report;
+    problems p = {0};
+    assert_ok(assay_index(store, "c", paths, 1,
+                          &(assay_index_options){.model = "none", .prune = true}, note, &p,
+                          &report, &error));
+    assert_int_equal(report.failed, 3);
+    assert_int_equal(p.count, 4); /* and that nothing was pruned */
+    assert_non_null(strstr(p.last, "pruned"));
+    assert_int_equal(report.added, 5);
+    assert_int_equal(report.empty, 1);
+}
+
+static void interrupted_indexing_resumes(void **state)
+{
+    (void)state;
+    char text[8192] = "", name[32];
+    for (int i = 0; i < 200; i++)
+        snprintf(text + strlen(text), sizeof text - strlen(text), "Sentence number %d. ", i);
+    for (int i = 0; i < 30; i++) {
+        snprintf(name, sizeof name, "long%02d.txt", i);
+        write_text(name, text);
+    }
+    const char *paths[] = {files};
+    assay_index_report report;
+    problems p = {.stop_after = 12};
+    assert_int_equal(assay_index(store, "c", paths, 1, &with_model, note, &p, &report, &error),
+                     ASSAY_E_INTERRUPTED);
+    assert_true(report.added > 0 && report.added < 33);
+    uint64_t before = report.added, found;
+    assert_ok(assay_store_check(store, NULL, NULL, &found, &error));
+    report = index_files(NULL);
+    assert_int_equal(report.unchanged, before);
+    assert_int_equal(report.added, 33 - before);
+}
+
+static void bm25_finds_and_tells_where(void **state)
+{
+    (void)state;
+    index_files(&without_model);
+    assay_result result = search(NULL, "May holidays be carried over?", 5);
+    assert_int_equal(result.count, 2);
+    const assay_hit *hit = &result.hits[0];
+    assert_true(ends_with(hit->document, "leave.txt"));
+    assert_int_equal(hit->rank, 1);
+    assert_int_equal(hit->rank_first, 1);
+    assert_int_equal(hit->rank_bm25, 1);
+    assert_int_equal(hit->rank_dense, 0);
+    assert_true(isnan(hit->score_dense) && hit->score == hit->score_bm25);
+    assert_false(hit->reranked);
+    assert_int_equal(hit->offset, 0);
+    assert_int_equal(memcmp(hit->text.data, "Unused", 6), 0);
+    hit = &result.hits[1];
+    assert_true(ends_with(hit->document, "fire.md"));
+    assert_string_equal(hit->heading, "Alarm");
+    assert_string_equal(hit->title, "Fire");
+    assay_result_free(&result);
+
+    result = search(NULL, "zebra", 5);
+    assert_int_equal(result.count, 0);
+    assay_result_free(&result);
+    result = search(NULL, "\xff\xfe \"NEAR( OR *", 5);
+    assert_int_equal(result.count, 0);
+    assay_result_free(&result);
+}
+
+/* Every passage is found by its vector; the order does not depend on threads. */
+static void dense_and_hybrid_search(void **state)
+{
+    (void)state;
+    index_files(&with_model);
+    assay_pipeline_options dense = {.retriever = ASSAY_RETRIEVER_DENSE, .threads = 1};
+    assay_result one = search(&dense, "holidays", 0);
+    assert_int_equal(one.count, 3);
+    assert_true(one.hits[0].score_dense >= one.hits[1].score_dense);
+    dense.threads = 2;
+    assay_result two = search(&dense, "holidays", 0);
+    for (size_t i = 0; i < 3; i++) {
+        assert_string_equal(one.hits[i].document, two.hits[i].document);
+        assert_true(one.hits[i].score == two.hits[i].score);
+    }
+    assay_result_free(&one);
+    assay_result_free(&two);
+    one = search(NULL, "holidays", 0);
+    assert_int_equal(one.count, 3);
+    assert_true(one.hits[0].rank_bm25 > 0 || one.hits[1].rank_bm25 > 0);
+    assay_result_free(&one);
+}
+
+static int by_logit(const void *left, const void *right)
+{
+    float a = ((const assay_hit *)left)->logit, b = ((const assay_hit *)right)->logit;
+    return (a < b) - (a > b);
+}
+
+static void weights_set_the_final_order(void **state)
+{
+    (void)state;
+    index_files(&with_model);
+    assay_pipeline_options options = {.reranker = CROSS, .first_weight = {true, 0}};
+    assay_result by_reranker = search(&options, "holidays at sea", 0);
+    for (size_t i = 0; i < by_reranker.count; i++) {
+        const assay_hit *hit = &by_reranker.hits[i];
+        assert_true(hit->reranked && hit->tokens > 0 && hit->status == ASSAY_OK);
+        assert_true(fabsf(hit->probability - 1 / (1 + expf(-hit->logit))) < 1e-6f);
+        if (i > 0)
+            assert_true(by_logit(hit - 1, hit) <= 0);
+    }
+    options.first_weight = (assay_setting){true, 1};
+    options.rerank_weight = (assay_setting){true, 0};
+    assay_result by_first = search(&options, "holidays at sea", 0);
+    for (size_t i = 0; i < by_first.count; i++)
+        assert_int_equal(by_first.hits[i].rank, by_first.hits[i].rank_first);
+    assay_result_free(&by_reranker);
+    assay_result_free(&by_first);
+
+    /* One candidate is reranked: it stays first, and the scores go on falling. */
+    options = (assay_pipeline_options){.reranker = CROSS, .rerank = 1};
+    assay_result some = search(&options, "holidays at sea", 0);
+    assert_true(some.hits[0].reranked && some.hits[0].rank_first == 1);
+    for (size_t i = 1; i < some.count; i++) {
+        assert_false(some.hits[i].reranked);
+        assert_true(some.hits[i].score < some.hits[i - 1].score);
+    }
+    assay_result_free(&some);
+}
+
+static void index_file_is_made_again_when_missing_behind_or_damaged(void **state)
+{
+    (void)state;
+    index_files(&with_model);
+    assay_pipeline_options dense = {.retriever = ASSAY_RETRIEVER_DENSE};
+    assay_pipeline *pipeline;
+    assay_result result;
+    assert_ok(assay_pipeline_open(store, "c", &dense, &pipeline, &error));
+    assert_ok(assay_search(pipeline, text_of("soup"), 0, &result, &error));
+    assert_int_equal(result.count, 3);
+    assay_result_free(&result);
+
+    write_text("new.txt", "A new document about soup.\n");
+    index_files(NULL);
+    assert_ok(assay_search(pipeline, text_of("soup"), 0, &result, &error));
+    assert_int_equal(result.count, 4);
+    assay_result_free(&result);
+    assay_pipeline_close(pipeline);
+
+    char path[128];
+    snprintf(path, sizeof path, "%s/index/1.flat", home);
+    FILE *file = fopen(path, "r+");
+    assert_non_null(file);
+    fseek(file, 100, SEEK_SET);
+    fputc('x', file);
+    fclose(file);
+    uint64_t found;
+    assert_int_equal(assay_store_check(store, NULL, NULL, &found, &error), ASSAY_E_CORRUPT);
+    assert_int_equal(found, 1);
+    assert_non_null(strstr(error.where, "1.flat"));
+    unlink(path);
+    assert_ok(assay_store_check(store, NULL, NULL, &found, &error));
+    result = search(&dense, "soup", 0);
+    assert_int_equal(result.count, 4);
+    assay_result_free(&result);
+}
+
+static void expect_open(const assay_pipeline_options *options, const char *collection,
+                        assay_status status, const char *part)
+{
+    assay_pipeline *pipeline;
+    assert_int_equal(assay_pipeline_open(store, collection, options, &pipeline, &error), status);
+    if (strstr(error.message, part) == NULL && strstr(error.where, part) == NULL)
+        fail_msg("\"%s\" is not in \"%s: %s\"", part, error.where, error.message);
+}
+
+static void wrong_settings_are_refused(void **state)
+{
+    (void)state;
+    index_files(&without_model);
+    expect_open(NULL, "d", ASSAY_E_NOT_FOUND, "c");
+    expect_open(&(assay_pipeline_options){.retriever = ASSAY_RETRIEVER_DENSE}, "c",
+                ASSAY_E_ARGUMENT, "without a model");
+    expect_open(&(assay_pipeline_options){.reranker = DENSE}, "c", ASSAY_E_ARGUMENT,
+                "bi-encoder");
+    expect_open(&(assay_pipeline_options){.b = {true, 2}}, "c", ASSAY_E_ARGUMENT, "b");
+    expect_open(&(assay_pipeline_options){.k1 = {true, NAN}}, "c", ASSAY_E_ARGUMENT, "k1");
+    expect_open(&(assay_pipeline_options){.retrieve = 1000000}, "c", ASSAY_E_ARGUMENT,
+                "retrieve");
+    expect_open(&(assay_pipeline_options){.reranker = CROSS,
+                                          .first_weight = {true, 0},
+                                          .rerank_weight = {true, 0}},
+                "c", ASSAY_E_ARGUMENT, "both are 0");
+    assay_pipeline *pipeline;
+    assay_result result;
+    assert_ok(assay_pipeline_open(store, "c", NULL, &pipeline, &error));
+    assert_int_equal(assay_search(pipeline, text_of(" \n"), 5, &result, &error),
+                     ASSAY_E_ARGUMENT);
+    assay_pipeline_close(pipeline);
+
+    const char *paths[] = {files}, *missing[] = {"/nowhere"};
+    assert_int_equal(assay_index(store, "c", paths, 1, &with_model, NULL, NULL, NULL, &error),
+                     ASSAY_E_ARGUMENT);
+    assert_non_null(strstr(error.message, "model"));
+    assert_int_equal(assay_index(store, "c", missing, 1, NULL, NULL, NULL, NULL, &error),
+                     ASSAY_E_NOT_FOUND);
+    assert_int_equal(assay_index(store, "e", paths, 1, &(assay_index_options){.model = CROSS},
+                                 NULL, NULL, NULL, &error),
+                     ASSAY_E_ARGUMENT);
+    assert_int_equal(assay_index(store, "e", paths, 1,
+                                 &(assay_index_options){.model = "none", .passage_tokens = 10,
+                                                        .overlap_tokens = 10},
+                                 NULL, NULL, NULL, &error),
+                     ASSAY_E_ARGUMENT);
+    assert_string_equal(error.where, "overlap_tokens");
+}
+
+static void empty_collection_finds_nothing(void **state)
+{
+    (void)state;
+    char empty[128];
+    snprintf(empty, sizeof empty, "%s/empty", files);
+    assert_int_equal(mkdir(empty, 0777), 0);
+    const char *paths[] = {empty};
+    assay_index_report report;
+    assert_ok(assay_index(store, "c", paths, 1, &with_model, NULL, NULL, &report, &error));
+    assert_int_equal(report.seen, 0);
+    assay_result result = search(&(assay_pipeline_options){.reranker = CROSS}, "soup", 5);
+    assert_int_equal(result.count, 0);
+    assay_result_free(&result);
+}
+
+/* The reranker cannot take a query that fills its input: the hits stay in the
+ * first stage's order, and the result says so. */
+static void too_long_a_query_degrades_visibly(void **state)
+{
+    (void)state;
+    index_files(&with_model);
+    char query[8000] = "";
+    for (int i = 0; i < 1500; i++)
+        strcat(query, "soup ");
+    assay_result result = search(&(assay_pipeline_options){.reranker = CROSS}, query, 5);
+    assert_int_equal(result.degraded.code, ASSAY_E_LIMIT);
+    assert_true(result.query_truncated);
+    assert_true(result.count > 0);
+    for (size_t i = 0; i < result.count; i++) {
+        assert_false(result.hits[i].reranked);
+        assert_int_equal(result.hits[i].rank, result.hits[i].rank_first);
+    }
+    assay_result_free(&result);
+}
+
+#define with_files(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        with_files(second_run_takes_only_what_changed),
+        with_files(bad_files_do_not_stop_the_others),
+        with_files(interrupted_indexing_resumes),
+        with_files(bm25_finds_and_tells_where),
+        with_files(dense_and_hybrid_search),
+        with_files(weights_set_the_final_order),
+        with_files(index_file_is_made_again_when_missing_behind_or_damaged),
+        with_files(wrong_settings_are_refused),
+        with_files(empty_collection_finds_nothing),
+        with_files(too_long_a_query_degrades_visibly),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
