@@ -139,7 +139,7 @@ static const assay_option options[] = {
     {"precision", ASSAY_OPTION_CHOICE, offsetof(embed_settings, precision), "auto|fp32",
      "arithmetic (default: auto, the fastest that keeps rankings)", 0, 0},
     {"max-tokens", ASSAY_OPTION_COUNT, offsetof(embed_settings, max_tokens), "N",
-     "cut texts earlier than the model does, special tokens counted", 3, 1000000},
+     "cut texts earlier than the model does, special tokens counted", 5, 1000000},
     {"threads", ASSAY_OPTION_COUNT, offsetof(embed_settings, threads), "N",
      "threads (default: as many as the machine allows)", 1, 1024},
 };

@@ -7,6 +7,7 @@
  * would: a judged query without a result counts 0.
  */
 #include <dirent.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -38,7 +39,6 @@ typedef struct eval_job {
     assay_pipeline *pipeline;
     assay_run *run;
     assay_eval eval;
-    uint64_t index_failed;
 } eval_job;
 
 /* ------------------------------------------------------------------- input */
@@ -185,17 +185,24 @@ static int pick_queries(eval_job *job)
     return ASSAY_EXIT_OK;
 }
 
+/* The folder stays as it was given, less a '/' at its end: it is what `index`
+ * stores as source. Only the collection's name comes from where it lies. */
 static int name_collection(eval_job *job, const char *folder)
 {
-    job->folder = realpath(folder, NULL);
-    if (!job->folder) {
-        assay_warn("%s: is no BEIR folder: it does not exist", folder);
+    size_t length = strlen(folder);
+    while (length > 1 && folder[length - 1] == '/')
+        length--;
+    char *whole = realpath(folder, NULL);
+    if (!whole) {
+        assay_warn("%s: %s", folder, strerror(errno));
         return ASSAY_EXIT_ERROR;
     }
     const char *name = job->settings->collection ? job->settings->collection
-                                                 : strrchr(job->folder, '/') + 1;
+                                                 : strrchr(whole, '/') + 1;
+    job->folder = strndup(folder, length);
     job->collection = strdup(name);
-    return job->collection ? ASSAY_EXIT_OK : assay_report_memory();
+    free(whole);
+    return job->folder && job->collection ? ASSAY_EXIT_OK : assay_report_memory();
 }
 
 /* ---------------------------------------------------------------- indexing */
@@ -236,7 +243,6 @@ static int index_folder(eval_job *job)
     }
     if (status != ASSAY_OK)
         return assay_report(&error);
-    job->index_failed = report.failed;
     assay_collection_info info;
     if (assay_collection_describe(job->store, job->collection, &info, &error) != ASSAY_OK)
         return assay_report(&error);
@@ -348,8 +354,7 @@ static int finish(eval_job *job)
     if (s->output && assay_run_write(job->run, s->output, &error) != ASSAY_OK)
         return assay_report(&error);
     int code = assay_eval_print(eval);
-    bool partly = eval->failed + job->index_failed > 0;
-    return code == ASSAY_EXIT_OK && partly ? ASSAY_EXIT_PARTLY : code;
+    return code == ASSAY_EXIT_OK && eval->failed > 0 ? ASSAY_EXIT_PARTLY : code;
 }
 
 static int eval_folder(const eval_settings *settings, const char *folder)

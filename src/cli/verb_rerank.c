@@ -296,7 +296,7 @@ static const assay_option options[] = {
     {"precision", ASSAY_OPTION_CHOICE, offsetof(rerank_settings, precision), "auto|fp32",
      "arithmetic (default: auto, the fastest that keeps rankings)", 0, 0},
     {"max-tokens", ASSAY_OPTION_COUNT, offsetof(rerank_settings, max_tokens), "N",
-     "cut passages earlier than the model does; query and special tokens are counted", 4,
+     "cut passages earlier than the model does; query and special tokens are counted", 5,
      1000000},
     {"threads", ASSAY_OPTION_COUNT, offsetof(rerank_settings, threads), "N",
      "threads (default: as many as the machine allows)", 1, 1024},

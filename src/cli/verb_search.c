@@ -127,13 +127,21 @@ static void print_line(const char *text, assay_style style)
     printf("%s\n", assay_style_code(ASSAY_STYLE_PLAIN));
 }
 
+/* "id in file:offset"; a file's own id is its path. */
 static void print_source(const assay_hit *hit)
 {
-    if (!hit->source || !*hit->source)
-        return;
+    bool named = hit->source && *hit->source;
     printf("%*s%s", INDENT, "", assay_style_code(ASSAY_STYLE_DIM));
-    assay_print_text(stdout, hit->source, strlen(hit->source));
-    printf(":%llu%s\n", (unsigned long long)hit->offset, assay_style_code(ASSAY_STYLE_PLAIN));
+    if (!named || strcmp(hit->source, hit->document) != 0) {
+        assay_print_text(stdout, hit->document, strlen(hit->document));
+        if (named)
+            printf(" in ");
+    }
+    if (named) {
+        assay_print_text(stdout, hit->source, strlen(hit->source));
+        printf(":%llu", (unsigned long long)hit->offset);
+    }
+    printf("%s\n", assay_style_code(ASSAY_STYLE_PLAIN));
 }
 
 static void print_hit(const assay_hit *hit)

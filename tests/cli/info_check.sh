@@ -1,0 +1,16 @@
+# What there is, and whether it is whole.
+assay info | sed 's/^\(version\|cpu\)  *.*/\1/'
+assay info --json | json '[sorted(d), d["collections"], [m["name"] for m in d["models"]]]'
+code assay check
+assay index "$DATA/beir" --collection beir --json | json 'd["added"]'
+assay info --collection beir --json | json '[d[k] for k in ("name", "model", "documents", "passages", "vectors")]'
+assay info --json | json '[c["name"] for c in d["collections"]]'
+assay info cross | sed -n 's/^kind  *//p'
+assay info dense --json | json '[d["kind"], d["normalized"], d["dimensions"] > 0]'
+assay check
+assay check --json | json 'd'
+echo '-- another data directory'
+assay index "$DATA/folder/leave.md" --home elsewhere --json --model none | json 'd["added"]'
+assay info --home elsewhere --json | json '[c["name"] for c in d["collections"]]'
+code assay info --collection beir --home elsewhere
+code assay info nowhere 2>&1 | cut -c1-30
