@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* verb_check.c: `assay check`, whether the data directory is whole. */
+#include <string.h>
+
 #include "cli/output.h"
 #include "cli/progress.h"
 
@@ -11,6 +13,7 @@ typedef struct problem_list {
     assay_bar bar;
     assay_answer *answer; /* NULL: for people */
     json_t *problems;
+    uint64_t count;
 } problem_list;
 
 /* Problems are what this verb is asked for: its output, not its errors. */
@@ -20,13 +23,17 @@ static bool take_problem(const assay_progress *progress, void *user)
     assay_progress plain = *progress;
     const assay_error *problem = progress->problem;
     plain.problem = NULL;
+    list->count += problem != NULL;
     if (problem && list->answer) {
         json_t *one = assay_answer_object(list->answer, list->problems, NULL);
         assay_answer_set(list->answer, one, "where", assay_json_name(problem->where));
         assay_answer_set(list->answer, one, "message", assay_json_name(problem->message));
     } else if (problem) {
         assay_bar_clear(&list->bar);
-        printf("%s%s%s\n", problem->where, *problem->where ? ": " : "", problem->message);
+        assay_print_text(stdout, problem->where, strlen(problem->where));
+        fputs(*problem->where ? ": " : "", stdout);
+        assay_print_text(stdout, problem->message, strlen(problem->message));
+        putchar('\n');
     }
     return assay_bar_update(&plain, &list->bar);
 }
@@ -34,14 +41,14 @@ static bool take_problem(const assay_progress *progress, void *user)
 static int check_store(const check_settings *settings, assay_store *store)
 {
     assay_error error;
-    uint64_t count = 0;
+    uint64_t counted = 0;
     char digits[32];
     assay_answer answer = settings->common.json ? assay_answer_new() : (assay_answer){0};
     problem_list list = {.bar = assay_bar_new(NULL, NULL), .answer = answer.root ? &answer : NULL};
     if (list.answer)
         list.problems = assay_answer_array(&answer, answer.root, "problems");
     assay_interrupt_arm();
-    assay_status status = assay_store_check(store, take_problem, &list, &count, &error);
+    assay_status status = assay_store_check(store, take_problem, &list, &counted, &error);
     assay_bar_clear(&list.bar);
     if (status != ASSAY_OK && status != ASSAY_E_CORRUPT) {
         json_decref(answer.root);
@@ -56,7 +63,8 @@ static int check_store(const check_settings *settings, assay_store *store)
     if (status == ASSAY_OK)
         printf("Everything is whole.\n");
     else
-        printf("%s problem%s.\n", assay_print_count(digits, count), count == 1 ? "" : "s");
+        printf("%s problem%s.\n", assay_print_count(digits, list.count),
+               list.count == 1 ? "" : "s");
     return code;
 }
 

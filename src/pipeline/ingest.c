@@ -86,6 +86,14 @@ static assay_status open_model(ingest *in, const char *name, assay_error *error)
                               &in->session, error);
 }
 
+static void close_model(ingest *in)
+{
+    assay_session_close(in->session);
+    assay_model_close(in->model);
+    in->session = NULL;
+    in->model = NULL;
+}
+
 /* Makes the collection that does not exist yet. */
 static assay_status create_collection(ingest *in, const char *name, const char *const *paths,
                                       size_t count, assay_error *error)
@@ -156,14 +164,22 @@ static assay_status adopt_collection(ingest *in, assay_error *error)
 static assay_status open_collection(ingest *in, const char *name, const char *const *paths,
                                     size_t count, assay_error *error)
 {
-    assay_error missing;
-    assay_status status = assay_collection_open(in->store, name, &in->collection, &missing);
+    assay_error problem;
+    assay_status status = assay_collection_open(in->store, name, &in->collection, &problem);
+    if (status == ASSAY_E_NOT_FOUND) {
+        status = create_collection(in, name, paths, count, &problem);
+        if (status == ASSAY_OK)
+            return ASSAY_OK;
+        /* Another process may have made it between the two calls. */
+        if (assay_collection_open(in->store, name, &in->collection, NULL) == ASSAY_OK) {
+            close_model(in);
+            status = ASSAY_OK;
+        }
+    }
     if (status == ASSAY_OK)
         return adopt_collection(in, error);
-    if (status == ASSAY_E_NOT_FOUND)
-        return create_collection(in, name, paths, count, error);
     if (error != NULL)
-        *error = missing;
+        *error = problem;
     return status;
 }
 
@@ -517,8 +533,7 @@ assay_status assay_index(assay_store *store, const char *name, const char *const
 
     in.report->seconds = assay_seconds() - begun;
     assay_reader_close(in.reader);
-    assay_session_close(in.session);
-    assay_model_close(in.model);
+    close_model(&in);
     assay_passage_list_free(&in.split);
     assay_buffer_free(&in.context);
     assay_arena_free(in.arena);
