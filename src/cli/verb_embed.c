@@ -12,7 +12,7 @@
 #include "cli/output.h"
 #include "cli/progress.h"
 
-#define EMBED_BATCH 256 /* texts between two looks at the bar */
+#define EMBED_BATCH 32 /* texts between two looks at the bar */
 
 typedef struct embed_settings {
     assay_common common;

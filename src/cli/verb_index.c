@@ -17,32 +17,38 @@ static void print_part(const char *name, uint64_t count)
         printf(", %s %s", assay_print_count(digits, count), name);
 }
 
+/* "1,234 documents", "1 document". Returns text. */
+static const char *counted(char text[64], uint64_t count, const char *noun)
+{
+    char digits[32];
+    snprintf(text, 64, "%s %.20s%s", assay_print_count(digits, count), noun,
+             count == 1 ? "" : "s");
+    return text;
+}
+
 static void print_people(const char *collection, const assay_index_report *report)
 {
-    char seen[32], digits[32];
-    printf("%s: %s documents read", collection, assay_print_count(seen, report->seen));
+    char text[64];
+    printf("%s: %s read", collection, counted(text, report->seen, "document"));
     print_part("added", report->added);
     print_part("changed", report->changed);
     print_part("unchanged", report->unchanged);
     print_part("removed", report->removed);
     print_part("failed", report->failed);
+    putchar('\n');
     uint64_t written = report->added + report->changed;
-    if (written > 0) {
-        printf("; %s passages in %.1f s", assay_print_count(digits, report->passages),
-               report->seconds);
-        if (report->seconds > 0)
-            printf(" (%.0f documents/s)", (double)written / report->seconds);
-    }
-    printf("\n");
+    if (written > 0 && report->seconds > 0)
+        printf("Written: %s in %.1f s (%.0f documents/s)\n",
+               counted(text, report->passages, "passage"), report->seconds,
+               (double)written / report->seconds);
     if (report->truncated > 0)
-        printf("%s passages are longer than the bi-encoder reads; their ends are found by words "
-               "only.\n", assay_print_count(digits, report->truncated));
+        printf("Longer than the bi-encoder reads: %s; their ends are found by words only\n",
+               counted(text, report->truncated, "passage"));
     if (report->empty > 0)
-        printf("%s documents have no text and cannot be found.\n",
-               assay_print_count(digits, report->empty));
+        printf("Without text, so never found: %s\n", counted(text, report->empty, "document"));
     if (report->skipped > 0)
-        printf("%s files were passed over: assay does not read their kind.\n",
-               assay_print_count(digits, report->skipped));
+        printf("Passed over: %s of kinds that assay does not read\n",
+               counted(text, report->skipped, "file"));
 }
 
 static int print_json(const char *collection, const assay_index_report *report, bool interrupted)

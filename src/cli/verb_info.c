@@ -129,9 +129,9 @@ static int describe_collection(const char *name, bool json)
 static void list_collection(const assay_collection_info *info)
 {
     char documents[32], passages[32];
-    printf("  %-20s %s documents, %s passages, %s, changed %s\n", info->name,
+    printf("  %-20s documents %s, passages %s, model %s, changed %s\n", info->name,
            assay_print_count(documents, info->documents),
-           assay_print_count(passages, info->passages), *info->model ? info->model : "BM25 only",
+           assay_print_count(passages, info->passages), *info->model ? info->model : "none",
            info->changed);
 }
 

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* verb_pull.c: `assay pull`, a model downloaded from a hub. */
-#include <signal.h>
-
 #include "cli/output.h"
 #include "cli/progress.h"
 
@@ -23,7 +21,6 @@ static int run(const void *given, char **arguments, size_t count)
     assay_error error;
     assay_bar bar = assay_bar_new(NULL, NULL);
     assay_interrupt_arm();
-    signal(SIGPIPE, SIG_IGN); /* a connection that breaks is an error to tell */
     assay_status status =
         assay_pull(arguments[0], &options, assay_bar_update, &bar, path, sizeof path, &error);
     assay_bar_clear(&bar);

@@ -1,6 +1,6 @@
 # A folder of odd files: what can be read is indexed, the rest is told.
 cp -R "$DATA/folder" docs
-code assay index docs | sed 's/;.*//'
+code assay index docs | sed 's/ in .* s (.*//'
 echo '-- the second run indexes nothing'
 assay index docs 2>/dev/null --json | json '[d["seen"], d["added"], d["unchanged"], d["failed"], d["passages"]]'
 echo '-- a changed file, a new one, one that is gone'

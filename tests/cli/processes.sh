@@ -3,7 +3,7 @@ python3 - <<'PY'
 import json
 for name in "ab":
     with open(name + ".jsonl", "w") as out:
-        for i in range(4000):
+        for i in range(1500):
             out.write(json.dumps({"_id": f"{name}{i}", "text": f"Document {name} {i} about leave."}) + "\n")
 PY
 assay index a.jsonl --model none --json >a.json 2>a.err &
