@@ -10,13 +10,14 @@ queries file) and defaults to $ASSAY_PARITY_TEXTS; without it, texts are drawn
 from the repository's own documentation. Whatever is missing is skipped with a line that
 says so. Exits 1 when a difference is above 1e-4."""
 import argparse
-import ctypes
 import importlib.util
 import json
 import os
 import pathlib
 import random
 import sys
+
+from libassay import Assay
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 TOLERANCE = 1e-4
@@ -25,57 +26,6 @@ HOSTILE = ["", " ", "\n\t", "\x00", "a\x00b", "\ufeffbom", "\u200b\u200d", "\U00
            "[CLS] [SEP] [MASK] [PAD]", "##ing", "a" * 101, "a" * 5000, "word " * 3000, "." * 900,
            "\ufffd\ufffe", "\u202eright to left", "fi\ufb01ligature", "\u1e9e\u00df", "1,234.56-78/90",
            "don't can't won't", "https://example.org/a?b=c&d=e#f", "\r\nline\r\nline"]
-
-
-class Text(ctypes.Structure):
-    _fields_ = [("data", ctypes.c_char_p), ("length", ctypes.c_size_t)]
-
-
-class Error(ctypes.Structure):
-    _fields_ = [("code", ctypes.c_int), ("where", ctypes.c_char * 256),
-                ("message", ctypes.c_char * 512)]
-
-
-class Score(ctypes.Structure):
-    _fields_ = [("logit", ctypes.c_float), ("probability", ctypes.c_float),
-                ("tokens", ctypes.c_uint32), ("truncated", ctypes.c_bool),
-                ("status", ctypes.c_int)]
-
-
-class Assay:
-    """One model, one session, through the public C interface."""
-
-    def __init__(self, build, folder):
-        self.lib = ctypes.CDLL(str(build / "libassay.so"))
-        self.error = Error()
-        model, self.session = ctypes.c_void_p(), ctypes.c_void_p()
-        self.check(self.lib.assay_model_open(str(folder).encode(), None, ctypes.byref(model),
-                                             ctypes.byref(self.error)))
-        self.check(self.lib.assay_session_open(model, None, ctypes.byref(self.session),
-                                               ctypes.byref(self.error)))
-
-    def check(self, status):
-        if status != 0:
-            raise RuntimeError(f"{self.error.where.decode()}: {self.error.message.decode()}")
-
-    @staticmethod
-    def texts(strings):
-        encoded = [s.encode("utf-8", "surrogatepass") for s in strings]
-        return (Text * len(encoded))(*[Text(e, len(e)) for e in encoded])
-
-    def rerank(self, query, passages):
-        scores = (Score * len(passages))()
-        self.check(self.lib.assay_rerank(self.session, self.texts([query])[0],
-                                         self.texts(passages), ctypes.c_size_t(len(passages)),
-                                         scores, ctypes.byref(self.error)))
-        return [s.logit for s in scores]
-
-    def embed(self, strings, dimensions):
-        vectors = (ctypes.c_float * (dimensions * len(strings)))()
-        self.check(self.lib.assay_embed(self.session, self.texts(strings),
-                                        ctypes.c_size_t(len(strings)), vectors, None,
-                                        ctypes.byref(self.error)))
-        return vectors
 
 
 def natural_texts(path):
