@@ -84,7 +84,7 @@ typedef struct assay_text {
 
 typedef enum assay_phase {
     ASSAY_PHASE_READ,     /* reading sources; done and total in bytes or files */
-    ASSAY_PHASE_INDEX,    /* documents stored and embedded */
+    ASSAY_PHASE_INDEX,    /* bytes of the sources read, embedded and stored */
     ASSAY_PHASE_VECTORS,  /* writing the vector index file */
     ASSAY_PHASE_CHECK,    /* checking integrity */
     ASSAY_PHASE_DOWNLOAD, /* bytes of a file */

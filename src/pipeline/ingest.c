@@ -18,9 +18,11 @@
 #include "pipeline/vectors.h"
 #include "text/context.h"
 #include "text/passages.h"
+#include "text/walk.h"
 
 enum {
-    BATCH_PASSAGES = 64,            /* about a second of embedding on one core */
+    BATCH_PASSAGES = 64,            /* written in one transaction, at least */
+    SLICE_PASSAGES = 16,            /* embedded between two looks at the progress callback */
     BATCH_BYTES = 4 << 20,          /* of text */
     MAX_DOCUMENT = 512 << 20,       /* bytes; what the readers let through */
 };
@@ -234,9 +236,9 @@ static assay_status embed_slice(ingest *in, assay_stored_document *const *owners
                                 assay_stored_passage *const *passages, size_t count,
                                 float *vectors, assay_error *error)
 {
-    size_t offsets[BATCH_PASSAGES + 1] = {0};
-    assay_text texts[BATCH_PASSAGES];
-    assay_embedding_info infos[BATCH_PASSAGES];
+    size_t offsets[SLICE_PASSAGES + 1] = {0};
+    assay_text texts[SLICE_PASSAGES];
+    assay_embedding_info infos[SLICE_PASSAGES];
     assay_buffer_clear(&in->context);
     for (size_t i = 0; i < count; i++) {
         ASSAY_TRY(context_of(in, owners[i], passages[i], error));
@@ -264,15 +266,15 @@ static assay_status embed_batch(ingest *in, assay_error *error)
         in->vectors = vectors;
         in->vectors_capacity = in->passages;
     }
-    assay_stored_document *owners[BATCH_PASSAGES];
-    assay_stored_passage *slice[BATCH_PASSAGES];
+    assay_stored_document *owners[SLICE_PASSAGES];
+    assay_stored_passage *slice[SLICE_PASSAGES];
     size_t filled = 0, done = 0;
     for (size_t i = 0; i < in->count; i++) {
         assay_stored_document *document = &in->documents[i];
         for (size_t j = 0; j < document->passage_count; j++) {
             owners[filled] = document;
             slice[filled++] = (assay_stored_passage *)&document->passages[j];
-            if (filled < BATCH_PASSAGES && done + filled < in->passages)
+            if (filled < SLICE_PASSAGES && done + filled < in->passages)
                 continue;
             ASSAY_TRY(embed_slice(in, owners, slice, filled, in->vectors + done * d, error));
             done += filled;
@@ -374,14 +376,15 @@ static assay_status batch_add(ingest *in, const assay_document *document, assay_
 
 /* -------------------------------------------------------------- documents */
 
-/* Everything that a stored document depends on. */
+/* What a stored document, its passages and vectors depend on; not its source:
+ * what has only moved is not embedded again. */
 static assay_status digest_of(const assay_document *document, assay_digest *out,
                               assay_error *error)
 {
     assay_hasher *hasher = assay_hasher_new();
     if (hasher == NULL)
         return assay_fail_memory(error, 1024);
-    const char *const strings[] = {document->title, document->source,
+    const char *const strings[] = {document->title,
                                    document->metadata ? document->metadata : ""};
     for (size_t i = 0; i < sizeof strings / sizeof *strings; i++)
         assay_hasher_add(hasher, strings[i], strlen(strings[i]));
@@ -401,7 +404,8 @@ static assay_status take_document(ingest *in, const assay_document *document,
 {
     in->report->seen++;
     bool again = false;
-    ASSAY_TRY(assay_scan_mark(in->store, &in->collection, document->id, &again, error));
+    ASSAY_TRY(assay_scan_mark(in->store, &in->collection, document->id, document->source,
+                              &again, error));
     if (again)
         return assay_fail(error, ASSAY_E_FORMAT, document->source,
                           "a second document with the id \"%s\"; the first is kept",
@@ -456,29 +460,50 @@ static assay_status read_all(ingest *in, assay_error *error)
     }
 }
 
+static assay_status prune_path(ingest *in, const char *path, assay_error *error)
+{
+    char *clean = strdup(path);
+    if (clean == NULL)
+        return assay_fail_memory(error, strlen(path) + 1);
+    assay_path_clean(clean);
+    uint64_t removed = 0;
+    assay_status status =
+        assay_scan_prune(in->store, &in->collection, clean, &removed, error);
+    in->report->removed += removed;
+    free(clean);
+    return status;
+}
+
 /* Where something could not be read, what is missing may only be unreadable:
  * then nothing is removed. */
 static assay_status prune(ingest *in, const char *const *paths, size_t count,
                           assay_error *error)
 {
-    if (in->report->failed > 0) {
-        assay_error problem;
-        assay_fail(&problem, ASSAY_E_IO, in->collection.name,
-                   "nothing was pruned, because %" PRIu64 " files or records could not be read",
-                   in->report->failed);
-        return tell(in, NULL, &problem, error);
+    if (in->report->failed == 0) {
+        for (size_t i = 0; i < count; i++)
+            ASSAY_TRY(prune_path(in, paths[i], error));
+        return ASSAY_OK;
     }
+    assay_error problem;
+    assay_fail(&problem, ASSAY_E_IO, in->collection.name,
+               "nothing was pruned, because %" PRIu64 " files or records could not be read",
+               in->report->failed);
+    return tell(in, NULL, &problem, error);
+}
+
+static assay_status finish_scan(ingest *in, const char *const *paths, size_t count,
+                                assay_error *error)
+{
     ASSAY_TRY(assay_store_begin(in->store, error));
-    assay_status status = ASSAY_OK;
-    for (size_t i = 0; i < count && status == ASSAY_OK; i++) {
-        uint64_t removed = 0;
-        status = assay_scan_prune(in->store, &in->collection, paths[i], &removed, error);
-        in->report->removed += removed;
-    }
+    assay_status status = assay_scan_finish(in->store, &in->collection, error);
+    if (status == ASSAY_OK && in->options->prune)
+        status = prune(in, paths, count, error);
     if (status == ASSAY_OK)
         status = assay_store_commit(in->store, error);
-    if (status != ASSAY_OK)
+    if (status != ASSAY_OK) {
         assay_store_rollback(in->store);
+        in->report->removed = 0;
+    }
     return status;
 }
 
@@ -496,8 +521,7 @@ static assay_status run(ingest *in, const char *name, const char *const *paths, 
     in->report->skipped = assay_reader_skipped(in->reader);
     ASSAY_TRY(assay_scan_begin(in->store, error));
     ASSAY_TRY(read_all(in, error));
-    if (in->options->prune)
-        ASSAY_TRY(prune(in, paths, count, error));
+    ASSAY_TRY(finish_scan(in, paths, count, error));
     if (in->model == NULL)
         return ASSAY_OK;
     ASSAY_TRY(assay_collection_open(in->store, name, &in->collection, error));

@@ -293,20 +293,35 @@ assay_status assay_scan_begin(assay_store *store, assay_error *error)
     /* By id, not by key: a document marked may be replaced afterwards. */
     return assay_sql_exec(store, "cannot begin a scan", error,
                           "CREATE TEMP TABLE IF NOT EXISTS scan(collection INTEGER, id TEXT,"
-                          " PRIMARY KEY(collection, id)) WITHOUT ROWID; DELETE FROM temp.scan");
+                          " source TEXT, PRIMARY KEY(collection, id)) WITHOUT ROWID; DELETE FROM temp.scan");
 }
 
 assay_status assay_scan_mark(assay_store *store, const assay_collection *collection,
-                             const char *id, bool *again, assay_error *error)
+                             const char *id, const char *source, bool *again,
+                             assay_error *error)
 {
     sqlite3_stmt *mark;
     ASSAY_TRY(assay_sql_prepare(store, &mark, error,
-                                "INSERT OR IGNORE INTO temp.scan VALUES(?1, ?2)"));
+                                "INSERT OR IGNORE INTO temp.scan VALUES(?1, ?2, ?3)"));
     sqlite3_bind_int64(mark, 1, collection->key);
     assay_sql_bind(mark, 2, id);
+    assay_sql_bind(mark, 3, source);
     ASSAY_TRY(assay_sql_run(store, mark, "cannot mark a document", error));
     *again = sqlite3_changes(store->db) == 0;
     return ASSAY_OK;
+}
+
+assay_status assay_scan_finish(assay_store *store, const assay_collection *collection,
+                               assay_error *error)
+{
+    sqlite3_stmt *move;
+    ASSAY_TRY(assay_sql_inside(store, "assay_scan_finish", error));
+    ASSAY_TRY(assay_sql_prepare(store, &move, error,
+                                "UPDATE documents SET source = s.source FROM temp.scan s"
+                                " WHERE s.collection = ?1 AND documents.collection = ?1"
+                                " AND documents.id = s.id AND documents.source <> s.source"));
+    sqlite3_bind_int64(move, 1, collection->key);
+    return assay_sql_run(store, move, "cannot write where documents came from", error);
 }
 
 typedef struct keys {
@@ -329,7 +344,8 @@ static assay_status keys_add(keys *list, int64_t key, assay_error *error)
 }
 
 /* Documents not marked whose source is `path` or below: as bytes, path + "/" up
- * to path + "0", the next byte. */
+ * to path + "0", the next byte. Below "." is what neither begins with "/" nor
+ * leads out by "..", nor came from standard input. */
 static assay_status unmarked_under(assay_store *store, int64_t collection, const char *path,
                                    size_t length, keys *list, assay_error *error)
 {
@@ -338,7 +354,9 @@ static assay_status unmarked_under(assay_store *store, int64_t collection, const
     ASSAY_TRY(assay_sql_prepare(store, &select, error,
                                 "SELECT d.key FROM documents d WHERE d.collection = ?1"
                                 " AND (d.source = ?2 OR"
-                                " (d.source >= ?2 || '/' AND d.source < ?2 || '0'))"
+                                " (d.source >= ?2 || '/' AND d.source < ?2 || '0') OR"
+                                " (?2 = '.' AND d.source NOT GLOB '/*' AND d.source <> '-'"
+                                " AND d.source NOT GLOB '../*'))"
                                 " AND NOT EXISTS (SELECT 1 FROM temp.scan s"
                                 " WHERE s.collection = ?1 AND s.id = d.id)"));
     sqlite3_bind_int64(select, 1, collection);

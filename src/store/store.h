@@ -85,13 +85,18 @@ assay_status assay_document_put(assay_store *store, assay_collection *collection
 assay_status assay_document_delete(assay_store *store, assay_collection *collection,
                                    const char *id, bool *found, assay_error *error);
 
-/* Pruning. Marking: between scan_begin and prune, documents seen are marked
- * (unchanged ones too); prune deletes those not marked whose source lies under
- * `path` (the source itself, or path + "/"...), and counts them. The marks are
- * a temporary table of this connection. *again: the id was marked before. */
+/* A scan of sources. Between begin and finish, documents seen are marked with
+ * where they were seen (unchanged ones too); finish writes that down where it
+ * has changed; prune then deletes those not marked whose source lies under
+ * `path` (the source itself, or path + "/"...; ".": every relative one), and
+ * counts them. Finish and prune need a transaction. The marks are a temporary
+ * table of this connection. *again: the id was marked before. */
 assay_status assay_scan_begin(assay_store *store, assay_error *error);
 assay_status assay_scan_mark(assay_store *store, const assay_collection *collection,
-                             const char *id, bool *again, assay_error *error);
+                             const char *id, const char *source, bool *again,
+                             assay_error *error);
+assay_status assay_scan_finish(assay_store *store, const assay_collection *collection,
+                               assay_error *error);
 assay_status assay_scan_prune(assay_store *store, assay_collection *collection,
                               const char *path, uint64_t *removed, assay_error *error);
 

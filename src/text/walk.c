@@ -62,7 +62,7 @@ assay_file_kind assay_file_kind_of(const char *path)
 }
 
 /* "a//b/./c/" becomes "a/b/c", "./" becomes ".", in place. */
-static void clean_path(char *path)
+void assay_path_clean(char *path)
 {
     char *out = path;
     const char *at = path;
@@ -96,7 +96,7 @@ assay_status assay_walk_open(const char *const *paths, size_t count, assay_walk 
         walk->roots[i] = strdup(paths[i]);
         if (walk->roots[i] == NULL)
             break;
-        clean_path(walk->roots[i]);
+        assay_path_clean(walk->roots[i]);
         walk->root_count = i + 1;
     }
     if (walk->roots == NULL || walk->root_count < count) {

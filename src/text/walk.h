@@ -20,6 +20,10 @@ typedef enum assay_file_kind {
 /* By the name's ending, in any case. */
 assay_file_kind assay_file_kind_of(const char *path);
 
+/* In place: without "./", doubled slashes and a slash at the end; "." when
+ * nothing else is left. */
+void assay_path_clean(char *path);
+
 typedef struct assay_walk assay_walk; /* one thread */
 
 typedef struct assay_walked {

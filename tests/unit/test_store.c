@@ -488,9 +488,9 @@ static void pruning_takes_what_was_not_marked(void **state)
         assert_ok(put(store, &collection, sources[i], "", sources[i], "word"));
     assert_ok(put(store, &other, "dir/a", "", "dir/a", "word"));
     assert_ok(assay_scan_begin(store, &error));
-    assert_ok(assay_scan_mark(store, &collection, "dir/b", &again, &error));
+    assert_ok(assay_scan_mark(store, &collection, "dir/b", "dir/b", &again, &error));
     assert_false(again);
-    assert_ok(assay_scan_mark(store, &collection, "dir/b", &again, &error));
+    assert_ok(assay_scan_mark(store, &collection, "dir/b", "dir/b", &again, &error));
     assert_true(again);
     assert_ok(put(store, &collection, "dir/b", "", "dir/b", "replaced after its mark"));
     assert_ok(assay_scan_prune(store, &collection, "dir/", &removed, &error));
@@ -507,11 +507,23 @@ static void pruning_takes_what_was_not_marked(void **state)
     assert_true(found);
     assert_ok(assay_store_begin(store, &error));
     assert_ok(assay_scan_begin(store, &error));
-    assert_ok(assay_scan_mark(store, &collection, "dir/b", &again, &error));
+    assert_ok(assay_scan_mark(store, &collection, "dir/b", "dir/b", &again, &error));
     assert_false(again);
     assert_ok(assay_scan_prune(store, &collection, "nowhere", &removed, &error));
-    assert_ok(assay_store_commit(store, &error));
     assert_int_equal(removed, 0);
+
+    /* A document seen elsewhere has moved there. */
+    assert_ok(assay_scan_mark(store, &collection, "else", "/far/else", &again, &error));
+    assert_ok(assay_scan_finish(store, &collection, &error));
+    assert_ok(assay_scan_begin(store, &error));
+    assert_ok(assay_scan_prune(store, &collection, "/far", &removed, &error));
+    assert_int_equal(removed, 1);
+    assert_ok(put(store, &collection, "stdin", "", "-", "word"));
+    assert_ok(put(store, &collection, "outside", "", "../x", "word"));
+    assert_ok(put(store, &collection, "absolute", "", "/x", "word"));
+    assert_ok(assay_scan_prune(store, &collection, ".", &removed, &error));
+    assert_int_equal(removed, 3);
+    assert_ok(assay_store_commit(store, &error));
     assert_int_equal(problems_of(store), 0);
     assay_store_close(store);
 }
