@@ -227,7 +227,7 @@ static assay_status context_of(ingest *in, const assay_stored_document *d,
                                const assay_stored_passage *p, assay_error *error)
 {
     assay_text text = {d->text.data + p->offset, (size_t)p->length};
-    assay_passage_context(d->title, p->heading, text, &in->context);
+    assay_passage_context(ASSAY_CONTEXT_WORDS, d->title, p->heading, text, &in->context);
     return assay_buffer_status(&in->context, d->id, error);
 }
 

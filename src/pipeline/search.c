@@ -299,7 +299,8 @@ static assay_status score_entries(assay_pipeline *p, assay_text query, entry *en
     for (size_t i = 0; i < count; i++) {
         const assay_passage_view *v = &entries[i].view;
         size_t begin = p->context.length;
-        assay_passage_context(v->title, v->heading, v->text, &p->context);
+        assay_passage_context(ASSAY_CONTEXT_SENTENCES, v->title, v->heading, v->text,
+                              &p->context);
         texts[i].length = p->context.length - begin;
     }
     ASSAY_TRY(assay_buffer_status(&p->context, NULL, error));
