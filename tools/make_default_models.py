@@ -50,16 +50,17 @@ def read(folder):
                 if not n.endswith("position_ids")}
 
 
-def write(source, target, files, drop=()):
+def write(source, target, files, name, drop=()):
     target.mkdir(parents=True, exist_ok=True)
     tensors = {}
-    for name, tensor in sorted(read(source).items()):
-        if not name.startswith(tuple(drop)) or not drop:
-            tensors.update(quantise(name, tensor))
+    for key, tensor in sorted(read(source).items()):
+        if not key.startswith(drop):
+            tensors.update(quantise(key, tensor))
     save_file(tensors, target / "model.safetensors", {"format": "pt"})
     (target / "model.safetensors").chmod(0o644)
     config = json.loads((source / "config.json").read_text())
     config["quantization_config"] = QUANTIZATION
+    config["_name_or_path"] = name
     (target / "config.json").write_text(json.dumps(config, indent=2) + "\n")
     for file in files:
         (target / file).parent.mkdir(exist_ok=True)
@@ -82,8 +83,9 @@ def main():
     # The pooler of a sentence embedder is never used.
     write(options.dense, options.out / "dense", tokenizer + [
         "modules.json", "1_Pooling/config.json", "sentence_bert_config.json",
-        "config_sentence_transformers.json"], drop=["pooler."])
-    write(options.cross, options.out / "cross", tokenizer)
+        "config_sentence_transformers.json"], "sentence-transformers/all-MiniLM-L6-v2",
+        drop=("pooler.",))
+    write(options.cross, options.out / "cross", tokenizer, "assay/cross")
 
 
 main()
