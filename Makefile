@@ -7,7 +7,7 @@
 #   make check-san  the tests under ASan and UBSan (SUITE=unit: unit tests only);
 #                   check-tsan under TSan
 #   make fuzz       coverage-guided fuzzing, FUZZ_SECONDS each (clang)
-#   make bench      speed against peers and the hardware
+#   make bench      speed against the hardware, with DATA= and $PYTHON peers (bench/run)
 
 BUILD  ?= build
 PREFIX ?= /usr/local
@@ -126,7 +126,7 @@ $(BUILD)/bench/%: bench/%.c $(BUILD)/internal.a
 	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -o $@ $< $(BUILD)/internal.a $(LDFLAGS) $(LDLIBS)
 
 bench: all $(BENCH)
-	bench/run $(BUILD)
+	bench/run $(BUILD) $(DATA)
 
 # ---- Demo, installation ----------------------------------------------------
 demo:
