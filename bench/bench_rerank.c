@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/clock.h"
 #include "base/status.h"
@@ -86,6 +87,13 @@ static void print_scores(void)
     }
 }
 
+static double cpu_seconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
 static int answer(assay_session *session)
 {
     char line[64];
@@ -94,10 +102,10 @@ static int answer(assay_session *session)
         if (strcmp(line, "scores\n") == 0) {
             print_scores();
         } else {
-            double seconds = run(session, &error);
+            double before = cpu_seconds(), seconds = run(session, &error);
             if (seconds < 0)
                 return fail(&error);
-            printf("%.6f\n", seconds);
+            printf("%.6f %.6f\n", seconds, cpu_seconds() - before);
         }
         fflush(stdout);
     }

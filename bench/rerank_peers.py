@@ -7,8 +7,9 @@ Usage: bench/rerank_peers.py MODEL PAIRS.jsonl [--build build] [--threads 2] [--
 MODEL is a fp16 or fp32 cross-encoder folder; a line of PAIRS is {"query",
 "passages"}. Every round times each engine once, end to end with tokenisation,
 in turns, so that other work on the machine hits all alike; what counts is the
-median of the per-round ratios, given with the lowest and the highest. Each peer runs in its
-best setting: batches sorted by length, the batch size that a first pass found
+median of the per-round ratios, given with the lowest and the highest. On a busy
+machine the ratio of CPU seconds is the steadier one. Each peer runs in its best
+setting: batches sorted by length, the batch size that a first pass found
 fastest, ONNX Runtime with its BERT fusions. Needs sentence-transformers,
 onnxruntime and onnx (the bench's requirements, not the project's)."""
 import argparse
@@ -38,7 +39,7 @@ class Assay:
         return self.process.stdout.readline()
 
     def seconds(self):
-        return float(self.ask("run"))
+        return tuple(float(x) for x in self.ask("run").split())
 
     def scores(self):
         first = self.ask("scores")
@@ -53,14 +54,14 @@ class Peer:
     def tune(self):
         times = {}
         for self.batch in self.batches:
-            times[self.batch] = self.seconds()
+            times[self.batch] = min(self.seconds()[1] for _ in range(2))
         self.batch = min(times, key=times.get)
         self.name += f", batches of {self.batch}"
 
     def seconds(self):
-        start = time.perf_counter()
+        start, cpu = time.perf_counter(), time.process_time()
         self.found = [self.score(job["query"], job["passages"]) for job in self.jobs]
-        return time.perf_counter() - start
+        return time.perf_counter() - start, time.process_time() - cpu
 
     def scores(self):
         return self.found
@@ -135,16 +136,23 @@ def export(folder):
     return str(path)
 
 
+def ratio_text(own, other):
+    ratios = sorted(o / a for o, a in zip(other, own))
+    return f"{statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
+
+
 def compare(engines, times):
-    own = times[0]
-    for engine, other in zip(engines[1:], times[1:]):
-        ratios = sorted(o / a for o, a in zip(other, own))
-        difference = max(np.abs(a - b).max() for a, b in zip(engines[0].scores(), engine.scores()))
+    own_wall, own_cpu = zip(*times[0])
+    own = engines[0].scores()
+    for engine, measured in zip(engines[1:], times[1:]):
+        wall, cpu = zip(*measured)
+        pairs = list(zip(own, engine.scores()))
+        difference = max(np.abs(a - b).max() for a, b in pairs)
         same = np.mean([len(set(np.argsort(-a)[:10]) & set(np.argsort(-b)[:10])) / min(10, len(a))
-                        for a, b in zip(engines[0].scores(), engine.scores())])
-        print(f"assay is {statistics.median(ratios):.2f} times as fast as {engine.name} "
-              f"({ratios[0]:.2f} to {ratios[-1]:.2f}); logits differ by at most {difference:.2g}, "
-              f"first ten in common {same:.3f}")
+                        for a, b in pairs])
+        print(f"{engine.name}: takes {ratio_text(own_wall, wall)} times assay's time, "
+              f"{ratio_text(own_cpu, cpu)} times its CPU seconds; logits differ by at most "
+              f"{difference:.2g}, first ten in common {same:.3f}")
 
 
 def main():
@@ -170,8 +178,9 @@ def main():
         for engine, list_ in zip(engines, times):
             list_.append(engine.seconds())
     for engine, list_ in zip(engines, times):
-        print(f"{engine.name}: median {statistics.median(list_):.3f} s "
-              f"({min(list_):.3f} to {max(list_):.3f})")
+        wall, cpu = zip(*list_)
+        print(f"{engine.name}: median {statistics.median(wall):.3f} s "
+              f"({min(wall):.3f} to {max(wall):.3f}), CPU {statistics.median(cpu):.3f} s")
     compare(engines, times)
     return 0
 
