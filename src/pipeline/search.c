@@ -27,7 +27,7 @@ enum { DEFAULT_RETRIEVE = 100, MAX_RETRIEVE = 100000 };
 #define DEFAULT_BM25_WEIGHT 1.0
 #define DEFAULT_DENSE_WEIGHT 1.0
 #define DEFAULT_FIRST_WEIGHT 1.0
-#define DEFAULT_RERANK_WEIGHT 0.3
+#define DEFAULT_RERANK_WEIGHT 0.4
 
 struct assay_pipeline {
     assay_store *store;
