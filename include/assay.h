@@ -370,7 +370,8 @@ typedef struct assay_pipeline_options {
     assay_fusion fusion;
     uint32_t retrieve;      /* candidates; 0: 100 */
     const char *reranker;   /* cross-encoder; NULL: none; "cross": the default */
-    uint32_t rerank;        /* of the candidates, how many; 0: all */
+    uint32_t rerank;        /* how many of the candidates; 0: 30. Those behind
+                               keep the first stage's order */
     assay_setting bm25_weight;   /* in hybrid fusion */
     assay_setting dense_weight;
     assay_setting first_weight;  /* of the first stage in the final order */

@@ -29,7 +29,7 @@ typedef struct assay_stages {
      "cross-encoder that reorders the candidates, 'none' for none (default: " reranker_default   \
      ")", 0, 0},                                                                                 \
     {"rerank-top", ASSAY_OPTION_COUNT, ASSAY_STAGE_FIELD(settings, rerank), "N",                 \
-     "rerank only the first N candidates (default: all)", 1, 100000},                            \
+     "rerank only the first N candidates (default: 30)", 1, 100000},                             \
     {"weight-bm25", ASSAY_OPTION_NUMBER, ASSAY_STAGE_FIELD(settings, weight_bm25), "X",          \
      "weight of BM25 in hybrid", 0, 1e6},                                                        \
     {"weight-dense", ASSAY_OPTION_NUMBER, ASSAY_STAGE_FIELD(settings, weight_dense), "X",        \

@@ -20,7 +20,7 @@
 #include "pipeline/vectors.h"
 #include "text/context.h"
 
-enum { DEFAULT_RETRIEVE = 100, MAX_RETRIEVE = 100000 };
+enum { DEFAULT_RETRIEVE = 100, DEFAULT_RERANK = 30, MAX_RETRIEVE = 100000 };
 
 #define DEFAULT_K1 0.9
 #define DEFAULT_B 0.4
@@ -83,7 +83,9 @@ static assay_status settle_options(assay_pipeline *p, assay_error *error)
     if (o->retrieve > MAX_RETRIEVE)
         return assay_fail(error, ASSAY_E_ARGUMENT, "retrieve",
                           "%" PRIu32 " is more than the limit of %d", o->retrieve, MAX_RETRIEVE);
-    if (o->rerank == 0 || o->rerank > o->retrieve)
+    if (o->rerank == 0)
+        o->rerank = DEFAULT_RERANK;
+    if (o->rerank > o->retrieve)
         o->rerank = o->retrieve;
     ASSAY_TRY(settle(&o->bm25_weight, "bm25_weight", DEFAULT_BM25_WEIGHT, 1e6, error));
     ASSAY_TRY(settle(&o->dense_weight, "dense_weight", DEFAULT_DENSE_WEIGHT, 1e6, error));
