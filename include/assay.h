@@ -179,7 +179,8 @@ typedef struct assay_model_info {
     uint64_t parameters;
     uint64_t file_bytes;    /* weights on disk */
     bool normalized;        /* embeddings have length 1 */
-    char digest[33];        /* XXH3-128 of the weights' header and config, hex */
+    char digest[33];        /* XXH3-128 of settings, tokenizer, the tensors' names and
+                               shapes and the first 4 KiB of each, hex */
 } assay_model_info;
 
 /* Where the model called `name` lies. A folder path is taken as it is; else
