@@ -7,7 +7,8 @@
 FOLDER holds TREC runs of one collection, made by `assay eval --output`:
 bm25.run and dense.run (the retrievers alone) and cross.run (hybrid retrieval,
 `--rerank cross --rerank-top 50 --weight-first 0`). For each weight it prints nDCG@10 of every
-collection and their mean; rerun with test judgments it shows what the weights
+collection and their mean, and where same.run and default.run are there too (the
+first stage and the default pipeline on the same queries) the difference; rerun with test judgments it shows what the weights
 are worth on queries they were not fitted on. The arithmetic is that of
 src/pipeline/fusion.c and search.c. Only the standard library is needed."""
 import collections
@@ -74,6 +75,16 @@ def mean_ndcg(queries, rank, qrels):
     return sum(ndcg(rank(q), qrels[q]) for q in queries) / max(len(queries), 1)
 
 
+def tell_default(name, folder, qrels):
+    """The default pipeline against its own first stage, query by query."""
+    same, default = read_run(folder / "same.run"), read_run(folder / "default.run")
+    gains = [ndcg(default[q], qrels[q]) - ndcg(same[q], qrels[q]) for q in sorted(same)]
+    mean = sum(gains) / len(gains)
+    error = math.sqrt(sum((g - mean) ** 2 for g in gains)) / len(gains)
+    print(f"{name}: {len(gains)} queries, default less first stage {mean:+.4f}, "
+          f"standard error {error:.4f}")
+
+
 def table(title, weights, columns):
     print(f"\n{title:<14}" + "".join(f"{name:>12}" for name in columns) + f"{'mean':>12}")
     for weight in weights:
@@ -102,6 +113,8 @@ def main():
                 sorted(c), lambda q: rerank(f[q], c[q], w), qr)
             alone = mean_ndcg(sorted(cross), lambda q, c=cross: c[q], qrels)
             print(f"{name}: {len(cross)} queries reranked; the reranker alone {alone:.4f}")
+        if (folder / "same.run").exists() and (folder / "default.run").exists():
+            tell_default(name, folder, qrels)
     table("dense weight", DENSE, fusion)
     if final:
         table("rerank weight", RERANK, final)
