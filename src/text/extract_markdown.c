@@ -280,7 +280,7 @@ static assay_status read_front_matter(assay_extract *extract, size_t begin, size
 assay_status assay_extract_markdown(assay_extract *extract, assay_error *error)
 {
     ASSAY_TRY(assay_extract_text(extract, error));
-    size_t begin, end, rest;
+    size_t begin, end, rest = 0;
     if (find_front_matter(extract->text, &begin, &end, &rest)) {
         ASSAY_TRY(read_front_matter(extract, begin, end, error));
         extract->text.data += rest;
