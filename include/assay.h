@@ -83,7 +83,6 @@ typedef struct assay_text {
 /* ---------------------------------------------------------------- progress */
 
 typedef enum assay_phase {
-    ASSAY_PHASE_READ,     /* reading sources; done and total in bytes or files */
     ASSAY_PHASE_INDEX,    /* bytes of the sources read, embedded and stored */
     ASSAY_PHASE_VECTORS,  /* writing the vector index file */
     ASSAY_PHASE_CHECK,    /* checking integrity */
@@ -319,7 +318,6 @@ typedef struct assay_index_options {
     bool prune;              /* remove documents of these sources now gone */
     bool rebuild;            /* take documents whose content is unchanged too */
     uint32_t threads;        /* 0: all */
-    uint32_t busy_ms;        /* not used by readers */
 } assay_index_options;
 
 typedef struct assay_index_report {

@@ -120,8 +120,6 @@ static const char *phase_name(const assay_bar *bar)
     if (bar->verb)
         return bar->verb;
     switch (bar->phase) {
-    case ASSAY_PHASE_READ:
-        return "Reading";
     case ASSAY_PHASE_INDEX:
         return "Indexing";
     case ASSAY_PHASE_VECTORS:

@@ -21,11 +21,10 @@ static assay_status check_vectors(assay_store *store, const char *name, assay_er
         return ASSAY_OK;
     ASSAY_TRY(status);
     status = assay_flat_verify(flat, error);
-    uint64_t stored = 0;
+    uint64_t stored = assay_flat_count(flat);
     if (status == ASSAY_OK && assay_vectors_current(flat, &collection))
         status = assay_store_vector_count(store, &collection, &stored, error);
-    if (status == ASSAY_OK && assay_vectors_current(flat, &collection) &&
-        assay_flat_count(flat) != stored)
+    if (status == ASSAY_OK && assay_flat_count(flat) != stored)
         status = assay_fail(error, ASSAY_E_CORRUPT, path,
                             "holds %llu vectors, the store %llu; remove the file, the next "
                             "search makes it anew",

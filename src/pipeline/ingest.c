@@ -9,7 +9,6 @@
  * of what is there and takes the rest.
  */
 #include <inttypes.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -129,6 +128,15 @@ static assay_status conflict(const ingest *in, const char *what, const char *is,
                       what, is, asked);
 }
 
+/* A number of tokens as the option that sets it is written. */
+static const char *budget_name(uint32_t tokens, char name[16])
+{
+    if (tokens == ASSAY_WHOLE_DOCUMENT)
+        return "all";
+    snprintf(name, 16, "%" PRIu32, tokens);
+    return name;
+}
+
 /* Opens the model that an existing collection was made with, and refuses
  * options that ask for something else. */
 static assay_status adopt_collection(ingest *in, assay_error *error)
@@ -136,16 +144,12 @@ static assay_status adopt_collection(ingest *in, assay_error *error)
     const assay_collection_config *config = &in->collection.config;
     const assay_index_options *options = in->options;
     char is[16], asked[16];
-    if (options->passage_tokens > 0 && options->passage_tokens != config->passage_tokens) {
-        snprintf(is, sizeof is, "%" PRId32, (int32_t)config->passage_tokens);
-        snprintf(asked, sizeof asked, "%" PRId32, (int32_t)options->passage_tokens);
-        return conflict(in, "passage tokens", is, asked, error);
-    }
-    if (options->overlap_tokens > 0 && options->overlap_tokens != config->overlap_tokens) {
-        snprintf(is, sizeof is, "%" PRIu32, config->overlap_tokens);
-        snprintf(asked, sizeof asked, "%" PRIu32, options->overlap_tokens);
-        return conflict(in, "overlap tokens", is, asked, error);
-    }
+    if (options->passage_tokens > 0 && options->passage_tokens != config->passage_tokens)
+        return conflict(in, "passage tokens", budget_name(config->passage_tokens, is),
+                        budget_name(options->passage_tokens, asked), error);
+    if (options->overlap_tokens > 0 && options->overlap_tokens != config->overlap_tokens)
+        return conflict(in, "overlap tokens", budget_name(config->overlap_tokens, is),
+                        budget_name(options->overlap_tokens, asked), error);
     bool has_model = config->model[0] != '\0';
     const char *model = options->model != NULL ? options->model
                         : has_model            ? config->model
@@ -209,19 +213,6 @@ static void batch_clear(ingest *in)
     in->added = in->changed = in->empty = 0;
 }
 
-/* cosine = inner product of vectors of length 1. */
-static void scale_to_length_one(float *vector, size_t n)
-{
-    double squares = 0;
-    for (size_t i = 0; i < n; i++)
-        squares += (double)vector[i] * vector[i];
-    if (squares <= 0)
-        return;
-    float scale = (float)(1 / sqrt(squares));
-    for (size_t i = 0; i < n; i++)
-        vector[i] *= scale;
-}
-
 /* What the bi-encoder reads of passage p, appended to the context buffer. */
 static assay_status context_of(ingest *in, const assay_stored_document *d,
                                const assay_stored_passage *p, assay_error *error)
@@ -249,7 +240,7 @@ static assay_status embed_slice(ingest *in, assay_stored_document *const *owners
     ASSAY_TRY(assay_embed(in->session, texts, count, vectors, infos, error));
     size_t d = in->collection.config.dimensions;
     for (size_t i = 0; i < count; i++) {
-        scale_to_length_one(vectors + i * d, d);
+        assay_vector_scale(vectors + i * d, d);
         passages[i]->vector = vectors + i * d;
         passages[i]->truncated = infos[i].truncated;
     }

@@ -211,6 +211,7 @@ static assay_status retrieve_dense(assay_pipeline *p, assay_text query, size_t *
     ASSAY_TRY(assay_vectors_open(p->store, &p->collection, &p->flat, NULL, NULL, error));
     assay_embedding_info info;
     ASSAY_TRY(assay_embed(p->encoder_session, &query, 1, p->query_vector, &info, error));
+    assay_vector_scale(p->query_vector, p->collection.config.dimensions);
     *truncated = info.truncated;
     *count = assay_flat_search(p->flat, p->query_vector, p->scratch, p->dense);
     return ASSAY_OK;

@@ -4,11 +4,24 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "base/file.h"
+
+void assay_vector_scale(float *vector, size_t n)
+{
+    double squares = 0;
+    for (size_t i = 0; i < n; i++)
+        squares += (double)vector[i] * vector[i];
+    if (squares <= 0)
+        return;
+    float scale = (float)(1 / sqrt(squares));
+    for (size_t i = 0; i < n; i++)
+        vector[i] *= scale;
+}
 
 assay_status assay_vectors_path(const assay_store *store, const assay_collection *collection,
                                 char *path, size_t size, assay_error *error)

@@ -13,6 +13,11 @@
 #include "index/flat.h"
 #include "store/store.h"
 
+/* Gives vector[n] length 1, in place, so that inner products are cosines; a zero
+ * vector stays as it is. Documents and queries both need it: not every model
+ * normalises. */
+void assay_vector_scale(float *vector, size_t n);
+
 /* Makes *flat (NULL, or what an earlier call gave) the index of the collection
  * as it is now. Where the data directory cannot be written, the file is made
  * in $TMPDIR for this process alone. `progress` may be NULL. */

@@ -237,6 +237,20 @@ static void bm25_finds_and_tells_where(void **state)
     assay_result_free(&result);
 }
 
+/* Cosines stay within 1 for a model whose vectors have other lengths, and a
+ * text's own is 1. */
+static void cosines_whatever_the_model(void **state)
+{
+    (void)state;
+    write_text("only.txt", "soup\n");
+    index_files(&(assay_index_options){.model = "tests/golden/models/dense-plain"});
+    assay_result result =
+        search(&(assay_pipeline_options){.retriever = ASSAY_RETRIEVER_DENSE}, "only.txt soup", 0);
+    assert_true(result.count > 0);
+    assert_true(fabsf(result.hits[0].score_dense - 1) < 1e-5f);
+    assay_result_free(&result);
+}
+
 /* Every passage is found by its vector; the order does not depend on threads. */
 static void dense_and_hybrid_search(void **state)
 {
@@ -372,6 +386,11 @@ static void wrong_settings_are_refused(void **state)
     assert_int_equal(assay_index(store, "c", paths, 1, &with_model, NULL, NULL, NULL, &error),
                      ASSAY_E_ARGUMENT);
     assert_non_null(strstr(error.message, "model"));
+    assert_int_equal(assay_index(store, "c", paths, 1,
+                                 &(assay_index_options){.passage_tokens = ASSAY_WHOLE_DOCUMENT},
+                                 NULL, NULL, NULL, &error),
+                     ASSAY_E_ARGUMENT);
+    assert_non_null(strstr(error.message, "160, not all"));
     assert_int_equal(assay_index(store, "c", missing, 1, NULL, NULL, NULL, NULL, &error),
                      ASSAY_E_NOT_FOUND);
     assert_int_equal(assay_index(store, "e", paths, 1, &(assay_index_options){.model = CROSS},
@@ -429,6 +448,7 @@ int main(void)
         with_files(bad_files_do_not_stop_the_others),
         with_files(interrupted_indexing_resumes),
         with_files(bm25_finds_and_tells_where),
+        with_files(cosines_whatever_the_model),
         with_files(dense_and_hybrid_search),
         with_files(weights_set_the_final_order),
         with_files(index_file_is_made_again_when_missing_behind_or_damaged),
