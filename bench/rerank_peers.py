@@ -96,7 +96,6 @@ class OnnxRuntime(Peer):
         self.tokenizer = AutoTokenizer.from_pretrained(options.model)
         settings = onnxruntime.SessionOptions()
         settings.intra_op_num_threads = options.threads
-        settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self.session = onnxruntime.InferenceSession(export(options.model), settings,
                                                     providers=["CPUExecutionProvider"])
         self.tune()
