@@ -174,6 +174,9 @@ typedef struct assay_model_info {
     assay_model_kind kind;
     uint32_t layers, hidden, heads, intermediate, vocabulary;
     uint32_t max_tokens;    /* longest input, special tokens counted */
+    uint32_t query_words;   /* longest query that a reranker was trained on, as
+                               "assay_query_words" of its config.json says, in words
+                               between white space; 0: it does not say */
     uint32_t dimensions;    /* of the embedding; 0 for a cross-encoder */
     uint64_t parameters;
     uint64_t file_bytes;    /* weights on disk */
@@ -371,6 +374,8 @@ typedef struct assay_pipeline_options {
     const char *reranker;   /* cross-encoder; NULL: none; "cross": the default */
     uint32_t rerank;        /* how many of the candidates; 0: 30. Those behind
                                keep the first stage's order */
+    bool rerank_long;       /* rerank for queries of more words than the reranker
+                               was trained on (its query_words), too */
     assay_setting bm25_weight;   /* in hybrid fusion */
     assay_setting dense_weight;
     assay_setting first_weight;  /* of the first stage in the final order */
@@ -425,6 +430,9 @@ typedef struct assay_result {
     assay_error degraded;   /* code is not ASSAY_OK when the reranker could not
                                work on this query; hits are then in the order of
                                the first stage, none of them `reranked` */
+    assay_error skipped;    /* code is ASSAY_E_LIMIT when the reranker was left out
+                               on purpose, with the reason: the query is longer
+                               than those it was trained on. Hits as above */
     double first_seconds;   /* retrieval and fusion */
     double rerank_seconds;
     void *block;            /* owner of the memory behind the hits */

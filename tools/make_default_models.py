@@ -50,7 +50,7 @@ def read(folder):
                 if not n.endswith("position_ids")}
 
 
-def write(source, target, files, name, drop=()):
+def write(source, target, files, name, drop=(), fields=None):
     target.mkdir(parents=True, exist_ok=True)
     tensors = {}
     for key, tensor in sorted(read(source).items()):
@@ -61,6 +61,7 @@ def write(source, target, files, name, drop=()):
     config = json.loads((source / "config.json").read_text())
     config["quantization_config"] = QUANTIZATION
     config["_name_or_path"] = name
+    config.update(fields or {})
     (target / "config.json").write_text(json.dumps(config, indent=2) + "\n")
     for file in files:
         (target / file).parent.mkdir(exist_ok=True)
@@ -85,7 +86,9 @@ def main():
         "modules.json", "1_Pooling/config.json", "sentence_bert_config.json",
         "config_sentence_transformers.json"], "sentence-transformers/all-MiniLM-L6-v2",
         drop=("pooler.",))
-    write(options.cross, options.out / "cross", tokenizer, "assay/cross")
+    # The longest query it was trained on, in words: see its card.
+    write(options.cross, options.out / "cross", tokenizer, "assay/cross",
+          fields={"assay_query_words": 32})
 
 
 main()

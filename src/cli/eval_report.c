@@ -118,8 +118,10 @@ static void add_pipeline(assay_answer *answer, const assay_eval *eval)
     assay_stages_json(answer, root, "pipeline", eval->pipeline);
     json_t *latency = assay_answer_object(answer, root, "latency_ms");
     add_latency(answer, latency, "first", eval->first_ms, eval->timed);
-    if (has_reranker(eval))
+    if (has_reranker(eval)) {
         add_latency(answer, latency, "rerank", eval->rerank_ms, eval->timed);
+        assay_answer_set(answer, root, "rerank_skipped", assay_json_count(eval->skipped));
+    }
     add_latency(answer, latency, "total", eval->total_ms, eval->timed);
     assay_answer_set(answer, root, "cpu", json_string(assay_cpu()));
     assay_answer_set(answer, root, "version", json_string(assay_version()));
@@ -154,6 +156,9 @@ static void print_heading(const assay_eval *eval)
            assay_print_count(queries, counted_queries(eval)),
            assay_print_count(documents, eval->documents),
            assay_stages_words(words, eval->pipeline));
+    if (eval->skipped)
+        printf("Not reranked: %s of the queries, longer than any that the reranker was trained "
+               "on (--rerank-long)\n", assay_print_count(queries, eval->skipped));
     if (eval->limit)
         printf("A sample of the judged queries, drawn with seed %u: the numbers are estimates.\n",
                eval->seed);

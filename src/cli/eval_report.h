@@ -22,6 +22,7 @@ typedef struct assay_eval {
     uint64_t documents;
     uint32_t limit, seed; /* of a sample; limit 0: all queries */
     uint64_t failed;      /* queries that could not be searched; they count 0 */
+    uint64_t skipped;     /* not reranked on purpose: assay_result.skipped */
     double *first_ms, *rerank_ms, *total_ms; /* [timed]; sorted here */
     size_t timed;
 } assay_eval;

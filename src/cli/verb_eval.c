@@ -287,6 +287,7 @@ static assay_status search_one(eval_job *job, size_t place, assay_bar *bar, assa
         assay_warn("query %s: not reranked: %s", id, result.degraded.message);
         job->eval.failed++;
     }
+    job->eval.skipped += result.skipped.code != ASSAY_OK;
     status = add_result(job, id, &result, error);
     assay_result_free(&result);
     return status;

@@ -60,6 +60,8 @@ static void tell_model(const teller *t, const assay_model_info *info)
     tell_count(t, "intermediate", info->intermediate);
     tell_count(t, "vocabulary", info->vocabulary);
     tell_count(t, "max_tokens", info->max_tokens);
+    if (info->query_words > 0)
+        tell_count(t, "query_words", info->query_words);
     if (embeds) {
         tell_count(t, "dimensions", info->dimensions);
         tell_text(t, "pooling", info->pooling);

@@ -128,6 +128,7 @@ static void describe(assay_model *model, const char *path)
     info->intermediate = config->intermediate;
     info->vocabulary = config->vocabulary;
     info->max_tokens = least_limit(model);
+    info->query_words = config->query_words;
     info->dimensions = bi ? config->hidden : 0;
     info->parameters = count_parameters(model->tensors);
     info->file_bytes = assay_safetensors_bytes(model->tensors);

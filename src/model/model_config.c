@@ -20,6 +20,7 @@ enum {
     MAX_VOCABULARY = 1 << 22,
     MAX_POSITIONS = 1 << 17,
     MAX_TYPES = 1024,
+    MAX_QUERY_WORDS = 1000000,
 };
 
 static assay_status refuse(assay_error *error, const char *where, const char *field,
@@ -171,6 +172,17 @@ static assay_status check_quantisation(const json_t *root, const char *where,
     return ASSAY_OK;
 }
 
+/* A field of assay's own: the longest query that a reranker was trained on. */
+static assay_status read_query_words(const json_t *root, const char *where,
+                                     assay_model_config *out, assay_error *error)
+{
+    uint64_t words = 0;
+    ASSAY_TRY(assay_json_uint(root, "assay_query_words", where, 1, MAX_QUERY_WORDS, &words,
+                              error));
+    out->query_words = (uint32_t)words;
+    return ASSAY_OK;
+}
+
 static assay_status read_root(const json_t *root, const char *where, assay_model_config *out,
                               assay_error *error)
 {
@@ -188,6 +200,7 @@ static assay_status read_root(const json_t *root, const char *where, assay_model
     ASSAY_TRY(need_text(root, "position_embedding_type", where, "absolute", error));
     ASSAY_TRY(need_off(root, "is_decoder", where, error));
     ASSAY_TRY(need_off(root, "add_cross_attention", where, error));
+    ASSAY_TRY(read_query_words(root, where, out, error));
     return check_quantisation(root, where, error);
 }
 

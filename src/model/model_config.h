@@ -29,6 +29,7 @@ typedef struct assay_model_config {
     bool normalized;
     uint32_t layers, hidden, heads, intermediate, vocabulary, positions, types;
     uint32_t max_tokens;     /* that the files demand; 0: they say nothing */
+    uint32_t query_words;    /* assay_query_words; 0: they say nothing */
     float epsilon;
     assay_activation activation;
     char weights[2048];      /* folder of config.json, weights and tokenizer */

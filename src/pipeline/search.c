@@ -43,6 +43,7 @@ struct assay_pipeline {
 
     assay_model *reranker;
     assay_session *reranker_session; /* NULL: none */
+    uint32_t query_words;            /* longest query to rerank for; 0: any */
 
     assay_candidate *bm25, *dense; /* [retrieve] */
     assay_fused *fused;            /* [2 * retrieve] */
@@ -137,6 +138,7 @@ static assay_status open_reranker(assay_pipeline *p, assay_error *error)
         return assay_fail(error, ASSAY_E_ARGUMENT, info.path,
                           "is a bi-encoder (%s); a reranker must be a cross-encoder",
                           info.architecture);
+    p->query_words = p->options.rerank_long ? 0 : info.query_words;
     return assay_session_open(p->reranker,
                               &(assay_session_options){.threads = p->options.threads},
                               &p->reranker_session, error);
@@ -355,14 +357,43 @@ static void shift_rest(entry *entries, size_t reranked, size_t count)
         entries[i].final += shift;
 }
 
+static bool is_space(char byte)
+{
+    return byte != '\0' && strchr(" \t\r\n\f\v", byte) != NULL;
+}
+
+static size_t count_words(assay_text text)
+{
+    size_t words = 0;
+    for (size_t i = 0; i < text.length; i++)
+        words += !is_space(text.data[i]) && (i == 0 || is_space(text.data[i - 1]));
+    return words;
+}
+
+/* A reranker is no better than chance at queries of a kind it never saw, and
+ * those longer than any it was trained on are such (docs/evaluation.md): where
+ * the model says how long that is, they keep the first stage's order. */
+static bool too_long_to_rerank(const assay_pipeline *p, assay_text query, assay_error *skipped)
+{
+    size_t words = p->query_words > 0 ? count_words(query) : 0;
+    if (words <= p->query_words)
+        return false;
+    assay_fail(skipped, ASSAY_E_LIMIT, "query",
+               "the query has %zu words, and '%s' was trained on queries of at most %" PRIu32, words,
+               p->reranker_name, p->query_words);
+    return true;
+}
+
 /* Reranks and sorts the first entries. A query that the reranker cannot take
- * is told in *degraded and leaves the order as it was. */
+ * or had better not is told in *result and leaves the order as it was. */
 static assay_status second_stage(assay_pipeline *p, assay_text query, entry *entries,
-                                 size_t count, assay_arena *arena, assay_error *degraded,
+                                 size_t count, assay_arena *arena, assay_result *result,
                                  assay_error *error)
 {
+    assay_error *degraded = &result->degraded;
     size_t reranked = count < p->options.rerank ? count : p->options.rerank;
-    if (p->reranker_session == NULL || reranked == 0)
+    if (p->reranker_session == NULL || too_long_to_rerank(p, query, &result->skipped) ||
+        reranked == 0)
         return ASSAY_OK;
     assay_text *texts = assay_arena_take(arena, reranked * sizeof *texts);
     assay_score *scores = assay_arena_take(arena, reranked * sizeof *scores);
@@ -429,10 +460,7 @@ static void collect_hits(const entry *entries, size_t count, uint32_t top, assay
 
 static bool blank(assay_text text)
 {
-    for (size_t i = 0; i < text.length; i++)
-        if (strchr(" \t\r\n\f\v", text.data[i]) == NULL || text.data[i] == '\0')
-            return false;
-    return true;
+    return count_words(text) == 0;
 }
 
 static assay_status run_stages(assay_pipeline *p, assay_text query, uint32_t top,
@@ -450,10 +478,11 @@ static assay_status run_stages(assay_pipeline *p, assay_text query, uint32_t top
     rank_documents_first(entries, count);
     result->candidates = (uint32_t)count;
     double retrieved = assay_seconds();
-    ASSAY_TRY(second_stage(p, query, entries, count, arena, &result->degraded, error));
+    ASSAY_TRY(second_stage(p, query, entries, count, arena, result, error));
     collect_hits(entries, count, top, result);
     result->first_seconds = retrieved - begun;
-    result->rerank_seconds = p->reranker_session != NULL ? assay_seconds() - retrieved : 0;
+    bool reranking = p->reranker_session != NULL && result->skipped.code == ASSAY_OK;
+    result->rerank_seconds = reranking ? assay_seconds() - retrieved : 0;
     return ASSAY_OK;
 }
 

@@ -6,6 +6,12 @@ for stages in '--retriever dense' '--retriever hybrid' '--retriever hybrid --rer
     assay eval beir/ $stages --json | json '[d["queries"], d["metrics"]["R@100"], d["pipeline"]["retriever"], d["pipeline"]["reranker"], sorted(d["latency_ms"])]'
 done
 assay eval beir --retriever bm25 | sed '/ms a query/,$d'
+echo '-- queries longer than any that the reranker was trained on'
+cp -R "$ASSAY_MODELS/cross" cross
+sed -i '1s/{/{"assay_query_words": 2,/' cross/config.json
+assay eval beir --rerank ./cross | grep 'Not reranked'
+assay eval beir --rerank ./cross --json | json '[d["rerank_skipped"], d["failed"]]'
+assay eval beir --rerank ./cross --rerank-long --json | json '[d["rerank_skipped"], d["failed"]]'
 echo '-- its run measures the same'
 assay eval beir --retriever bm25 --output out.run --json --per-query >out.json
 sort -k1,1 -k4,4n out.run | awk '{ print $1, $2, $3, $4, $6 }' | head -3

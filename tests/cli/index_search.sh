@@ -13,6 +13,15 @@ assay search visitors --retriever bm25 --rerank none | head -1
 echo '-- for people'
 assay search 'attic' --retriever bm25 --rerank none | sed 's/in [0-9]* ms/in N ms/'
 assay search where is the archive --json | json '[d["query"], len(d["hits"]), d["hits"][0]["reranked"], d["pipeline"]["retriever"], d["pipeline"]["reranker"]]'
+echo '-- a question longer than any that the reranker was trained on'
+cp -R "$ASSAY_MODELS/cross" cross
+sed -i '1s/{/{"assay_query_words": 3,/' cross/config.json
+assay info ./cross --json | json 'd["query_words"]'
+assay search where is the archive --rerank ./cross | tail -1
+assay search where is the archive --rerank ./cross --json | json '[d["rerank_skipped"], d["hits"][0]["reranked"], d["latency_ms"]["rerank"]]'
+assay search where is the archive --rerank ./cross --rerank-long --json | json '[d["rerank_skipped"], d["hits"][0]["reranked"]]'
+assay search the archive --rerank ./cross --json | json '[d["rerank_skipped"], d["hits"][0]["reranked"]]'
+rm -r cross
 echo '-- all fields'
 assay search archive --json | json 'sorted(d), sorted(d["hits"][0])'
 assay search attic --retriever bm25 --rerank none --json | json '[d["hits"][0][k] for k in ("rank", "rank_first", "rank_bm25", "rank_dense", "score_dense", "logit", "truncated")]'

@@ -120,6 +120,7 @@ static void models_describe_themselves(void **state)
     assert_int_equal(info.heads, 3);
     assert_int_equal(info.intermediate, 53);
     assert_int_equal(info.max_tokens, 96);
+    assert_int_equal(info.query_words, 0);
     assert_int_equal(info.dimensions, 0);
     assert_false(info.normalized);
     assert_int_equal(strlen(info.digest), 32);
@@ -235,6 +236,8 @@ static void bad_configurations_are_refused(void **state)
     config_fails("position_embedding_type", "\"relative_key\"", ASSAY_E_UNSUPPORTED,
                  "relative_key");
     config_fails("is_decoder", "true", ASSAY_E_UNSUPPORTED, "is_decoder");
+    config_fails("assay_query_words", "0", ASSAY_E_FORMAT, "assay_query_words");
+    config_fails("assay_query_words", "\"32\"", ASSAY_E_FORMAT, "assay_query_words");
     config_fails("quantization_config", "{\"quant_method\":\"gptq\"}", ASSAY_E_UNSUPPORTED,
                  "gptq");
     config_fails("quantization_config", "[]", ASSAY_E_FORMAT, "quantization_config");

@@ -73,7 +73,7 @@ static int tear_down(void **state)
     (void)state;
     assay_store_close(store);
     char command[256];
-    snprintf(command, sizeof command, "rm -rf %s %s", home, files);
+    snprintf(command, sizeof command, "rm -rf %s %s %s.cross", home, files, home);
     return system(command);
 }
 
@@ -439,6 +439,47 @@ static void too_long_a_query_degrades_visibly(void **state)
     assay_result_free(&result);
 }
 
+/* A copy of the reranker, beside the data directory; `change` is run in it. */
+static const char *changed_reranker(const char *change)
+{
+    static char path[128];
+    char command[512];
+    snprintf(path, sizeof path, "%s.cross", home);
+    snprintf(command, sizeof command, "rm -rf %s && cp -R " CROSS " %s && cd %s && %s", path,
+             path, path, change);
+    assert_int_equal(system(command), 0);
+    return path;
+}
+
+static void queries_longer_than_any_trained_on_are_not_reranked(void **state)
+{
+    (void)state;
+    index_files(&with_model);
+    assay_pipeline_options options = {
+        .reranker =
+            changed_reranker("sed -i '1s/{/{\"assay_query_words\": 3,/' config.json")};
+    assay_result result = search(&options, " holidays at\nsea ", 5);
+    assert_int_equal(result.skipped.code, ASSAY_OK);
+    assert_true(result.hits[0].reranked);
+    assay_result_free(&result);
+    result = search(&options, "holidays at the sea", 5);
+    assert_int_equal(result.skipped.code, ASSAY_E_LIMIT);
+    assert_int_equal(result.degraded.code, ASSAY_OK);
+    assert_non_null(strstr(result.skipped.message, "4 words"));
+    assert_non_null(strstr(result.skipped.message, "at most 3"));
+    assert_true(result.count > 0 && result.rerank_seconds == 0);
+    for (size_t i = 0; i < result.count; i++) {
+        assert_false(result.hits[i].reranked);
+        assert_int_equal(result.hits[i].rank, result.hits[i].rank_first);
+    }
+    assay_result_free(&result);
+    options.rerank_long = true;
+    result = search(&options, "holidays at the sea", 5);
+    assert_int_equal(result.skipped.code, ASSAY_OK);
+    assert_true(result.hits[0].reranked);
+    assay_result_free(&result);
+}
+
 #define with_files(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
@@ -455,6 +496,7 @@ int main(void)
         with_files(wrong_settings_are_refused),
         with_files(empty_collection_finds_nothing),
         with_files(too_long_a_query_degrades_visibly),
+        with_files(queries_longer_than_any_trained_on_are_not_reranked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
