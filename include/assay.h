@@ -229,7 +229,7 @@ typedef struct assay_score {
 
 /* Scores passages against a query with a cross-encoder (Nogueira & Cho 2019).
  * scores[count] in input order, the same bits whatever the batch, its order and
- * the thread count. A query that leaves no room for a passage is ASSAY_E_LIMIT;
+ * the thread count; equal passages are scored once. A query that leaves no room for a passage is ASSAY_E_LIMIT;
  * an empty query is ASSAY_E_ARGUMENT; an empty passage is scored as such. */
 ASSAY_API assay_status assay_rerank(assay_session *session, assay_text query,
                                     const assay_text *passages, size_t count,
@@ -282,6 +282,7 @@ typedef struct assay_collection_info {
     char created[32];       /* ISO 8601, UTC */
     char changed[32];
     uint64_t documents, passages, vectors;
+    uint64_t tokenized;     /* passages whose token ids are kept for reranking */
     uint64_t truncated;     /* passages longer than the bi-encoder's limit */
     uint64_t text_bytes;
     uint32_t dimensions;
@@ -330,6 +331,8 @@ typedef struct assay_index_report {
     uint64_t empty;      /* of the documents seen: without text, hence not findable */
     uint64_t skipped;    /* files in folders, of kinds that assay does not read */
     uint64_t passages;   /* written in this call */
+    uint64_t tokenized;  /* not written, but their token ids were missing or of
+                            another tokenizer, and are stored now */
     uint64_t truncated;  /* of those: longer than the bi-encoder's limit */
     uint64_t bytes;      /* text of documents written */
     double seconds;
@@ -338,7 +341,10 @@ typedef struct assay_index_report {
 /* Reads `paths` (files, folders, JSONL, BEIR folders, "-" for JSONL on standard
  * input) into the collection `name`, which is made when missing. Documents are
  * written one transaction a batch, each with its passages and vectors, so an
- * interrupted call is resumed by the next. What cannot be read is told through
+ * interrupted call is resumed by the next. Kept with them are the token ids of
+ * what a reranker reads of each passage, by the bi-encoder's tokenizer (that of
+ * "cross", if it is there, in a collection without a model); passages that have
+ * none yet get theirs without being embedded anew. What cannot be read is told through
  * `progress`, counted in report->failed, and does not stop the rest.
  * report is filled on ASSAY_E_INTERRUPTED too. */
 ASSAY_API assay_status assay_index(assay_store *store, const char *name,
@@ -433,6 +439,10 @@ typedef struct assay_result {
     assay_error skipped;    /* code is ASSAY_E_LIMIT when the reranker was left out
                                on purpose, with the reason: the query is longer
                                than those it was trained on. Hits as above */
+    uint32_t scored;        /* passages that went through the reranker */
+    uint32_t tokenized;     /* of those, whose token ids were not in the store, as the
+                               reranker's tokenizer is not the one they were made
+                               with, or they were indexed by an older assay */
     double first_seconds;   /* retrieval and fusion */
     double rerank_seconds;
     void *block;            /* owner of the memory behind the hits */

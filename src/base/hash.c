@@ -29,14 +29,25 @@ void assay_hasher_add(assay_hasher *hasher, const void *data, size_t length)
         XXH3_128bits_update((XXH3_state_t *)hasher, data, length);
 }
 
-assay_digest assay_hasher_finish(assay_hasher *hasher)
+static assay_digest digest_of(XXH128_hash_t hash)
 {
     XXH128_canonical_t canonical;
-    XXH128_canonicalFromHash(&canonical, XXH3_128bits_digest((XXH3_state_t *)hasher));
-    XXH3_freeState((XXH3_state_t *)hasher);
+    XXH128_canonicalFromHash(&canonical, hash);
     assay_digest digest;
     memcpy(digest.bytes, canonical.digest, sizeof digest.bytes);
     return digest;
+}
+
+assay_digest assay_hasher_finish(assay_hasher *hasher)
+{
+    assay_digest digest = digest_of(XXH3_128bits_digest((XXH3_state_t *)hasher));
+    XXH3_freeState((XXH3_state_t *)hasher);
+    return digest;
+}
+
+assay_digest assay_hash128(const void *data, size_t length)
+{
+    return digest_of(XXH3_128bits(data, length));
 }
 
 void assay_digest_hex(const assay_digest *digest, char hex[33])

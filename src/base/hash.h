@@ -13,6 +13,8 @@ typedef struct assay_digest {
     uint8_t bytes[16]; /* XXH3-128, canonical (big-endian) */
 } assay_digest;
 
+assay_digest assay_hash128(const void *data, size_t length);
+
 /* A digest of several pieces: the lengths are mixed in, so that ("ab","c") and
  * ("a","bc") differ. */
 typedef struct assay_hasher assay_hasher;

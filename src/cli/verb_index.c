@@ -41,6 +41,9 @@ static void print_people(const char *collection, const assay_index_report *repor
         printf("Written: %s in %.1f s (%.0f documents/s)\n",
                counted(text, report->passages, "passage"), report->seconds,
                (double)written / report->seconds);
+    if (report->tokenized > 0)
+        printf("Token ids added for reranking: %s that had none\n",
+               counted(text, report->tokenized, "passage"));
     if (report->truncated > 0)
         printf("Longer than the bi-encoder reads: %s; their ends are found by words only\n",
                counted(text, report->truncated, "passage"));
@@ -62,7 +65,7 @@ static int print_json(const char *collection, const assay_index_report *report, 
         {"removed", report->removed},     {"failed", report->failed},
         {"empty", report->empty},         {"skipped", report->skipped},
         {"passages", report->passages},   {"truncated", report->truncated},
-        {"bytes", report->bytes},
+        {"tokenized", report->tokenized}, {"bytes", report->bytes},
     };
     assay_answer answer = assay_answer_new();
     assay_answer_set(&answer, answer.root, "collection", assay_json_name(collection));

@@ -99,6 +99,7 @@ static void tell_collection(const teller *t, const assay_collection_info *info)
     tell_count(t, "documents", info->documents);
     tell_count(t, "passages", info->passages);
     tell_count(t, "vectors", info->vectors);
+    tell_count(t, "tokenized", info->tokenized);
     tell_count(t, "dimensions", info->dimensions);
     tell_count(t, "truncated", info->truncated);
     tell_count(t, "text_bytes", info->text_bytes);

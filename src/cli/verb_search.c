@@ -78,6 +78,9 @@ static int print_json(const search_settings *settings, const char *question,
     assay_answer_set(&answer, answer.root, "rerank_skipped",
                      result->skipped.code == ASSAY_OK ? json_null()
                                                       : assay_json_name(result->skipped.message));
+    json_t *scores = assay_answer_object(&answer, answer.root, "scores");
+    assay_answer_set(&answer, scores, "passages", assay_json_count(result->scored));
+    assay_answer_set(&answer, scores, "tokenized", assay_json_count(result->tokenized));
     json_t *latency = assay_answer_object(&answer, answer.root, "latency_ms");
     assay_answer_set(&answer, latency, "first", assay_json_number(result->first_seconds * 1e3));
     assay_answer_set(&answer, latency, "rerank", assay_json_number(result->rerank_seconds * 1e3));
@@ -174,6 +177,8 @@ static void print_people(const search_settings *settings, const assay_pipeline *
     printf("; %u found in %.0f ms", result->candidates, result->first_seconds * 1e3);
     if (result->rerank_seconds > 0)
         printf(", reranked in %.0f ms", result->rerank_seconds * 1e3);
+    if (result->tokenized > 0)
+        printf(" (%u tokenised anew)", result->tokenized);
     printf("%s\n", assay_style_code(ASSAY_STYLE_PLAIN));
     if (result->skipped.code != ASSAY_OK)
         printf("Not reranked: %s (--rerank-long does it anyway)\n",

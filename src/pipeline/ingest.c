@@ -14,6 +14,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "pipeline/passage_tokens.h"
 #include "pipeline/vectors.h"
 #include "text/context.h"
 #include "text/passages.h"
@@ -24,6 +25,7 @@ enum {
     SLICE_PASSAGES = 16,            /* embedded between two looks at the progress callback */
     BATCH_BYTES = 4 << 20,          /* of text */
     MAX_DOCUMENT = 512 << 20,       /* bytes; what the readers let through */
+    TOKENIZE_PASSAGES = 256,        /* completed in one transaction */
 };
 
 typedef struct ingest {
@@ -32,6 +34,7 @@ typedef struct ingest {
     const assay_index_options *options;
     assay_model *model; /* NULL: BM25 only */
     assay_session *session;
+    assay_passage_tokenizer maker;
     assay_progress_fn progress;
     void *user;
     assay_index_report *report;
@@ -289,11 +292,33 @@ static assay_status put_batch(ingest *in, assay_error *error)
     return status;
 }
 
+/* Token ids of all passages, for the rerankers to come. */
+static assay_status tokenize_batch(ingest *in, assay_error *error)
+{
+    if (in->maker.tokenizer == NULL)
+        return ASSAY_OK;
+    for (size_t i = 0; i < in->count; i++) {
+        assay_stored_document *d = &in->documents[i];
+        d->tokenizer = &in->maker.digest;
+        for (size_t j = 0; j < d->passage_count; j++) {
+            assay_stored_passage *p = (assay_stored_passage *)&d->passages[j];
+            assay_text text = {d->text.data + p->offset, (size_t)p->length};
+            assay_token_ids ids;
+            ASSAY_TRY(assay_passage_tokenizer_encode(&in->maker, d->title, p->heading, text,
+                                             in->arena, &ids, error));
+            p->ids = ids.ids;
+            p->id_count = ids.count;
+        }
+    }
+    return ASSAY_OK;
+}
+
 /* Embeds and writes what has gathered. */
 static assay_status batch_flush(ingest *in, assay_error *error)
 {
     if (in->count == 0)
         return ASSAY_OK;
+    ASSAY_TRY(tokenize_batch(in, error));
     if (in->session != NULL)
         ASSAY_TRY(embed_batch(in, error));
     ASSAY_TRY(put_batch(in, error));
@@ -498,6 +523,60 @@ static assay_status finish_scan(ingest *in, const char *const *paths, size_t cou
     return status;
 }
 
+/* ---------------------------------------------- token ids of what was there */
+
+static assay_status tokenize_passage(ingest *in, uint64_t passage, assay_error *error)
+{
+    assay_passage_view view;
+    assay_token_ids ids;
+    assay_arena_reset(in->arena);
+    assay_status status = assay_passage_get(in->store, passage, in->arena, &view, error);
+    if (status == ASSAY_E_NOT_FOUND) /* deleted meanwhile */
+        return ASSAY_OK;
+    ASSAY_TRY(status);
+    ASSAY_TRY(assay_passage_tokenizer_encode(&in->maker, view.title, view.heading, view.text,
+                                     in->arena, &ids, error));
+    ASSAY_TRY(assay_tokens_put(in->store, passage, &in->maker.digest, ids.ids, ids.count,
+                               error));
+    in->report->tokenized++;
+    return ASSAY_OK;
+}
+
+static assay_status tokenize_passages(ingest *in, const uint64_t *passages, size_t count,
+                                      assay_error *error)
+{
+    uint64_t before = in->report->tokenized;
+    ASSAY_TRY(assay_store_begin(in->store, error));
+    assay_status status = ASSAY_OK;
+    for (size_t i = 0; i < count && status == ASSAY_OK; i++)
+        status = tokenize_passage(in, passages[i], error);
+    if (status == ASSAY_OK)
+        status = assay_store_commit(in->store, error);
+    if (status != ASSAY_OK) {
+        assay_store_rollback(in->store);
+        in->report->tokenized = before;
+    }
+    return status;
+}
+
+/* Passages stored before there were token ids, or with those of another
+ * tokenizer, get theirs. */
+static assay_status complete_tokens(ingest *in, assay_error *error)
+{
+    uint64_t passages[TOKENIZE_PASSAGES], last = 0;
+    size_t count = 0;
+    while (in->maker.tokenizer != NULL) {
+        ASSAY_TRY(assay_tokens_missing(in->store, &in->collection, &in->maker.digest, last,
+                                       passages, TOKENIZE_PASSAGES, &count, error));
+        if (count == 0)
+            break;
+        last = passages[count - 1];
+        ASSAY_TRY(tokenize_passages(in, passages, count, error));
+        ASSAY_TRY(tell(in, NULL, NULL, error));
+    }
+    return ASSAY_OK;
+}
+
 static assay_status run(ingest *in, const char *name, const char *const *paths, size_t count,
                         assay_error *error)
 {
@@ -509,10 +588,12 @@ static assay_status run(ingest *in, const char *name, const char *const *paths, 
     };
     ASSAY_TRY(assay_reader_open(paths, count, &fields, &in->reader, error));
     ASSAY_TRY(open_collection(in, name, paths, count, error));
+    assay_passage_tokenizer_open(&in->maker, in->model ? assay_model_tokenizer(in->model) : NULL);
     in->report->skipped = assay_reader_skipped(in->reader);
     ASSAY_TRY(assay_scan_begin(in->store, error));
     ASSAY_TRY(read_all(in, error));
     ASSAY_TRY(finish_scan(in, paths, count, error));
+    ASSAY_TRY(complete_tokens(in, error));
     if (in->model == NULL)
         return ASSAY_OK;
     ASSAY_TRY(assay_collection_open(in->store, name, &in->collection, error));
@@ -548,6 +629,7 @@ assay_status assay_index(assay_store *store, const char *name, const char *const
 
     in.report->seconds = assay_seconds() - begun;
     assay_reader_close(in.reader);
+    assay_passage_tokenizer_close(&in.maker);
     close_model(&in);
     assay_passage_list_free(&in.split);
     assay_buffer_free(&in.context);

@@ -17,8 +17,8 @@
 
 #include "base/clock.h"
 #include "pipeline/fusion.h"
+#include "pipeline/scorer.h"
 #include "pipeline/vectors.h"
-#include "text/context.h"
 
 enum { DEFAULT_RETRIEVE = 100, DEFAULT_RERANK = 30, MAX_RETRIEVE = 100000 };
 
@@ -41,13 +41,12 @@ struct assay_pipeline {
     assay_flat *flat;
     assay_flat_scratch *scratch;
 
-    assay_model *reranker;
-    assay_session *reranker_session; /* NULL: none */
-    uint32_t query_words;            /* longest query to rerank for; 0: any */
+    assay_model *reranker; /* NULL: none */
+    assay_scorer scorer;
+    uint32_t query_words; /* longest query to rerank for; 0: any */
 
     assay_candidate *bm25, *dense; /* [retrieve] */
     assay_fused *fused;            /* [2 * retrieve] */
-    assay_buffer context;
 };
 
 /* ---------------------------------------------------------------- opening */
@@ -139,9 +138,7 @@ static assay_status open_reranker(assay_pipeline *p, assay_error *error)
                           "is a bi-encoder (%s); a reranker must be a cross-encoder",
                           info.architecture);
     p->query_words = p->options.rerank_long ? 0 : info.query_words;
-    return assay_session_open(p->reranker,
-                              &(assay_session_options){.threads = p->options.threads},
-                              &p->reranker_session, error);
+    return assay_scorer_open(&p->scorer, p->store, p->reranker, p->options.threads, error);
 }
 
 static assay_status open_parts(assay_pipeline *p, const char *name, assay_error *error)
@@ -171,7 +168,6 @@ assay_status assay_pipeline_open(assay_store *store, const char *collection,
     p->store = store;
     if (options != NULL)
         p->options = *options;
-    assay_buffer_init(&p->context, 0);
     assay_status status = open_parts(p, collection, error);
     if (status != ASSAY_OK) {
         assay_pipeline_close(p);
@@ -187,11 +183,10 @@ void assay_pipeline_close(assay_pipeline *p)
         return;
     assay_session_close(p->encoder_session);
     assay_model_close(p->encoder);
-    assay_session_close(p->reranker_session);
+    assay_scorer_close(&p->scorer);
     assay_model_close(p->reranker);
     assay_flat_close(p->flat);
     assay_flat_scratch_free(p->scratch);
-    assay_buffer_free(&p->context);
     free(p->query_vector);
     free(p->bm25);
     free(p->dense);
@@ -297,24 +292,25 @@ static void rank_documents_first(entry *entries, size_t count)
 
 /* Scores the first `count` entries with the cross-encoder. */
 static assay_status score_entries(assay_pipeline *p, assay_text query, entry *entries,
-                                  size_t count, assay_text *texts, assay_score *scores,
+                                  size_t count, assay_arena *arena, assay_result *result,
                                   assay_error *error)
 {
-    assay_buffer_clear(&p->context);
+    const assay_passage_view **views = assay_arena_small(arena, count * sizeof *views);
+    assay_score *scores = assay_arena_small(arena, count * sizeof *scores);
+    if (views == NULL || scores == NULL)
+        return assay_fail_memory(error, count * sizeof *scores);
+    for (size_t i = 0; i < count; i++)
+        views[i] = &entries[i].view;
+    assay_score_sources sources;
+    ASSAY_TRY(assay_scorer_score(&p->scorer, query, views, count, arena, scores, &sources,
+                                 error));
     for (size_t i = 0; i < count; i++) {
-        const assay_passage_view *v = &entries[i].view;
-        size_t begin = p->context.length;
-        assay_passage_context(ASSAY_CONTEXT_SENTENCES, v->title, v->heading, v->text,
-                              &p->context);
-        texts[i].length = p->context.length - begin;
+        entries[i].score = scores[i];
+        entries[i].reranked = scores[i].status == ASSAY_OK;
     }
-    ASSAY_TRY(assay_buffer_status(&p->context, NULL, error));
-    const char *at = p->context.data;
-    for (size_t i = 0; i < count; i++) {
-        texts[i].data = at;
-        at += texts[i].length;
-    }
-    return assay_rerank(p->reranker_session, query, texts, count, scores, error);
+    result->scored = (uint32_t)count;
+    result->tokenized = sources.tokenized;
+    return ASSAY_OK;
 }
 
 /* final = first_weight * z(first stage) + rerank_weight * z(logit), over the
@@ -370,17 +366,17 @@ static size_t count_words(assay_text text)
     return words;
 }
 
-/* A reranker is no better than chance at queries of a kind it never saw, and
- * those longer than any it was trained on are such (docs/evaluation.md): where
- * the model says how long that is, they keep the first stage's order. */
+/* A reranker is not to be trusted with queries of a kind it never saw, and those
+ * longer than any it was trained on are such: where the model says how long that
+ * is, they keep the first stage's order (docs/evaluation.md). */
 static bool too_long_to_rerank(const assay_pipeline *p, assay_text query, assay_error *skipped)
 {
     size_t words = p->query_words > 0 ? count_words(query) : 0;
     if (words <= p->query_words)
         return false;
     assay_fail(skipped, ASSAY_E_LIMIT, "query",
-               "the query has %zu words, and '%s' was trained on queries of at most %" PRIu32, words,
-               p->reranker_name, p->query_words);
+               "the query has %zu words, and '%s' was trained on queries of at most %" PRIu32,
+               words, p->reranker_name, p->query_words);
     return true;
 }
 
@@ -392,25 +388,20 @@ static assay_status second_stage(assay_pipeline *p, assay_text query, entry *ent
 {
     assay_error *degraded = &result->degraded;
     size_t reranked = count < p->options.rerank ? count : p->options.rerank;
-    if (p->reranker_session == NULL || too_long_to_rerank(p, query, &result->skipped) ||
+    if (p->reranker == NULL || too_long_to_rerank(p, query, &result->skipped) ||
         reranked == 0)
         return ASSAY_OK;
-    assay_text *texts = assay_arena_take(arena, reranked * sizeof *texts);
-    assay_score *scores = assay_arena_take(arena, reranked * sizeof *scores);
     double *values = assay_arena_take(arena, 2 * reranked * sizeof *values);
-    if (texts == NULL || scores == NULL || values == NULL)
-        return assay_fail_memory(error, reranked * sizeof *texts);
-    assay_status status = score_entries(p, query, entries, reranked, texts, scores, degraded);
+    if (values == NULL)
+        return assay_fail_memory(error, 2 * reranked * sizeof *values);
+    assay_status status =
+        score_entries(p, query, entries, reranked, arena, result, degraded);
     if (status == ASSAY_E_LIMIT)
         return ASSAY_OK;
     if (status != ASSAY_OK) {
         if (error != NULL)
             *error = *degraded;
         return status;
-    }
-    for (size_t i = 0; i < reranked; i++) {
-        entries[i].score = scores[i];
-        entries[i].reranked = scores[i].status == ASSAY_OK;
     }
     interpolate(p, entries, reranked, values, values + reranked);
     qsort(entries, reranked, sizeof *entries, by_final);
@@ -481,7 +472,7 @@ static assay_status run_stages(assay_pipeline *p, assay_text query, uint32_t top
     ASSAY_TRY(second_stage(p, query, entries, count, arena, result, error));
     collect_hits(entries, count, top, result);
     result->first_seconds = retrieved - begun;
-    bool reranking = p->reranker_session != NULL && result->skipped.code == ASSAY_OK;
+    bool reranking = p->reranker != NULL && result->skipped.code == ASSAY_OK;
     result->rerank_seconds = reranking ? assay_seconds() - retrieved : 0;
     return ASSAY_OK;
 }

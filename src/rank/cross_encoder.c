@@ -4,9 +4,10 @@
  * 2019); see assay_rerank. Input is [CLS] query [SEP] passage [SEP] with token
  * types 0 and 1; the passage alone is cut to fit.
  */
-#include <math.h>
+#include "rank/cross_encoder.h"
 
-#include "rank/session.h"
+#include <math.h>
+#include <stdlib.h>
 
 enum { SPECIAL = 3 };
 
@@ -22,6 +23,11 @@ static void fail_score(assay_score *score, assay_status status)
     score->probability = 0;
 }
 
+static float probability(float logit)
+{
+    return 1.0f / (1.0f + expf(-logit));
+}
+
 static void score_block(void *user, const assay_sequence *sequences, size_t count,
                         float *states, float *spare)
 {
@@ -32,38 +38,51 @@ static void score_block(void *user, const assay_sequence *sequences, size_t coun
     for (size_t i = 0; i < count; i++) {
         assay_score *score = &work->scores[sequences[i].item];
         score->logit = logits[i];
-        score->probability = 1.0f / (1.0f + expf(-logits[i]));
+        score->probability = probability(logits[i]);
         if (!isfinite(logits[i])) /* weights that are no numbers */
             fail_score(score, ASSAY_E_CORRUPT);
     }
 }
 
 /* Adds one passage to the batch, or marks it failed; memory fails the call. */
-static assay_status add_passage(assay_session *session, assay_text passage, size_t item,
-                                assay_score *score, assay_error *error)
+static assay_status add_ids(assay_session *session, const assay_token_ids *passage, size_t item,
+                            assay_score *score, assay_error *error)
 {
-    assay_tokens *tokens = &session->second;
-    tokens->count = 0;
-    *score = (assay_score){0};
+    const assay_tokens *query = &session->first;
     assay_error reason;
-    size_t room = session->max_tokens - SPECIAL - session->first.count;
-    assay_status status = assay_tokenizer_encode(session->model->tokenizer, passage, tokens,
-                                                 &reason);
-    size_t keep = tokens->count < room ? tokens->count : room;
-    if (status == ASSAY_OK)
-        status = assay_batch_add(session, item, session->first.ids, session->first.count,
-                                 tokens->count > 0 ? tokens->ids : session->first.ids, keep,
-                                 &reason);
+    const int32_t *ids = passage->count > 0 ? passage->ids : query->ids;
+    assay_status status = assay_batch_add(session, item, query->ids, query->count, ids,
+                                          passage->count, &reason);
+    *score = assay_cross_known(session, passage, 0);
     if (status == ASSAY_E_MEMORY && error != NULL)
         *error = reason;
     if (status != ASSAY_OK)
         fail_score(score, status);
-    score->tokens = (uint32_t)(session->first.count + keep + SPECIAL);
-    score->truncated = keep < tokens->count;
     return status == ASSAY_E_MEMORY ? status : ASSAY_OK;
 }
 
-static assay_status read_query(assay_session *session, assay_text query, assay_error *error)
+static assay_status add_text(assay_session *session, assay_text passage, size_t item,
+                             assay_score *score, assay_error *error)
+{
+    assay_tokens *tokens = &session->second;
+    tokens->count = 0;
+    assay_error reason;
+    /* One more than there is room for tells of a cut. */
+    assay_status status = assay_tokenizer_encode_first(session->model->tokenizer, passage,
+                                                       assay_cross_room(session) + 1, tokens,
+                                                       &reason);
+    assay_token_ids ids = {tokens->ids, tokens->count, tokens->count};
+    assay_cross_cut(session, &ids);
+    if (status == ASSAY_OK)
+        return add_ids(session, &ids, item, score, error);
+    if (status == ASSAY_E_MEMORY && error != NULL)
+        *error = reason;
+    *score = assay_cross_known(session, &ids, 0);
+    fail_score(score, status);
+    return status == ASSAY_E_MEMORY ? status : ASSAY_OK;
+}
+
+assay_status assay_cross_query(assay_session *session, assay_text query, assay_error *error)
 {
     assay_tokens *tokens = &session->first;
     tokens->count = 0;
@@ -91,17 +110,84 @@ static assay_status check(const assay_session *session, const assay_text *passag
     return ASSAY_OK;
 }
 
+size_t assay_cross_room(const assay_session *session)
+{
+    return session->max_tokens - SPECIAL - session->first.count;
+}
+
+void assay_cross_cut(const assay_session *session, assay_token_ids *passage)
+{
+    size_t room = assay_cross_room(session);
+    if (passage->count > room)
+        passage->count = room;
+}
+
+assay_score assay_cross_known(const assay_session *session, const assay_token_ids *passage,
+                              float logit)
+{
+    return (assay_score){
+        .logit = logit,
+        .probability = probability(logit),
+        .tokens = (uint32_t)(session->first.count + passage->count + SPECIAL),
+        .truncated = passage->count < passage->total,
+    };
+}
+
+/* ---- Scoring ------------------------------------------------------------------ */
+
+/* Passages as texts, or as ids; the other is NULL. */
+typedef struct source {
+    const assay_text *texts;
+    const assay_token_ids *ids;
+} source;
+
+/* Scores those that are equal to no earlier one, and copies. */
+static assay_status score_all(assay_session *session, source from, size_t count,
+                              assay_score *scores, assay_error *error)
+{
+    const size_t *first = session->repeats.first;
+    rerank work = {session, scores};
+    assay_batch_begin(session);
+    for (size_t i = 0; i < count; i++) {
+        if (first[i] != i)
+            continue;
+        if (session->batch.count == ASSAY_BATCH_SEQUENCES) {
+            assay_batch_run(session, score_block, &work);
+            assay_batch_begin(session);
+        }
+        ASSAY_TRY(from.texts != NULL
+                      ? add_text(session, from.texts[i], i, &scores[i], error)
+                      : add_ids(session, &from.ids[i], i, &scores[i], error));
+    }
+    assay_batch_run(session, score_block, &work);
+    for (size_t i = 0; i < count; i++) {
+        scores[i] = scores[first[i]];
+        if (from.ids != NULL) /* equal ones may be cut from texts that are not */
+            scores[i].truncated = from.ids[i].count < from.ids[i].total;
+    }
+    return ASSAY_OK;
+}
+
 assay_status assay_rerank(assay_session *session, assay_text query, const assay_text *passages,
                           size_t count, assay_score *scores, assay_error *error)
 {
     ASSAY_TRY(check(session, passages, count, scores, error));
-    ASSAY_TRY(read_query(session, query, error));
-    rerank work = {session, scores};
-    for (size_t first = 0; first < count; first += ASSAY_BATCH_SEQUENCES) {
-        assay_batch_begin(session);
-        for (size_t i = first; i < count && i - first < ASSAY_BATCH_SEQUENCES; i++)
-            ASSAY_TRY(add_passage(session, passages[i], i, &scores[i], error));
-        assay_batch_run(session, score_block, &work);
-    }
-    return ASSAY_OK;
+    ASSAY_TRY(assay_cross_query(session, query, error));
+    ASSAY_TRY(assay_repeats_find(&session->repeats, passages, count, error));
+    return score_all(session, (source){.texts = passages}, count, scores, error);
+}
+
+assay_status assay_cross_score(assay_session *session, const assay_token_ids *passages,
+                               size_t count, assay_score *scores, assay_error *error)
+{
+    assay_text *bytes = calloc(count + 1, sizeof *bytes);
+    if (bytes == NULL)
+        return assay_fail_memory(error, count * sizeof *bytes);
+    for (size_t i = 0; i < count; i++)
+        bytes[i] = (assay_text){(const char *)passages[i].ids,
+                                passages[i].count * sizeof *passages[i].ids};
+    assay_status status = assay_repeats_find(&session->repeats, bytes, count, error);
+    free(bytes);
+    ASSAY_TRY(status);
+    return score_all(session, (source){.ids = passages}, count, scores, error);
 }

@@ -84,6 +84,7 @@ void assay_session_close(assay_session *session)
         return;
     assay_tokens_free(&session->first);
     assay_tokens_free(&session->second);
+    assay_repeats_free(&session->repeats);
     free(session->batch.ids);
     assay_arena_free(session->arena);
     free(session);

@@ -10,6 +10,7 @@
 #define ASSAY_SESSION_H
 
 #include "model/model.h"
+#include "rank/repeats.h"
 
 #define ASSAY_BATCH_SEQUENCES 1024u
 
@@ -29,6 +30,7 @@ struct assay_session {
     assay_special_tokens special;
     assay_batch batch;
     assay_tokens first, second; /* tokens of the texts at hand */
+    assay_repeats repeats;
     float *scratch;             /* [workers][scratch_floats] */
     size_t scratch_floats;
     assay_arena *arena;

@@ -8,6 +8,7 @@
  */
 #include "store/database.h"
 
+#include <stdio.h>
 #include <string.h>
 
 typedef struct check {
@@ -121,6 +122,26 @@ static assay_status check_entries(check *c, long long key)
     return look(c, sql);
 }
 
+static assay_status damaged_tokens(void *user, int64_t passage)
+{
+    char text[128];
+    snprintf(text, sizeof text, "passage %lld has damaged token ids; 'index --rebuild' makes "
+             "them anew", (long long)passage);
+    return problem(user, text);
+}
+
+static assay_status check_tokens(check *c)
+{
+    assay_error failure;
+    c->item = "token ids";
+    assay_status status = assay_tokens_verify(c->store, damaged_tokens, c, &failure);
+    if (status == ASSAY_E_CORRUPT)
+        return problem(c, failure.message);
+    if (status != ASSAY_OK && status != ASSAY_E_INTERRUPTED && c->error != NULL)
+        *c->error = failure;
+    return status;
+}
+
 /* FTS5's check, against the passages too (rank = 1). */
 static assay_status check_index(check *c, long long key)
 {
@@ -158,7 +179,7 @@ static assay_status check_collections(check *c)
 assay_status assay_store_check_database(assay_store *store, assay_progress_fn progress,
                                         void *user, uint64_t *problems, assay_error *error)
 {
-    check c = {.store = store, .progress = progress, .user = user, .total = CHECKS + 1,
+    check c = {.store = store, .progress = progress, .user = user, .total = CHECKS + 2,
                .error = error};
     for (size_t i = 0; i < CHECKS; i++) {
         c.item = checks[i].item;
@@ -166,9 +187,12 @@ assay_status assay_store_check_database(assay_store *store, assay_progress_fn pr
         c.done++;
         ASSAY_TRY(tell(&c, NULL));
     }
-    ASSAY_TRY(check_collections(&c));
-    c.done++;
-    ASSAY_TRY(tell(&c, NULL));
+    assay_status (*const more[])(check *) = {check_tokens, check_collections};
+    for (size_t i = 0; i < sizeof more / sizeof *more; i++) {
+        ASSAY_TRY(more[i](&c));
+        c.done++;
+        ASSAY_TRY(tell(&c, NULL));
+    }
     *problems = c.problems;
     if (c.problems == 0)
         return ASSAY_OK;

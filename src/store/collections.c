@@ -260,7 +260,7 @@ static assay_status count_into(assay_store *store, int64_t key, assay_collection
     out->truncated = (uint64_t)sqlite3_column_int64(statement, 3);
     out->vectors = (uint64_t)sqlite3_column_int64(statement, 4);
     sqlite3_reset(statement);
-    return ASSAY_OK;
+    return assay_tokens_count(store, key, &out->tokenized, error);
 }
 
 /* Of a row with COLLECTION_COLUMNS. */

@@ -19,6 +19,7 @@ enum {
     ASSAY_STATEMENTS = 48,      /* kept prepared */
     ASSAY_SQL_SIZE = 640,       /* longest statement text, with its NUL */
     ASSAY_DIMENSIONS_MAX = 65536,
+    ASSAY_SCHEMA_TOKENS = 2,    /* the first with tokenizers and tokens */
 };
 
 typedef struct assay_statement {
@@ -33,6 +34,7 @@ struct assay_store {
     char *path; /* of the database file */
     uint32_t busy_ms;
     bool read_only;
+    uint32_t schema; /* of the file, see schema.c */
     bool frozen; /* opened as an immutable file: see store.c */
     struct timespec frozen_time;
     off_t frozen_size;
@@ -96,14 +98,27 @@ assay_status assay_sql_inside(assay_store *store, const char *function, assay_er
 
 /* ---- Between the files of this floor ---------------------------------------- */
 
-/* schema.c: which schema the file has (0: it is empty). Refuses other programs'
- * databases, newer schemas, and for a store that only reads, older ones. */
+/* schema.c: which schema the file has (0: it is empty), also in store->schema.
+ * Refuses other programs' databases and newer schemas. */
 assay_status assay_schema_version(assay_store *store, uint32_t *version, assay_error *error);
 /* schema.c: makes the schema, or brings an older one up to date. */
 assay_status assay_schema_update(assay_store *store, assay_error *error);
 /* schema.c: tables of one collection. */
 assay_status assay_schema_add(assay_store *store, int64_t collection, assay_error *error);
 assay_status assay_schema_remove(assay_store *store, int64_t collection, assay_error *error);
+
+/* tokens.c: writes the token ids of a passage in place of those it has. */
+assay_status assay_tokens_write(assay_store *store, int64_t passage,
+                                const assay_digest *tokenizer, const int32_t *ids,
+                                size_t count, assay_error *error);
+/* tokens.c: passages of a collection that have token ids. */
+assay_status assay_tokens_count(assay_store *store, int64_t collection, uint64_t *count,
+                                assay_error *error);
+/* tokens.c: calls `tell` with each passage whose token ids are damaged, until it
+ * fails. */
+typedef assay_status (*assay_damaged_fn)(void *user, int64_t passage);
+assay_status assay_tokens_verify(assay_store *store, assay_damaged_fn tell, void *user,
+                                 assay_error *error);
 
 /* bm25.c: what this connection needs for ranking. */
 assay_status assay_bm25_register(assay_store *store, assay_error *error);

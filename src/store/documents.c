@@ -160,7 +160,7 @@ static assay_status delete_document(assay_store *store, const assay_collection *
         sqlite3_reset(statement);
         ASSAY_TRY(status);
     }
-    /* Passages and vectors go with it: ON DELETE CASCADE. */
+    /* Passages, vectors and tokens go with it: ON DELETE CASCADE. */
     ASSAY_TRY(assay_sql_prepare(store, &statement, error, "DELETE FROM documents WHERE key = ?1"));
     sqlite3_bind_int64(statement, 1, key);
     return assay_sql_run(store, statement, "cannot delete the document", error);
@@ -235,6 +235,9 @@ static assay_status insert_passage(assay_store *store, const assay_collection *c
     if (passage->vector != NULL)
         ASSAY_TRY(insert_vector(store, row, passage->vector, collection->config.dimensions,
                                 error));
+    if (passage->ids != NULL)
+        ASSAY_TRY(assay_tokens_write(store, row, document->tokenizer, passage->ids,
+                                     passage->id_count, error));
     assay_text body = {NULL, passage->length};
     if (passage->length > 0)
         body.data = document->text.data + passage->offset;

@@ -10,10 +10,16 @@
  *   documents    id, origin and the text, once, as bytes
  *   passages     offset and length into the document's text
  *   vectors      one row per embedded passage: float32, little-endian
+ *   tokenizers   those that tokens are of, by digest
+ *   tokens       one row per passage: the token ids of what a cross-encoder reads
+ *                of it (text/token_ids.h), by one of the tokenizers
  *   fts_<key>    per collection, FTS5 over its passages, so that BM25's counts
  *                are the collection's own. External content: the text is read
  *                through the view passages_<key>, for FTS5's integrity check
  *                and its 'rebuild'. Entries are kept by documents.c.
+ *
+ * A store that only reads does without what an older file lacks: store->schema
+ * says which it has, and what came later is asked for only then.
  *
  * Keys are AUTOINCREMENT: a key that was deleted is never given again, so a
  * vector index that is behind cannot mistake one passage for another.
@@ -61,6 +67,14 @@ static const char *const migrations[] = {
     "CREATE TABLE vectors("
     " passage INTEGER PRIMARY KEY REFERENCES passages ON DELETE CASCADE,"
     " vector BLOB NOT NULL) STRICT;",
+
+    "CREATE TABLE tokenizers("
+    " key INTEGER PRIMARY KEY,"
+    " digest BLOB NOT NULL UNIQUE) STRICT;"
+    "CREATE TABLE tokens("
+    " passage INTEGER PRIMARY KEY REFERENCES passages ON DELETE CASCADE,"
+    " tokenizer INTEGER NOT NULL REFERENCES tokenizers,"
+    " ids BLOB NOT NULL) STRICT;",
 };
 
 enum { KNOWN = sizeof migrations / sizeof *migrations };
@@ -99,10 +113,7 @@ assay_status assay_schema_version(assay_store *store, uint32_t *version, assay_e
     if (store->read_only && empty)
         return assay_fail(error, ASSAY_E_NOT_FOUND, store->path,
                           "the data directory is empty; index something into it first");
-    if (store->read_only && seen < KNOWN)
-        return assay_fail(error, ASSAY_E_VERSION, store->path,
-                          "written by an older assay (schema %" PRId64 ", this one needs %d): "
-                          "open it for writing once", seen, (int)KNOWN);
+    store->schema = (uint32_t)seen;
     *version = (uint32_t)seen;
     return ASSAY_OK;
 }
@@ -115,6 +126,7 @@ static assay_status migrate(assay_store *store, assay_error *error)
     for (; version < KNOWN; version++)
         ASSAY_TRY(assay_sql_exec(store, "cannot make the database's tables", error, "%s",
                                  migrations[version]));
+    store->schema = KNOWN;
     return assay_sql_exec(store, "cannot make the database's tables", error,
                           "PRAGMA application_id = %d; PRAGMA user_version = %d",
                           APPLICATION_ID, (int)KNOWN);

@@ -12,6 +12,7 @@
 #include "base/arena.h"
 #include "base/hash.h"
 #include "index/candidates.h"
+#include "text/token_ids.h"
 
 /* What a collection is made with; fixed once it holds documents. */
 typedef struct assay_collection_config {
@@ -66,6 +67,8 @@ typedef struct assay_stored_passage {
     uint32_t tokens;
     bool truncated;          /* the embedding saw only its beginning */
     const float *vector;     /* [dimensions], or NULL */
+    const int32_t *ids;      /* [id_count] tokens, or NULL: see assay_tokens_get */
+    size_t id_count;
 } assay_stored_passage;
 
 typedef struct assay_stored_document {
@@ -74,6 +77,7 @@ typedef struct assay_stored_document {
     assay_digest digest;
     const assay_stored_passage *passages;
     size_t passage_count;
+    const assay_digest *tokenizer; /* what made the ids; NULL: there are none */
 } assay_stored_document;
 
 /* Adds the document, or replaces the one with its id, with passages, BM25 and
@@ -120,6 +124,24 @@ typedef struct assay_passage_view {
  * NOT_FOUND when it is gone. */
 assay_status assay_passage_get(assay_store *store, uint64_t passage, assay_arena *arena,
                                assay_passage_view *out, assay_error *error);
+
+/* The token ids that were kept of a passage, as a cross-encoder reads it, by the
+ * tokenizer of this digest; they lie in the arena. out->ids is NULL when there
+ * are none, or they are damaged (assay_store_check tells): then the passage is
+ * to be tokenised. */
+assay_status assay_tokens_get(assay_store *store, uint64_t passage,
+                              const assay_digest *tokenizer, assay_arena *arena,
+                              assay_token_ids *out, assay_error *error);
+/* Keeps them, in place of what there is. Needs a transaction. */
+assay_status assay_tokens_put(assay_store *store, uint64_t passage,
+                              const assay_digest *tokenizer, const int32_t *ids, size_t count,
+                              assay_error *error);
+/* Up to `most` passages of the collection, by key and behind `after`, that have
+ * no token ids of this tokenizer. */
+assay_status assay_tokens_missing(assay_store *store, const assay_collection *collection,
+                                  const assay_digest *tokenizer, uint64_t after,
+                                  uint64_t *passages, size_t most, size_t *count,
+                                  assay_error *error);
 
 /* Key of the document that a passage belongs to, for many passages (a document
  * counts once in a result). documents[i] is -1 where the passage is gone. */

@@ -188,6 +188,13 @@ assay_status assay_tokenizer_encode(const assay_tokenizer *tokenizer, assay_text
     return encode(tokenizer, text, SIZE_MAX, tokens, error);
 }
 
+assay_status assay_tokenizer_encode_first(const assay_tokenizer *tokenizer, assay_text text,
+                                          size_t wanted, assay_tokens *tokens,
+                                          assay_error *error)
+{
+    return encode(tokenizer, text, wanted, tokens, error);
+}
+
 /* --------------------------------------------------------------- truncation */
 
 /* As truncate_encodings of the tokenizers library: the longer text is cut first,
@@ -364,6 +371,11 @@ assay_special_tokens assay_tokenizer_special(const assay_tokenizer *tokenizer)
 size_t assay_tokenizer_vocabulary(const assay_tokenizer *tokenizer)
 {
     return tokenizer->vocabulary.count;
+}
+
+assay_digest assay_tokenizer_digest(const assay_tokenizer *tokenizer)
+{
+    return tokenizer->digest;
 }
 
 uint32_t assay_tokenizer_limit(const assay_tokenizer *tokenizer)

@@ -6,6 +6,7 @@
 #ifndef ASSAY_TOKENIZER_H
 #define ASSAY_TOKENIZER_H
 
+#include "base/hash.h"
 #include "base/status.h"
 
 /* Tokens of one text, without special ones. Grows as needed; reuse it. */
@@ -38,6 +39,11 @@ static inline assay_status assay_tokens_add(assay_tokens *tokens, int32_t id, si
 assay_status assay_tokenizer_encode(const assay_tokenizer *tokenizer, assay_text text,
                                     assay_tokens *tokens, assay_error *error);
 
+/* As above, but what comes after the first `wanted` tokens may be left out. */
+assay_status assay_tokenizer_encode_first(const assay_tokenizer *tokenizer, assay_text text,
+                                          size_t wanted, assay_tokens *tokens,
+                                          assay_error *error);
+
 typedef struct assay_special_tokens {
     int32_t cls, sep, pad, unk, mask; /* -1 when the vocabulary lacks it */
 } assay_special_tokens;
@@ -48,6 +54,11 @@ size_t assay_tokenizer_vocabulary(const assay_tokenizer *tokenizer);
 /* The longest input that the tokenizer's own settings allow (model_max_length,
  * else truncation.max_length); 0 when they say nothing. */
 uint32_t assay_tokenizer_limit(const assay_tokenizer *tokenizer);
+
+/* Tokenizers with one digest give every text the same ids (special tokens and
+ * limits aside), so that ids may be kept for another model. Those with two may,
+ * too: how a file is written counts. */
+assay_digest assay_tokenizer_digest(const assay_tokenizer *tokenizer);
 
 /* How many of each side's tokens stay when a pair must fit `room` tokens (the
  * special ones already taken off). ASSAY_E_LIMIT with ONLY_SECOND when the

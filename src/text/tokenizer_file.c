@@ -23,6 +23,7 @@
 #define CONFIG_MAX (8u * 1024 * 1024)
 #define LIMIT_MAX 100000000.0 /* a larger model_max_length means "none" */
 #define PATH_SIZE 4096
+#define REVISION 1u /* of the digest: raise it when the ids of any text change */
 
 /* The files that say something about one tokenizer. */
 typedef struct sources {
@@ -432,10 +433,39 @@ static size_t empty_vocabulary(char *text, size_t length, assay_json_span span)
     return kept + (length - rest);
 }
 
+/* What no id depends on, unless it is a special token's. */
+static const char *const not_of_ids[] = {"version", "truncation", "padding", "post_processor",
+                                         "decoder", "model_max_length", "name_or_path"};
+
+/* The digest of a tokenizer is that of its vocabulary as it stands in the file
+ * and of all settings but those: tokenizers that differ there alone have one
+ * digest, as have those of most models that were made from one. */
+static assay_status make_digest(assay_tokenizer *tokenizer, uint64_t vocabulary,
+                                const json_t *settings, assay_error *error)
+{
+    json_t *kept = json_copy((json_t *)(uintptr_t)settings);
+    for (size_t i = 0; i < sizeof not_of_ids / sizeof *not_of_ids; i++)
+        json_object_del(kept, not_of_ids[i]);
+    char *text = json_dumps(kept, JSON_SORT_KEYS | JSON_COMPACT);
+    assay_hasher *hasher = assay_hasher_new();
+    json_decref(kept);
+    if (text != NULL && hasher != NULL) {
+        assay_hasher_add(hasher, &(uint32_t){REVISION}, sizeof(uint32_t));
+        assay_hasher_add(hasher, &vocabulary, sizeof vocabulary);
+        assay_hasher_add(hasher, text, strlen(text));
+    }
+    bool made = text != NULL && hasher != NULL;
+    free(text);
+    if (hasher != NULL)
+        tokenizer->digest = assay_hasher_finish(hasher);
+    return made ? ASSAY_OK : assay_fail_memory(error, 1024);
+}
+
 static assay_status read_json_text(assay_tokenizer *tokenizer, char *text, size_t length,
                                    const char *path, json_t **root, assay_error *error)
 {
     assay_json_span span = assay_vocabulary_json_find(text, length);
+    uint64_t words = assay_hash64(text + span.begin, span.end - span.begin);
     assay_status vocabulary = ASSAY_OK;
     assay_error reason = {0};
     if (span.begin < span.end && text[span.begin] == '{')
@@ -458,6 +488,7 @@ static assay_status read_json_text(assay_tokenizer *tokenizer, char *text, size_
         return wrong(path, "model.vocab", "an object of tokens and ids, not empty", error);
     ASSAY_TRY(assay_vocabulary_index(&tokenizer->vocabulary, false,
                                      place_of(path, "model.vocab").text, error));
+    ASSAY_TRY(make_digest(tokenizer, words, *root, error));
     return read_root(tokenizer, *root, path, error);
 }
 
@@ -642,6 +673,19 @@ static assay_status check_class(const json_t *config, const char *path, assay_er
     return unsupported(path, "tokenizer_class", class, "BertTokenizer", error);
 }
 
+/* Fields of the two files count as `named` looks them up. */
+static assay_status digest_bert(assay_tokenizer *tokenizer, const json_t *config,
+                                const json_t *map, assay_error *error)
+{
+    const assay_buffer *words = &tokenizer->vocabulary.text;
+    json_t *settings = map != NULL ? json_copy((json_t *)(uintptr_t)map) : json_object();
+    json_object_update(settings, (json_t *)(uintptr_t)config);
+    assay_status status = make_digest(tokenizer, assay_hash64(words->data, words->length),
+                                      settings, error);
+    json_decref(settings);
+    return status;
+}
+
 static assay_status read_bert(assay_tokenizer *tokenizer, const sources *from,
                               const json_t *config, const json_t *map, assay_error *error)
 {
@@ -671,7 +715,7 @@ static assay_status read_bert(assay_tokenizer *tokenizer, const sources *from,
     ASSAY_TRY(bert_templates(tokenizer, cls, sep, path, error));
     find_special(tokenizer, named(config, map, "pad_token", "[PAD]"),
                  named(config, map, "mask_token", "[MASK]"));
-    return ASSAY_OK;
+    return digest_bert(tokenizer, config, map, error);
 }
 
 /* ------------------------------------------------------------------- opening */

@@ -42,6 +42,7 @@ struct assay_tokenizer {
     assay_template single, pair;
     assay_special_tokens special;
     uint32_t limit;
+    assay_digest digest;
 };
 
 #endif

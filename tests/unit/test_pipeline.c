@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+#include <sqlite3.h>
 
 #include <assay.h>
 
@@ -480,6 +481,112 @@ static void queries_longer_than_any_trained_on_are_not_reranked(void **state)
     assay_result_free(&result);
 }
 
+/* Another program's hands on a database of the data directory. */
+static void sql(const char *name, const char *text)
+{
+    char path[128], *message = NULL;
+    sqlite3 *db;
+    snprintf(path, sizeof path, "%s/%s", home, name);
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    if (sqlite3_exec(db, text, NULL, NULL, &message) != SQLITE_OK)
+        fail_msg("%s: %s", text, message);
+    sqlite3_close(db);
+}
+
+static void assert_same_hits(const assay_result *a, const assay_result *b)
+{
+    assert_int_equal(a->count, b->count);
+    for (size_t i = 0; i < a->count; i++) {
+        const assay_hit *x = &a->hits[i], *y = &b->hits[i];
+        assert_string_equal(x->document, y->document);
+        assert_int_equal(x->passage, y->passage);
+        assert_memory_equal(&x->score, &y->score, sizeof x->score);
+        assert_memory_equal(&x->logit, &y->logit, sizeof x->logit);
+        assert_memory_equal(&x->probability, &y->probability, sizeof x->probability);
+        assert_true(x->tokens == y->tokens && x->truncated == y->truncated &&
+                    x->status == y->status && x->reranked == y->reranked);
+    }
+}
+
+/* Searches with this reranker, expects as many passages tokenised anew, and hits
+ * that are those of `expected` to the bit. */
+static void expect_tokenized(const char *reranker, uint32_t tokenized,
+                             const assay_result *expected)
+{
+    assay_result found = search(&(assay_pipeline_options){.reranker = reranker}, "may holidays "
+                                "be carried over", 0);
+    assert_int_equal(found.tokenized, tokenized);
+    assert_int_equal(found.scored, found.candidates);
+    if (expected != NULL)
+        assert_same_hits(&found, expected);
+    assay_result_free(&found);
+}
+
+static void stored_tokens_change_no_bit(void **state)
+{
+    (void)state;
+    char text[4096] = "# Long\n\n";
+    for (int i = 0; i < 120; i++)
+        snprintf(text + strlen(text), sizeof text - strlen(text), "Holidays lapse %d. ", i);
+    write_text("long.md", text); /* its passages are longer than the reranker reads */
+    assay_index_report report = index_files(&with_model);
+    uint32_t passages = (uint32_t)report.passages;
+    assay_result first = search(&(assay_pipeline_options){.reranker = CROSS}, "may holidays be "
+                                "carried over", 0);
+    bool cut = false;
+    for (size_t i = 0; i < first.count; i++)
+        cut |= first.hits[i].truncated;
+    assert_true(cut);
+    assert_int_equal(first.tokenized, 0);
+    assert_int_equal(first.scored, passages);
+
+    /* As an older assay left it; then the same index command completes it. */
+    sql("assay.sqlite", "DELETE FROM tokens");
+    expect_tokenized(CROSS, passages, &first);
+    report = index_files(NULL);
+    assert_int_equal(report.passages, 0);
+    assert_int_equal(report.tokenized, passages);
+    expect_tokenized(CROSS, 0, &first);
+    report = index_files(NULL);
+    assert_int_equal(report.tokenized, 0);
+
+    /* Damaged ones, and those of another tokenizer, are not used. */
+    sql("assay.sqlite", "UPDATE tokens SET ids = x'0011223344' WHERE passage = 2");
+    expect_tokenized(CROSS, 1, &first);
+    uint64_t found;
+    assert_int_equal(assay_store_check(store, NULL, NULL, &found, &error), ASSAY_E_CORRUPT);
+    report = index_files(&(assay_index_options){.rebuild = true});
+    assert_int_equal(report.tokenized, 0);
+    assert_ok(assay_store_check(store, NULL, NULL, &found, &error));
+    assay_result_free(&first);
+    const char *other =
+        changed_reranker("sed -i 's/\"lowercase\": *true/\"lowercase\": false/' tokenizer.json");
+    expect_tokenized(other, passages, NULL);
+    sql("assay.sqlite", "UPDATE tokenizers SET digest = zeroblob(16)");
+    expect_tokenized(CROSS, passages, NULL);
+    report = index_files(NULL);
+    assert_int_equal(report.tokenized, passages);
+    expect_tokenized(CROSS, 0, NULL);
+}
+
+/* A collection without a bi-encoder gets the ids of the default reranker, and
+ * none where there is none. */
+static void tokens_without_a_bi_encoder(void **state)
+{
+    (void)state;
+    char models[160], command[512];
+    index_files(&without_model);
+    expect_tokenized(CROSS, 2, NULL);
+    snprintf(models, sizeof models, "%s/models", files);
+    snprintf(command, sizeof command, "mkdir %s && cp -R " CROSS " %s/cross", models, models);
+    assert_int_equal(system(command), 0);
+    setenv("ASSAY_MODELS", models, 1);
+    assay_index_report report = index_files(NULL);
+    unsetenv("ASSAY_MODELS");
+    assert_int_equal(report.tokenized, 4);
+    expect_tokenized(CROSS, 0, NULL);
+}
+
 #define with_files(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
@@ -496,6 +603,8 @@ int main(void)
         with_files(wrong_settings_are_refused),
         with_files(empty_collection_finds_nothing),
         with_files(too_long_a_query_degrades_visibly),
+        with_files(stored_tokens_change_no_bit),
+        with_files(tokens_without_a_bi_encoder),
         with_files(queries_longer_than_any_trained_on_are_not_reranked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

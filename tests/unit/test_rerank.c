@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "golden_model.h"
+#include "rank/cross_encoder.h"
 
 #define TOLERANCE 1e-5
 
@@ -91,6 +92,85 @@ static void scores_do_not_depend_on_the_batch(void **state)
         assay_model_close(model);
         json_decref(expected);
     }
+}
+
+/* How many pairs went through the model in the call before: they were one batch. */
+static size_t pairs_run(const assay_session *session)
+{
+    return session->batch.count;
+}
+
+static void equal_passages_are_scored_once(void **state)
+{
+    (void)state;
+    enum { MANY = 3000 };
+    static assay_text many[MANY];
+    static assay_score found[MANY];
+    assay_model *model = golden_open("cross-f32");
+    assay_session *session = golden_session(model, 1);
+    assay_text query = golden_text("how many days of leave");
+    /* Equal bytes at other places; a beginning of another; nothing. */
+    static const char text[] = "days of leave, days of leave, days of";
+    const assay_text texts[] = {{text, 13}, {text + 15, 13}, {text, 12}, {NULL, 0}, {text, 0}};
+    assay_score alone[5];
+    for (size_t i = 0; i < 5; i++)
+        assert_int_equal(assay_rerank(session, query, &texts[i], 1, &alone[i], NULL), ASSAY_OK);
+    for (size_t i = 0; i < MANY; i++)
+        many[i] = texts[i * 7 % 5];
+    assert_int_equal(assay_rerank(session, query, many, MANY, found, NULL), ASSAY_OK);
+    assert_int_equal(pairs_run(session), 3);
+    for (size_t i = 0; i < MANY; i++)
+        assert_true(same(&found[i], &alone[i * 7 % 5]));
+    assay_session_close(session);
+    assay_model_close(model);
+}
+
+/* Passages that were tokenised before give the bits of the texts, cut or not. */
+static void tokens_score_as_texts(void **state)
+{
+    (void)state;
+    json_t *expected = golden_expected("cross-f32");
+    assay_text passages[GOLDEN_TEXTS];
+    size_t count = golden_texts(json_object_get(expected, "passages"), passages);
+    assay_text query = golden_text(json_string_value(json_object_get(expected, "query")));
+    assay_model *model = golden_open("cross-f32");
+    for (uint32_t limit = 20; limit <= 120; limit += 20) {
+        assay_session *session;
+        assay_tokens tokens[GOLDEN_TEXTS] = {{0}};
+        assay_token_ids ids[GOLDEN_TEXTS];
+        assay_score texts[GOLDEN_TEXTS], found[GOLDEN_TEXTS];
+        assert_int_equal(assay_session_open(model, &(assay_session_options){.max_tokens = limit},
+                                            &session, NULL), ASSAY_OK);
+        assert_int_equal(assay_rerank(session, query, passages, count, texts, NULL), ASSAY_OK);
+        assert_int_equal(assay_cross_query(session, query, NULL), ASSAY_OK);
+        for (size_t i = 0; i < count; i++) {
+            assert_int_equal(assay_tokenizer_encode(assay_model_tokenizer(model), passages[i],
+                                                    &tokens[i], NULL), ASSAY_OK);
+            ids[i] = (assay_token_ids){tokens[i].ids, tokens[i].count, tokens[i].count};
+            assay_cross_cut(session, &ids[i]);
+        }
+        assert_int_equal(assay_cross_score(session, ids, count, found, NULL), ASSAY_OK);
+        for (size_t i = 0; i < count; i++) {
+            assert_true(same(&found[i], &texts[i]));
+            assay_score known = assay_cross_known(session, &ids[i], texts[i].logit);
+            assert_true(same(&known, &texts[i]));
+            assay_tokens_free(&tokens[i]);
+        }
+        assay_session_close(session);
+    }
+    /* Equal as far as they are read; only one has more. */
+    assay_session *session = golden_session(model, 1);
+    assay_score found[2];
+    assert_int_equal(assay_cross_query(session, query, NULL), ASSAY_OK);
+    const int32_t id = 7;
+    const assay_token_ids cut[] = {{&id, 1, 1}, {&id, 1, 9}};
+    assert_int_equal(assay_cross_score(session, cut, 2, found, NULL), ASSAY_OK);
+    assert_int_equal(pairs_run(session), 1);
+    assert_true(found[0].logit == found[1].logit);
+    assert_true(!found[0].truncated && found[1].truncated);
+    assay_session_close(session);
+    assay_model_close(model);
+    json_decref(expected);
 }
 
 /* A limit that does not bind changes nothing; one that does cuts the passage. */
@@ -176,6 +256,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(scores_are_those_of_transformers),
         cmocka_unit_test(scores_do_not_depend_on_the_batch),
+        cmocka_unit_test(equal_passages_are_scored_once),
+        cmocka_unit_test(tokens_score_as_texts),
         cmocka_unit_test(limits_cut_the_passage_only),
         cmocka_unit_test(bad_arguments_are_refused),
     };

@@ -135,6 +135,25 @@ static uint64_t problems_of(assay_store *store)
     return problems;
 }
 
+typedef struct told_problems {
+    uint64_t count;
+    bool named, stop;
+    const char *expected; /* words of a problem */
+    bool found;
+} told_problems;
+
+static bool take_problem(const assay_progress *progress, void *user)
+{
+    told_problems *told = user;
+    if (progress->problem != NULL) {
+        told->count++;
+        told->found |= told->expected != NULL &&
+                       strstr(progress->problem->message, told->expected) != NULL;
+        told->named |= strstr(progress->problem->where, "assay.sqlite") != NULL;
+    }
+    return !told->stop;
+}
+
 /* Another program's hands on the file. */
 static void sql(const char *file, const char *text)
 {
@@ -342,6 +361,132 @@ static void vectors_come_in_passage_order(void **state)
     assert_fails(assay_store_vectors(store, &collection, see_vector, &seen, &error),
                  ASSAY_E_CORRUPT, "assay.sqlite", "a vector of 4 bytes, expected 12");
     assay_store_close(store);
+}
+
+static uint64_t passage_key; /* of the next passage of a new store */
+
+/* Stores a document of one passage with these tokens; returns the passage. */
+static uint64_t put_tokens(assay_store *store, assay_collection *collection, const char *id,
+                           const assay_digest *tokenizer, const int32_t *ids, size_t count)
+{
+    assay_stored_passage passage = {.length = 4, .heading = "", .ids = ids, .id_count = count};
+    assay_stored_document document = {.id = id, .title = "", .source = "", .text = {"word", 4},
+                                      .passages = &passage, .passage_count = 1,
+                                      .tokenizer = tokenizer};
+    assert_ok(assay_document_put(store, collection, &document, &error));
+    return passage_key++;
+}
+
+static const assay_digest ours = {{1}}, theirs = {{2}};
+
+static void tokens_belong_to_their_tokenizer(void **state)
+{
+    static const int32_t ids[] = {30000, 1, 2};
+    const char *file = place_of(state)->file;
+    assay_store *store = open_for_writing(place_of(state)->home);
+    assay_collection collection = make_collection(store, "c", 0);
+    assay_arena *arena = assay_arena_new(0);
+    assay_token_ids found;
+    uint64_t missing[4];
+    size_t count;
+    passage_key = 1;
+    assert_ok(assay_store_begin(store, &error));
+    uint64_t first = put_tokens(store, &collection, "a", &ours, ids, 3);
+    uint64_t second = put_tokens(store, &collection, "b", &ours, ids, 0);
+    uint64_t third = put_tokens(store, &collection, "c", NULL, NULL, 0);
+    assert_ok(assay_store_commit(store, &error));
+    assert_ok(assay_tokens_get(store, first, &ours, arena, &found, &error));
+    assert_int_equal(found.count, 3);
+    assert_memory_equal(found.ids, ids, sizeof ids);
+    assert_ok(assay_tokens_get(store, second, &ours, arena, &found, &error));
+    assert_true(found.ids != NULL && found.count == 0); /* none, and that is known */
+    assert_ok(assay_tokens_get(store, third, &ours, arena, &found, &error));
+    assert_null(found.ids);
+    assert_ok(assay_tokens_get(store, first, &theirs, arena, &found, &error));
+    assert_null(found.ids);
+    assert_ok(assay_tokens_missing(store, &collection, &ours, 0, missing, 4, &count, &error));
+    assert_true(count == 1 && missing[0] == third);
+    assert_ok(assay_tokens_missing(store, &collection, &theirs, first, missing, 4, &count, &error));
+    assert_true(count == 2 && missing[0] == second && missing[1] == third);
+    assert_ok(assay_tokens_missing(store, &collection, &theirs, 0, missing, 1, &count, &error));
+    assert_true(count == 1 && missing[0] == first);
+
+    assert_fails(assay_tokens_put(store, third, &ours, ids, 1, &error), ASSAY_E_ARGUMENT,
+                 "assay.sqlite", "needs a transaction");
+    assert_ok(assay_store_begin(store, &error));
+    assert_ok(assay_tokens_put(store, third, &ours, ids, 1, &error));
+    assert_ok(assay_tokens_put(store, first, &theirs, ids, 2, &error)); /* in place of ours */
+    assert_ok(assay_store_commit(store, &error));
+    assert_ok(assay_tokens_get(store, third, &ours, arena, &found, &error));
+    assert_int_equal(found.count, 1);
+    assert_ok(assay_tokens_get(store, first, &theirs, arena, &found, &error));
+    assert_int_equal(found.count, 2);
+    assert_ok(assay_tokens_get(store, first, &ours, arena, &found, &error));
+    assert_null(found.ids);
+    assay_collection_info info;
+    assert_ok(assay_collection_describe(store, "c", &info, &error));
+    assert_int_equal(info.tokenized, 3);
+
+    /* Damaged: as if there were none; the check tells. */
+    assert_int_equal(problems_of(store), 0);
+    sql(file, "UPDATE tokens SET ids = substr(ids, 1, length(ids) - 1) WHERE passage = 1");
+    assert_ok(assay_tokens_get(store, first, &theirs, arena, &found, &error));
+    assert_null(found.ids);
+    told_problems told = {.expected = "passage 1 has damaged token ids"};
+    uint64_t problems;
+    assert_int_equal(assay_store_check_database(store, take_problem, &told, &problems, &error),
+                     ASSAY_E_CORRUPT);
+    assert_true(told.found && problems == 1);
+    sql(file, "UPDATE tokens SET ids = x'' WHERE passage = 2");
+    assert_ok(assay_tokens_get(store, second, &ours, arena, &found, &error));
+    assert_null(found.ids);
+
+    /* With its document they go. */
+    bool there;
+    assert_ok(assay_store_begin(store, &error));
+    assert_ok(assay_document_delete(store, &collection, "a", &there, &error));
+    assert_ok(assay_document_delete(store, &collection, "b", &there, &error));
+    assert_ok(assay_store_commit(store, &error));
+    assert_ok(assay_collection_describe(store, "c", &info, &error));
+    assert_int_equal(info.tokenized, 1);
+    assert_int_equal(problems_of(store), 0);
+    assay_arena_free(arena);
+    assay_store_close(store);
+}
+
+/* As the first release wrote it: read as it is, brought up to date when written. */
+static void an_older_schema_is_read_and_updated(void **state)
+{
+    static const int32_t ids[] = {1, 2, 3};
+    const char *home = place_of(state)->home, *file = place_of(state)->file;
+    assay_store *store = open_for_writing(home);
+    assay_collection collection = make_collection(store, "c", 0);
+    assert_ok(assay_store_begin(store, &error));
+    assert_ok(put(store, &collection, "a", "", "s", "word"));
+    assert_ok(assay_store_commit(store, &error));
+    assay_store_close(store);
+    sql(file, "DROP TABLE tokens; DROP TABLE tokenizers; PRAGMA user_version = 1");
+
+    assay_arena *arena = assay_arena_new(0);
+    assay_token_ids found;
+    assay_collection_info info;
+    store = open_for_reading(home);
+    assert_ok(assay_tokens_get(store, 1, &ours, arena, &found, &error));
+    assert_null(found.ids);
+    assert_ok(assay_collection_describe(store, "c", &info, &error));
+    assert_true(info.passages == 1 && info.tokenized == 0);
+    assert_int_equal(problems_of(store), 0);
+    assay_store_close(store);
+
+    store = open_for_writing(home);
+    assert_ok(assay_store_begin(store, &error));
+    assert_ok(assay_tokens_put(store, 1, &ours, ids, 3, &error));
+    assert_ok(assay_store_commit(store, &error));
+    assert_ok(assay_tokens_get(store, 1, &ours, arena, &found, &error));
+    assert_int_equal(found.count, 3);
+    assert_int_equal(problems_of(store), 0);
+    assay_store_close(store);
+    assay_arena_free(arena);
 }
 
 static void replacing_and_deleting_take_everything(void **state)
@@ -900,7 +1045,7 @@ static void newer_and_foreign_databases_are_refused(void **state)
     assay_store_close(store);
     sql(file, "PRAGMA user_version = 7");
     assert_fails(assay_store_open(home, NULL, &store, &error), ASSAY_E_VERSION, "assay.sqlite",
-                 "written by a newer assay (schema 7, this one knows 1)");
+                 "written by a newer assay (schema 7, this one knows 2)");
     sql(file, "PRAGMA user_version = 0");
     assert_fails(assay_store_open(home, NULL, &store, &error), ASSAY_E_CORRUPT, "assay.sqlite",
                  "schema number 0 with");
@@ -932,25 +1077,6 @@ static void put_many(assay_store *store, assay_collection *collection, int count
         assert_ok(put(store, collection, id, "", "s", text));
     }
     assert_ok(assay_store_commit(store, &error));
-}
-
-typedef struct told_problems {
-    uint64_t count;
-    bool named, stop;
-    const char *expected; /* words of a problem */
-    bool found;
-} told_problems;
-
-static bool take_problem(const assay_progress *progress, void *user)
-{
-    told_problems *told = user;
-    if (progress->problem != NULL) {
-        told->count++;
-        told->found |= told->expected != NULL &&
-                       strstr(progress->problem->message, told->expected) != NULL;
-        told->named |= strstr(progress->problem->where, "assay.sqlite") != NULL;
-    }
-    return !told->stop;
 }
 
 static void damaged_bytes_are_found(void **state)
@@ -1108,6 +1234,8 @@ int main(void)
         STORE_TEST(collection_names_are_checked),
         STORE_TEST(a_document_is_stored_with_all_it_has),
         STORE_TEST(vectors_come_in_passage_order),
+        STORE_TEST(tokens_belong_to_their_tokenizer),
+        STORE_TEST(an_older_schema_is_read_and_updated),
         STORE_TEST(replacing_and_deleting_take_everything),
         STORE_TEST(writing_needs_a_transaction),
         STORE_TEST(bad_documents_fail_alone),

@@ -491,6 +491,44 @@ static void wrong_tokenizer_json_is_named(void **state)
     assay_tokenizer_close(open_or_fail(folder));
 }
 
+static assay_digest digest_of_folder(void)
+{
+    assay_tokenizer *tokenizer = open_or_fail(folder);
+    assay_digest digest = assay_tokenizer_digest(tokenizer);
+    assay_tokenizer_close(tokenizer);
+    return digest;
+}
+
+/* Equal digests, equal ids: what ids do not depend on is left out. */
+static void the_digest_follows_what_ids_depend_on(void **state)
+{
+    (void)state;
+    const wrong_file same[] = {
+        {.rest = "\"truncation\":{\"max_length\":77,\"direction\":\"Right\"},"},
+        {.rest = "\"version\":\"1.0\",\"padding\":{\"pad_token\":\"[PAD]\"},"},
+        {.post = "{\"type\":\"BertProcessing\",\"sep\":[\"x\",1],\"cls\":[\"y\",1]}"},
+    };
+    const wrong_file other[] = {
+        {.model = WITH("{\"[UNK]\":0,\"[CLS]\":1,\"[SEP]\":2,\"b\":3}")},
+        {.model = WITH("{\"[UNK]\":0,\"[CLS]\":1,\"[SEP]\":2,\"a\":3,\"b\":4}")},
+        {.normalizer = "{\"type\":\"BertNormalizer\",\"lowercase\":false}"},
+        {.rest = "\"added_tokens\":[{\"id\":4,\"content\":\"z\"}],"},
+    };
+    write_json(&(wrong_file){0});
+    assay_digest first = digest_of_folder(), found;
+    for (size_t i = 0; i < sizeof same / sizeof *same; i++) {
+        write_json(&same[i]);
+        found = digest_of_folder();
+        assert_memory_equal(&found, &first, sizeof first);
+    }
+    for (size_t i = 0; i < sizeof other / sizeof *other; i++) {
+        write_json(&other[i]);
+        found = digest_of_folder();
+        assert_memory_not_equal(&found, &first, sizeof first);
+    }
+    write_json(&(wrong_file){0});
+}
+
 static void cut_short_anywhere_is_an_error(void **state)
 {
     (void)state;
@@ -541,6 +579,17 @@ static void vocabulary_files_have_their_ways(void **state)
     assert_int_equal(tokens.ids[0], 5);
     assay_tokens_free(&tokens);
     assay_tokenizer_close(tokenizer);
+    assay_digest first = digest_of_folder(), found;
+    write_file("tokenizer_config.json", "{\"model_max_length\":9}", 22);
+    found = digest_of_folder();
+    assert_memory_equal(&found, &first, sizeof first);
+    write_file("tokenizer_config.json", "{\"do_lower_case\":false}", 23);
+    found = digest_of_folder();
+    assert_memory_not_equal(&found, &first, sizeof first);
+    drop_file("tokenizer_config.json");
+    write_file("vocab.txt", WORDS, sizeof WORDS - 1);
+    found = digest_of_folder();
+    assert_memory_not_equal(&found, &first, sizeof first);
     write_file("vocab.txt", "a\xff\n", 3);
     expect_error(ASSAY_E_FORMAT, "vocab.txt", "line 1");
     write_file("vocab.txt", "", 0);
@@ -645,6 +694,7 @@ int main(void)
         cmocka_unit_test(invalid_utf8_reads_as_replacement),
         cmocka_unit_test(every_point_survives_utf8),
         cmocka_unit_test(wrong_tokenizer_json_is_named),
+        cmocka_unit_test(the_digest_follows_what_ids_depend_on),
         cmocka_unit_test(cut_short_anywhere_is_an_error),
         cmocka_unit_test(missing_files_are_named),
         cmocka_unit_test(vocabulary_files_have_their_ways),
