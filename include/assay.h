@@ -382,6 +382,8 @@ typedef struct assay_pipeline_options {
                                keep the first stage's order */
     bool rerank_long;       /* rerank for queries of more words than the reranker
                                was trained on (its query_words), too */
+    bool no_cache;          /* neither look up logits of earlier searches nor keep
+                               these: see assay_pipeline_open */
     assay_setting bm25_weight;   /* in hybrid fusion */
     assay_setting dense_weight;
     assay_setting first_weight;  /* of the first stage in the final order */
@@ -394,6 +396,11 @@ typedef struct assay_pipeline_options {
  * must outlive it. Sees what other processes commit, at the next search. */
 typedef struct assay_pipeline assay_pipeline;
 
+/* Logits of a reranker are kept in the data directory, in scores.sqlite (at most
+ * 64 MiB, those of questions not asked for longest go), and taken from there when
+ * the same model scores the same query and passage at the same precision again:
+ * the same bits, sooner. This file is written through a store that is open for
+ * reading, too; where the directory cannot be written it is only read. */
 ASSAY_API assay_status assay_pipeline_open(assay_store *store, const char *collection,
                                            const assay_pipeline_options *options,
                                            assay_pipeline **out, assay_error *error);
@@ -443,6 +450,9 @@ typedef struct assay_result {
     uint32_t tokenized;     /* of those, whose token ids were not in the store, as the
                                reranker's tokenizer is not the one they were made
                                with, or they were indexed by an older assay */
+    uint32_t cached;        /* of those scored: the logit is of an earlier search */
+    assay_error cache;      /* code is not ASSAY_OK when the score cache could not be
+                               used; hits are the same, but took longer */
     double first_seconds;   /* retrieval and fusion */
     double rerank_seconds;
     void *block;            /* owner of the memory behind the hits */

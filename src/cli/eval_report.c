@@ -121,6 +121,10 @@ static void add_pipeline(assay_answer *answer, const assay_eval *eval)
     if (has_reranker(eval)) {
         add_latency(answer, latency, "rerank", eval->rerank_ms, eval->timed);
         assay_answer_set(answer, root, "rerank_skipped", assay_json_count(eval->skipped));
+        json_t *scores = assay_answer_object(answer, root, "scores");
+        assay_answer_set(answer, scores, "passages", assay_json_count(eval->scored));
+        assay_answer_set(answer, scores, "cached", assay_json_count(eval->cached));
+        assay_answer_set(answer, scores, "tokenized", assay_json_count(eval->tokenized));
     }
     add_latency(answer, latency, "total", eval->total_ms, eval->timed);
     assay_answer_set(answer, root, "cpu", json_string(assay_cpu()));
@@ -191,6 +195,10 @@ static void print_people(const assay_eval *eval, const values *list, size_t coun
     if (has_reranker(eval))
         print_latency("reranking", eval->rerank_ms, eval->timed);
     print_latency("total", eval->total_ms, eval->timed);
+    char cached[32], scored[32];
+    if (eval->cached > 0)
+        printf("\n%s of %s scores came from the cache: first searches take longer than this.\n",
+               assay_print_count(cached, eval->cached), assay_print_count(scored, eval->scored));
 }
 
 int assay_eval_print(const assay_eval *eval)

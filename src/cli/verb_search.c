@@ -14,6 +14,7 @@ typedef struct search_settings {
     assay_stages stages;
     const char *collection;
     uint32_t top;
+    bool no_cache;
 } search_settings;
 
 /* ------------------------------------------------------------------- JSON */
@@ -80,7 +81,11 @@ static int print_json(const search_settings *settings, const char *question,
                                                       : assay_json_name(result->skipped.message));
     json_t *scores = assay_answer_object(&answer, answer.root, "scores");
     assay_answer_set(&answer, scores, "passages", assay_json_count(result->scored));
+    assay_answer_set(&answer, scores, "cached", assay_json_count(result->cached));
     assay_answer_set(&answer, scores, "tokenized", assay_json_count(result->tokenized));
+    assay_answer_set(&answer, scores, "cache_error",
+                     result->cache.code == ASSAY_OK ? json_null()
+                                                    : assay_json_name(result->cache.message));
     json_t *latency = assay_answer_object(&answer, answer.root, "latency_ms");
     assay_answer_set(&answer, latency, "first", assay_json_number(result->first_seconds * 1e3));
     assay_answer_set(&answer, latency, "rerank", assay_json_number(result->rerank_seconds * 1e3));
@@ -177,8 +182,10 @@ static void print_people(const search_settings *settings, const assay_pipeline *
     printf("; %u found in %.0f ms", result->candidates, result->first_seconds * 1e3);
     if (result->rerank_seconds > 0)
         printf(", reranked in %.0f ms", result->rerank_seconds * 1e3);
+    if (result->cached > 0)
+        printf(", %u of %u scores from the cache", result->cached, result->scored);
     if (result->tokenized > 0)
-        printf(" (%u tokenised anew)", result->tokenized);
+        printf(", %u passages tokenised anew", result->tokenized);
     printf("%s\n", assay_style_code(ASSAY_STYLE_PLAIN));
     if (result->skipped.code != ASSAY_OK)
         printf("Not reranked: %s (--rerank-long does it anyway)\n",
@@ -200,6 +207,9 @@ static int search_with(const search_settings *settings, assay_pipeline *pipeline
         assay_warn("the question is longer than the bi-encoder reads; its end was not seen");
     if (result.degraded.code != ASSAY_OK)
         assay_warn("not reranked: %s", result.degraded.message);
+    if (result.cache.code != ASSAY_OK)
+        assay_warn("%s: %s; the scores were computed without it", result.cache.where,
+                   result.cache.message);
     int code = ASSAY_EXIT_OK;
     if (settings->common.json)
         code = print_json(settings, question, pipeline, &result);
@@ -215,6 +225,7 @@ static int search_store(const search_settings *settings, assay_store *store,
     assay_error error;
     assay_pipeline *pipeline;
     assay_pipeline_options options = assay_stages_options(&settings->stages, "cross");
+    options.no_cache = settings->no_cache;
     if (assay_pipeline_open(store, settings->collection, &options, &pipeline, &error) !=
         ASSAY_OK) {
         int code = assay_report(&error);
@@ -274,6 +285,8 @@ static const assay_option options[] = {
      "collection to search (default: default)", 0, 0},
     {"top", ASSAY_OPTION_COUNT, offsetof(search_settings, top), "N",
      "documents to show, each with its best passage (default: 5)", 1, 100000},
+    {"no-cache", ASSAY_OPTION_FLAG, offsetof(search_settings, no_cache), NULL,
+     "compute all scores of the reranker, and keep none for later searches", 0, 0},
     ASSAY_STAGE_OPTIONS(search_settings, "cross"),
 };
 

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * check_all.c: assay_store_check: the database, then each vector index file.
+ * check_all.c: assay_store_check: the database, then the files derived from it:
+ * vector indexes and the score cache.
  *
  * A file that is missing or behind is no problem, since the next search makes
  * it anew; one that says it is right and is not, is.
  */
 #include "pipeline/vectors.h"
+#include "store/score_cache.h"
 
 static assay_status check_vectors(assay_store *store, const char *name, assay_error *error)
 {
@@ -34,37 +36,68 @@ static assay_status check_vectors(assay_store *store, const char *name, assay_er
     return status;
 }
 
-assay_status assay_store_check(assay_store *store, assay_progress_fn progress, void *user,
-                               uint64_t *problems, assay_error *error)
+typedef struct check {
+    assay_progress_fn progress;
+    void *user;
+    uint64_t done, total, found;
+    assay_error *error;
+} check;
+
+/* Tells that `item` was looked at, with what was wrong if `result` says so. */
+static assay_status tell(check *c, const char *item, assay_status result,
+                         const assay_error *problem)
 {
-    uint64_t found = 0;
-    assay_status worst = assay_store_check_database(store, progress, user, &found, error);
-    if (worst != ASSAY_OK && worst != ASSAY_E_CORRUPT)
-        return worst;
+    bool bad = result != ASSAY_OK;
+    assay_progress step = {.phase = ASSAY_PHASE_CHECK,
+                           .done = ++c->done,
+                           .total = c->total,
+                           .item = item,
+                           .problem = bad ? problem : NULL};
+    c->found += bad;
+    if (bad && c->error != NULL)
+        *c->error = *problem;
+    if (c->progress != NULL && !c->progress(&step, c->user))
+        return assay_fail(c->error, ASSAY_E_INTERRUPTED, NULL, "interrupted");
+    return ASSAY_OK;
+}
+
+static assay_status check_scores(assay_store *store, assay_error *error)
+{
+    assay_error problem;
+    assay_status status = assay_score_cache_check(assay_store_home(store), &problem);
+    if (status == ASSAY_OK)
+        return ASSAY_OK;
+    return assay_fail(error, ASSAY_E_CORRUPT, problem.where,
+                      "%s; remove the file, searches make it anew", problem.message);
+}
+
+static assay_status check_files(check *c, assay_store *store)
+{
     assay_collection_info *collections;
+    assay_error problem;
     size_t count;
-    ASSAY_TRY(assay_collection_list(store, &collections, &count, error));
+    ASSAY_TRY(assay_collection_list(store, &collections, &count, c->error));
+    c->total = count + 1;
     assay_status status = ASSAY_OK;
     for (size_t i = 0; i < count && status == ASSAY_OK; i++) {
-        assay_error problem;
         assay_status result = check_vectors(store, collections[i].name, &problem);
-        assay_progress step = {.phase = ASSAY_PHASE_CHECK,
-                               .done = i + 1,
-                               .total = count,
-                               .item = collections[i].name,
-                               .problem = result != ASSAY_OK ? &problem : NULL};
-        if (result != ASSAY_OK) {
-            found++;
-            worst = ASSAY_E_CORRUPT;
-            if (error != NULL)
-                *error = problem;
-        }
-        if (progress != NULL && !progress(&step, user))
-            status = assay_fail(error, ASSAY_E_INTERRUPTED, NULL, "interrupted");
+        status = tell(c, collections[i].name, result, &problem);
     }
     assay_free(collections);
     ASSAY_TRY(status);
+    assay_status result = check_scores(store, &problem);
+    return tell(c, "score cache", result, &problem);
+}
+
+assay_status assay_store_check(assay_store *store, assay_progress_fn progress, void *user,
+                               uint64_t *problems, assay_error *error)
+{
+    check c = {.progress = progress, .user = user, .error = error};
+    assay_status status = assay_store_check_database(store, progress, user, &c.found, error);
+    if (status != ASSAY_OK && status != ASSAY_E_CORRUPT)
+        return status;
+    ASSAY_TRY(check_files(&c, store));
     if (problems != NULL)
-        *problems = found;
-    return worst;
+        *problems = c.found;
+    return c.found > 0 ? ASSAY_E_CORRUPT : ASSAY_OK;
 }

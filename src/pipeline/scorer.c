@@ -2,20 +2,89 @@
 /* scorer.c: see scorer.h. */
 #include "pipeline/scorer.h"
 
+#include <string.h>
+
+/* ---- Opening ------------------------------------------------------------------- */
+
+/* Instruction sets give the same bits in fp32 and need not in what is narrower,
+ * and a later version may count otherwise: both are part of the key. */
+static assay_status digest_model(const assay_model *model, assay_digest *out, assay_error *error)
+{
+    assay_model_info info;
+    assay_model_describe(model, &info);
+    const char *const parts[] = {assay_version(), assay_cpu(), info.digest, info.precision};
+    assay_hasher *hasher = assay_hasher_new();
+    if (hasher == NULL)
+        return assay_fail_memory(error, 1024);
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        assay_hasher_add(hasher, parts[i], strlen(parts[i]));
+    *out = assay_hasher_finish(hasher);
+    return ASSAY_OK;
+}
+
+/* A folder where nothing can be written has no cache, and that is no failure. */
+static void open_cache(assay_scorer *scorer)
+{
+    assay_error problem;
+    assay_status status = assay_score_cache_open(assay_store_home(scorer->store),
+                                                 ASSAY_SCORE_CACHE_BYTES, &scorer->cache,
+                                                 &problem);
+    if (status != ASSAY_OK && status != ASSAY_E_NOT_FOUND)
+        scorer->cache_error = problem;
+}
+
 assay_status assay_scorer_open(assay_scorer *scorer, assay_store *store, assay_model *model,
-                               uint32_t threads, assay_error *error)
+                               assay_scorer_options options, assay_error *error)
 {
     *scorer = (assay_scorer){.store = store};
     assay_passage_tokenizer_open(&scorer->maker, assay_model_tokenizer(model));
-    return assay_session_open(model, &(assay_session_options){.threads = threads},
-                              &scorer->session, error);
+    ASSAY_TRY(digest_model(model, &scorer->model, error));
+    ASSAY_TRY(assay_session_open(model, &(assay_session_options){.threads = options.threads},
+                                 &scorer->session, error));
+    if (!options.no_cache)
+        open_cache(scorer);
+    return ASSAY_OK;
 }
 
 void assay_scorer_close(assay_scorer *scorer)
 {
+    assay_score_cache_close(scorer->cache);
     assay_session_close(scorer->session);
     assay_passage_tokenizer_close(&scorer->maker);
     *scorer = (assay_scorer){0};
+}
+
+/* ---- One call --------------------------------------------------------------------- */
+
+/* A call's lists, in its arena; places are those of the caller's passages. */
+typedef struct work {
+    size_t count;
+    assay_token_ids *ids;   /* [count] */
+    assay_digest question;
+    assay_digest *passages; /* [count] */
+    float *logits;          /* [count] */
+    bool *known;            /* [count] */
+    size_t *places;         /* [rest] of those that are not known */
+    size_t rest;
+    assay_token_ids *rest_ids; /* [rest] */
+    assay_score *rest_scores;  /* [rest] */
+} work;
+
+static assay_status take_lists(work *w, size_t count, assay_arena *arena, assay_error *error)
+{
+    *w = (work){
+        .count = count,
+        .ids = assay_arena_small(arena, count * sizeof *w->ids),
+        .passages = assay_arena_small(arena, count * sizeof *w->passages),
+        .logits = assay_arena_small(arena, count * sizeof *w->logits),
+        .known = assay_arena_small(arena, count * sizeof *w->known),
+        .places = assay_arena_small(arena, count * sizeof *w->places),
+        .rest_ids = assay_arena_small(arena, count * sizeof *w->rest_ids),
+        .rest_scores = assay_arena_small(arena, count * sizeof *w->rest_scores),
+    };
+    bool whole = w->ids && w->passages && w->logits && w->known && w->places && w->rest_ids &&
+                 w->rest_scores;
+    return whole ? ASSAY_OK : assay_fail_memory(error, count * sizeof *w->rest_scores);
 }
 
 /* What the model reads of a passage: the ids that were kept, or made now. */
@@ -35,17 +104,83 @@ static assay_status read_passage(assay_scorer *scorer, const assay_passage_view 
     return ASSAY_OK;
 }
 
+/* The cache's keys are of what the model reads: ids, as they are cut. */
+static assay_status make_keys(const assay_scorer *scorer, work *w, assay_error *error)
+{
+    const assay_tokens *query = &scorer->session->first;
+    assay_hasher *hasher = assay_hasher_new();
+    if (hasher == NULL)
+        return assay_fail_memory(error, 1024);
+    assay_hasher_add(hasher, scorer->model.bytes, sizeof scorer->model.bytes);
+    assay_hasher_add(hasher, query->ids, query->count * sizeof *query->ids);
+    w->question = assay_hasher_finish(hasher);
+    for (size_t i = 0; i < w->count; i++)
+        w->passages[i] = assay_hash128(w->ids[i].ids, w->ids[i].count * sizeof *w->ids[i].ids);
+    return ASSAY_OK;
+}
+
+static assay_status look_up(assay_scorer *scorer, work *w, assay_score_sources *sources,
+                            assay_error *error)
+{
+    memset(w->known, 0, w->count * sizeof *w->known);
+    sources->cache = scorer->cache_error;
+    if (scorer->cache == NULL)
+        return ASSAY_OK;
+    ASSAY_TRY(make_keys(scorer, w, error));
+    if (assay_score_cache_get(scorer->cache, &w->question, w->passages, w->count, w->logits,
+                              w->known, &sources->cache) != ASSAY_OK)
+        memset(w->known, 0, w->count * sizeof *w->known);
+    return ASSAY_OK;
+}
+
+static void use_known(const assay_scorer *scorer, work *w, assay_score *scores,
+                      assay_score_sources *sources)
+{
+    for (size_t i = 0; i < w->count; i++) {
+        if (w->known[i]) {
+            scores[i] = assay_cross_known(scorer->session, &w->ids[i], w->logits[i]);
+            sources->cached++;
+            continue;
+        }
+        w->rest_ids[w->rest] = w->ids[i];
+        w->places[w->rest++] = i;
+    }
+}
+
+/* Hands out the new scores, and keeps those that are any. */
+static void use_new(assay_scorer *scorer, work *w, assay_score *scores,
+                    assay_score_sources *sources)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < w->rest; i++) {
+        scores[w->places[i]] = w->rest_scores[i];
+        if (w->rest_scores[i].status != ASSAY_OK)
+            continue;
+        w->passages[kept] = w->passages[w->places[i]];
+        w->logits[kept++] = w->rest_scores[i].logit;
+    }
+    /* One that could not be read, for it is locked or damaged, is left alone. */
+    if (scorer->cache == NULL || sources->cache.code != ASSAY_OK)
+        return;
+    assay_score_cache_put(scorer->cache, &w->question, w->passages, w->logits, kept,
+                          &sources->cache);
+}
+
 assay_status assay_scorer_score(assay_scorer *scorer, assay_text query,
                                 const assay_passage_view *const *passages, size_t count,
                                 assay_arena *arena, assay_score *scores,
                                 assay_score_sources *sources, assay_error *error)
 {
-    assay_token_ids *ids = assay_arena_small(arena, count * sizeof *ids);
-    if (ids == NULL)
-        return assay_fail_memory(error, count * sizeof *ids);
+    work w;
     *sources = (assay_score_sources){0};
+    ASSAY_TRY(take_lists(&w, count, arena, error));
     ASSAY_TRY(assay_cross_query(scorer->session, query, error));
     for (size_t i = 0; i < count; i++)
-        ASSAY_TRY(read_passage(scorer, passages[i], arena, &ids[i], sources, error));
-    return assay_cross_score(scorer->session, ids, count, scores, error);
+        ASSAY_TRY(read_passage(scorer, passages[i], arena, &w.ids[i], sources, error));
+    ASSAY_TRY(look_up(scorer, &w, sources, error));
+    use_known(scorer, &w, scores, sources);
+    if (w.rest > 0)
+        ASSAY_TRY(assay_cross_score(scorer->session, w.rest_ids, w.rest, w.rest_scores, error));
+    use_new(scorer, &w, scores, sources);
+    return ASSAY_OK;
 }

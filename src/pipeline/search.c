@@ -138,7 +138,9 @@ static assay_status open_reranker(assay_pipeline *p, assay_error *error)
                           "is a bi-encoder (%s); a reranker must be a cross-encoder",
                           info.architecture);
     p->query_words = p->options.rerank_long ? 0 : info.query_words;
-    return assay_scorer_open(&p->scorer, p->store, p->reranker, p->options.threads, error);
+    assay_scorer_options options = {.threads = p->options.threads,
+                                    .no_cache = p->options.no_cache};
+    return assay_scorer_open(&p->scorer, p->store, p->reranker, options, error);
 }
 
 static assay_status open_parts(assay_pipeline *p, const char *name, assay_error *error)
@@ -310,6 +312,8 @@ static assay_status score_entries(assay_pipeline *p, assay_text query, entry *en
     }
     result->scored = (uint32_t)count;
     result->tokenized = sources.tokenized;
+    result->cached = sources.cached;
+    result->cache = sources.cache;
     return ASSAY_OK;
 }
 

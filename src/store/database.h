@@ -47,7 +47,11 @@ struct assay_store {
 
 /* ---- Errors ---------------------------------------------------------------- */
 
-/* SQLite's result code as a status, with its message and what to do. `action`
+/* SQLite's result code, and the system's when it was that, as a status; never
+ * ASSAY_OK. */
+assay_status assay_sql_status(int code, int errno_value);
+
+/* The same for this store's database, with its message and what to do. `action`
  * reads like "cannot store document 'x'". Never returns ASSAY_OK. */
 assay_status assay_sql_fail(assay_store *store, int code, const char *action,
                             assay_error *error);

@@ -34,7 +34,7 @@ enum { BUSY_MS = 5000, CACHE_KIB = 16 * 1024, PAGE_SIZE = 8192 };
 
 /* ---- Errors ---------------------------------------------------------------- */
 
-static assay_status status_of(int code, int errno_value)
+assay_status assay_sql_status(int code, int errno_value)
 {
     if (errno_value == EDQUOT || errno_value == EFBIG || errno_value == ENOSPC)
         return ASSAY_E_FULL;
@@ -92,7 +92,7 @@ assay_status assay_sql_fail(assay_store *store, int code, const char *action, as
     if (store->db != NULL && (kind == SQLITE_IOERR || kind == SQLITE_CANTOPEN))
         reason = sqlite3_system_errno(store->db);
     const char *text = store->db != NULL ? sqlite3_errmsg(store->db) : sqlite3_errstr(code);
-    assay_status status = status_of(code, reason);
+    assay_status status = assay_sql_status(code, reason);
     char system[128] = "";
     const char *why = reason != 0 ? strerror_r(reason, system, sizeof system) : "";
     bool read_only = store->read_only && kind == SQLITE_READONLY;

@@ -569,6 +569,105 @@ static void stored_tokens_change_no_bit(void **state)
     expect_tokenized(CROSS, 0, NULL);
 }
 
+/* Searches and expects so many logits from the cache; the hits are those of
+ * `expected` to the bit. */
+static void expect_cached(assay_pipeline_options options, uint32_t cached, uint32_t scored,
+                          const assay_result *expected)
+{
+    assay_result found = search(&options, "may holidays be carried over", 0);
+    assert_int_equal(found.cache.code, ASSAY_OK);
+    assert_int_equal(found.cached, cached);
+    assert_int_equal(found.scored, scored);
+    if (expected != NULL)
+        assert_same_hits(&found, expected);
+    assay_result_free(&found);
+}
+
+static void cached_scores_change_no_bit(void **state)
+{
+    (void)state;
+    write_text("same.txt", "The cook charges nothing for soup.\n");
+    write_text("too.txt", "The cook charges nothing for soup.\n");
+    index_files(&with_model);
+    assay_pipeline_options options = {.reranker = CROSS, .no_cache = true};
+    assay_result first = search(&options, "may holidays be carried over", 0);
+    uint32_t all = first.scored;
+    assert_true(all >= 6 && first.cached == 0);
+    expect_cached(options, 0, all, &first); /* off: neither kept nor taken */
+    options.no_cache = false;
+    options.rerank = 2;
+    expect_cached(options, 0, 2, NULL);
+    options.rerank = 0;
+    expect_cached(options, 2, all, &first);
+    expect_cached(options, all, all, &first);
+    sql("assay.sqlite", "DELETE FROM tokens"); /* the key is of what is read, not of a row */
+    expect_cached(options, all, all, &first);
+    options.no_cache = true;
+    expect_cached(options, 0, all, NULL);
+    options.no_cache = false;
+    assay_result other = search(&options, "may holidays be carried", 0);
+    assert_int_equal(other.cached, 0);
+    assay_result_free(&other);
+
+    /* Other settings are another model, though these change no score. */
+    options.reranker = changed_reranker("sed -i '1s/{/{\"assay_query_words\": 9,/' config.json");
+    expect_cached(options, 0, all, &first);
+    expect_cached(options, all, all, &first);
+    index_files(&(assay_index_options){.rebuild = true}); /* under new keys */
+    expect_cached(options, all, all, NULL);
+    assay_result_free(&first);
+}
+
+/* Whatever happens to the cache, a search finds the same, and says what happened. */
+static void a_cache_that_cannot_be_used_is_told(void **state)
+{
+    (void)state;
+    index_files(&with_model);
+    assay_pipeline_options options = {.reranker = CROSS};
+    assay_result first = search(&options, "may holidays be carried over", 0), found;
+    assert_int_equal(first.cache.code, ASSAY_OK);
+    sql("scores.sqlite", "PRAGMA user_version = 9");
+    found = search(&options, "may holidays be carried over", 0);
+    assert_int_equal(found.cache.code, ASSAY_E_VERSION);
+    assert_non_null(strstr(found.cache.where, "scores.sqlite"));
+    assert_int_equal(found.cached, 0);
+    assert_same_hits(&found, &first);
+    assay_result_free(&found);
+    sql("scores.sqlite", "PRAGMA user_version = 1; UPDATE questions SET sum = 0");
+    uint64_t wrong;
+    assert_int_equal(assay_store_check(store, NULL, NULL, &wrong, &error), ASSAY_E_CORRUPT);
+    assert_int_equal(wrong, 1);
+    assert_non_null(strstr(error.where, "scores.sqlite"));
+    assert_non_null(strstr(error.message, "remove the file"));
+    expect_cached(options, 0, first.scored, &first);
+    expect_cached(options, first.scored, first.scored, &first);
+    assert_ok(assay_store_check(store, NULL, NULL, &wrong, &error));
+
+    /* Locked while a pipeline is open: each search computes, and the next does not
+     * when the lock is gone. */
+    char path[128];
+    sqlite3 *other;
+    assay_pipeline *pipeline;
+    snprintf(path, sizeof path, "%s/scores.sqlite", home);
+    assert_ok(assay_pipeline_open(store, "c", &options, &pipeline, &error));
+    assert_int_equal(sqlite3_open(path, &other), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(other, "BEGIN EXCLUSIVE", NULL, NULL, NULL), SQLITE_OK);
+    assay_text query = text_of("may holidays be carried over");
+    assert_ok(assay_search(pipeline, query, 0, &found, &error));
+    assert_int_equal(found.cache.code, ASSAY_E_BUSY);
+    assert_int_equal(found.cached, 0);
+    assert_same_hits(&found, &first);
+    assay_result_free(&found);
+    sqlite3_close(other);
+    assert_ok(assay_search(pipeline, query, 0, &found, &error));
+    assert_int_equal(found.cache.code, ASSAY_OK);
+    assert_int_equal(found.cached, found.scored);
+    assert_same_hits(&found, &first);
+    assay_result_free(&found);
+    assay_pipeline_close(pipeline);
+    assay_result_free(&first);
+}
+
 /* A collection without a bi-encoder gets the ids of the default reranker, and
  * none where there is none. */
 static void tokens_without_a_bi_encoder(void **state)
@@ -604,6 +703,8 @@ int main(void)
         with_files(empty_collection_finds_nothing),
         with_files(too_long_a_query_degrades_visibly),
         with_files(stored_tokens_change_no_bit),
+        with_files(cached_scores_change_no_bit),
+        with_files(a_cache_that_cannot_be_used_is_told),
         with_files(tokens_without_a_bi_encoder),
         with_files(queries_longer_than_any_trained_on_are_not_reranked),
     };
