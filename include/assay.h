@@ -252,7 +252,8 @@ ASSAY_API assay_status assay_embed(assay_session *session, const assay_text *tex
 typedef struct assay_store assay_store; /* one thread; open several for more */
 
 typedef struct assay_store_options {
-    bool read_only;
+    bool read_only;       /* of the database; index files and score cache beside it
+                             are made and kept where the directory allows it */
     bool create;          /* make the data directory when there is none */
     uint32_t busy_ms;     /* how long to wait for another writer; 0: 5000 */
 } assay_store_options;
@@ -268,8 +269,8 @@ ASSAY_API assay_status assay_store_open(const char *home, const assay_store_opti
 ASSAY_API void assay_store_close(assay_store *store);
 
 /* Checks everything that can be: the database's own integrity, foreign keys,
- * passage offsets, vectors' sizes, index files' checksums. Each problem is
- * told through `progress` (as .problem). Returns ASSAY_E_CORRUPT when there was
+ * passage offsets, vectors' sizes, token ids, index files' checksums, the score
+ * cache. Each problem is told through `progress` (as .problem). Returns ASSAY_E_CORRUPT when there was
  * one and puts their number in *problems. */
 ASSAY_API assay_status assay_store_check(assay_store *store, assay_progress_fn progress,
                                          void *user, uint64_t *problems,

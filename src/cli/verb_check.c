@@ -92,7 +92,8 @@ const assay_verb assay_verb_check = {
     .name = "check",
     .arguments = "",
     .summary = "check that the data directory is whole",
-    .description = "Checks the database, what refers to what, the vectors and the index files. "
+    .description = "Checks the database, what refers to what, the vectors and token ids, the "
+                   "index files and the score cache. "
                    "Exits with 1 when there is a problem. Nothing is changed.",
     .examples = examples,
     .settings_size = sizeof(check_settings),
