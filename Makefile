@@ -35,13 +35,16 @@ CFLAGS   += -std=c11 -g $(OPTIMISE) $(WARN) -fPIC -fvisibility=hidden -ffp-contr
 LDFLAGS  += $(SANITIZE) -pthread
 LDLIBS   := $(shell pkg-config --libs $(PKGS)) -lm
 
+ALL_SETS := avx2 avxvnni avx512 avx512vnni
 ARCH := $(shell $(CC) -dumpmachine | cut -d- -f1)
 ifeq ($(ARCH),x86_64)
-KERNEL_SETS := avx2 avx512
+KERNEL_SETS := $(ALL_SETS)
 endif
-KERNEL_SKIP := $(filter-out $(KERNEL_SETS),avx2 avx512)
-FLAGS_avx2   := -mavx2 -mfma -mf16c
-FLAGS_avx512 := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mf16c -mprefer-vector-width=512
+KERNEL_SKIP := $(filter-out $(KERNEL_SETS),$(ALL_SETS))
+FLAGS_avx2       := -mavx2 -mfma -mf16c
+FLAGS_avxvnni    := $(FLAGS_avx2) -mavxvnni
+FLAGS_avx512     := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mf16c -mprefer-vector-width=512
+FLAGS_avx512vnni := $(FLAGS_avx512) -mavx512vnni
 
 # ---- Files -----------------------------------------------------------------
 ALL := $(filter-out $(KERNEL_SKIP:%=src/kernels/kernels_%.c),$(wildcard src/*/*.c))
@@ -56,8 +59,7 @@ BENCH := $(patsubst bench/%.c,$(BUILD)/bench/%,$(wildcard bench/*.c))
 all: $(BUILD)/assay $(BUILD)/libassay.a $(BUILD)/libassay.so $(BUILD)/assay.pc
 lib: $(BUILD)/internal.a
 
-$(BUILD)/obj/kernels/kernels_avx2.o: CFLAGS += $(FLAGS_avx2)
-$(BUILD)/obj/kernels/kernels_avx512.o: CFLAGS += $(FLAGS_avx512)
+$(foreach set,$(ALL_SETS),$(eval $(BUILD)/obj/kernels/kernels_$(set).o: CFLAGS += $(FLAGS_$(set))))
 
 $(BUILD)/obj/%.o: src/%.c
 	@mkdir -p $(@D)

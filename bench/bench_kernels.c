@@ -4,7 +4,7 @@
  * on one core, beside what the core can do: a loop of fused multiply-adds on
  * registers for arithmetic, a sum over a large array for memory.
  *
- *   bench_kernels              all sets
+ *   bench_kernels [SET]        all sets, or one
  *   bench_kernels --accuracy   largest errors of exp, GELU and tanh
  */
 #include <math.h>
@@ -19,15 +19,16 @@
 
 #include "kernels/kernels.h"
 
-/* Seconds are this thread's own, and the best of many short samples counts:
- * other work on the machine only ever makes one slower. */
+/* The best of many short samples counts: other work on the machine only ever
+ * makes one slower. (A thread's own CPU time is not to be had exactly under a
+ * hypervisor: it showed rates above the peak.) */
 #define SAMPLE 0.005
 #define SECONDS 0.3
 
 static double seconds(void)
 {
     struct timespec now;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    clock_gettime(CLOCK_MONOTONIC, &now);
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
@@ -35,47 +36,96 @@ static double seconds(void)
 
 /* Ten chains hide the latency of two multiply-add units. Each returns the
  * operations it did. */
-#define PEAK_BODY(type, set, fma)                                            \
-    type s[10], w = set(0.999f);                                             \
-    for (int i = 0; i < 10; i++)                                             \
-        s[i] = set((float)i);                                                \
+#define PEAK_BODY(type, set, fma, element)                                   \
+    type w = set((element)1.1f), s0 = w, s1 = w, s2 = w, s3 = w, s4 = w, s5 = w, s6 = w, \
+         s7 = w, s8 = w, s9 = w;                                             \
     for (long k = 0; k < rounds; k++) {                                      \
-        for (int i = 0; i < 10; i++)                                         \
-            s[i] = fma(s[i], w, w);                                          \
-        __asm__ volatile("" : "+x"(s[0]), "+x"(s[1]), "+x"(s[2]), "+x"(s[3]), "+x"(s[4]), \
-                         "+x"(s[5]), "+x"(s[6]), "+x"(s[7]), "+x"(s[8]), "+x"(s[9]));     \
+        PEAK_TEN(fma)                                                        \
+        __asm__ volatile("" : "+x"(s0), "+x"(s1), "+x"(s2), "+x"(s3), "+x"(s4), "+x"(s5), \
+                         "+x"(s6), "+x"(s7), "+x"(s8), "+x"(s9));            \
     }                                                                        \
-    return 20.0 * (double)rounds * (double)(sizeof(type) / sizeof(float))
+    return 20.0 * (double)rounds * (double)(sizeof(type) / sizeof(element))
+#define PEAK_TEN(fma)                                                        \
+    s0 = fma(s0, w, w); s1 = fma(s1, w, w); s2 = fma(s2, w, w); s3 = fma(s3, w, w); \
+    s4 = fma(s4, w, w); s5 = fma(s5, w, w); s6 = fma(s6, w, w); s7 = fma(s7, w, w); \
+    s8 = fma(s8, w, w); s9 = fma(s9, w, w);
 
 #ifdef __x86_64__
-__attribute__((target("avx2,fma"), optimize("unroll-loops"))) static double
-peak_avx2(long rounds)
+#define TARGET(features) __attribute__((target(features), optimize("unroll-loops")))
+
+TARGET("avx2,fma") static double peak_avx2(long rounds)
 {
-    PEAK_BODY(__m256, _mm256_set1_ps, _mm256_fmadd_ps);
+    PEAK_BODY(__m256, _mm256_set1_ps, _mm256_fmadd_ps, float);
 }
 
-__attribute__((target("avx512f"), optimize("unroll-loops"))) static double
-peak_avx512(long rounds)
+TARGET("avx512f") static double peak_avx512(long rounds)
 {
-    PEAK_BODY(__m512, _mm512_set1_ps, _mm512_fmadd_ps);
+    PEAK_BODY(__m512, _mm512_set1_ps, _mm512_fmadd_ps, float);
+}
+
+/* Of bytes: the widened product and its sum, or one instruction. */
+#define WIDENED_256(s, w, v) _mm256_add_epi32(v, _mm256_madd_epi16(s, w))
+#define WIDENED_512(s, w, v) _mm512_add_epi32(v, _mm512_madd_epi16(s, w))
+
+/* gcc 12 copies the sums of the intrinsics. */
+TARGET("avx2") static __m256i dpbusd_256(__m256i s, __m256i w, __m256i v)
+{
+    __asm__("%{vex%} vpdpbusd %2, %1, %0" : "+x"(s) : "x"(w), "x"(v));
+    return s;
+}
+
+TARGET("avx512f") static __m512i dpbusd_512(__m512i s, __m512i w, __m512i v)
+{
+    __asm__("vpdpbusd %2, %1, %0" : "+v"(s) : "v"(w), "v"(v));
+    return s;
+}
+
+TARGET("avx2,fma") static double peak_i8_avx2(long rounds)
+{
+    PEAK_BODY(__m256i, _mm256_set1_epi16, WIDENED_256, int16_t);
+}
+
+TARGET("avxvnni") static double peak_i8_avxvnni(long rounds)
+{
+    PEAK_BODY(__m256i, _mm256_set1_epi8, dpbusd_256, int8_t);
+}
+
+TARGET("avx512bw") static double peak_i8_avx512(long rounds)
+{
+    PEAK_BODY(__m512i, _mm512_set1_epi16, WIDENED_512, int16_t);
+}
+
+TARGET("avx512bw,avx512vnni") static double peak_i8_avx512vnni(long rounds)
+{
+    PEAK_BODY(__m512i, _mm512_set1_epi8, dpbusd_512, int8_t);
 }
 #endif
 
-/* Multiply-adds a second of one core, 0 where this is not known. */
-static double peak_of(const char *set)
+typedef double (*peak_fn)(long rounds);
+
+/* Operations a second of one core, 0 where this is not known. */
+static double peak_of(const char *set, bool bytes)
 {
     double best = 0;
 #ifdef __x86_64__
-    double (*loop)(long) = strcmp(set, "avx2") == 0     ? peak_avx2
-                           : strcmp(set, "avx512") == 0 ? peak_avx512
-                                                        : NULL;
+    static const struct {
+        const char *set;
+        peak_fn floats, bytes;
+    } loops[] = {{"avx2", peak_avx2, peak_i8_avx2},
+                 {"avxvnni", peak_avx2, peak_i8_avxvnni},
+                 {"avx512", peak_avx512, peak_i8_avx512},
+                 {"avx512vnni", peak_avx512, peak_i8_avx512vnni}};
+    peak_fn loop = NULL;
+    for (size_t i = 0; i < sizeof loops / sizeof *loops; i++)
+        if (strcmp(set, loops[i].set) == 0)
+            loop = bytes ? loops[i].bytes : loops[i].floats;
     for (int i = 0; loop && i < 200; i++) {
         double start = seconds();
         double done = loop(500000);
         best = fmax(best, done / (seconds() - start));
     }
 #else
-    (void)set;
+    (void)set, (void)bytes;
 #endif
     return best;
 }
@@ -87,6 +137,8 @@ typedef struct work {
     float *a, *b, *c;
     uint16_t *half;
     int8_t *bytes;
+    int8_t *packed; /* panels of bytes or pairs */
+    int16_t *pairs; /* quantised rows */
     size_t rows, columns, depth;
     const assay_epilogue *epilogue;
 } work;
@@ -115,6 +167,29 @@ static void step_gemm(const work *w)
 {
     w->kernels->gemm_f32(w->a, w->depth, w->rows, w->b, w->columns, w->depth, w->epilogue, w->c,
                          w->columns);
+}
+
+static void step_gemm_i8(const work *w)
+{
+    w->kernels->gemm_i8(w->pairs, w->b, w->rows, w->packed, w->b, w->columns, w->depth,
+                        w->epilogue, w->c, w->columns);
+}
+
+static void step_gemm_i16(const work *w)
+{
+    w->kernels->gemm_i16(w->pairs, w->depth, w->rows, (const int16_t *)(const void *)w->packed,
+                         w->columns, w->depth, 0.1f, w->c, w->columns);
+}
+
+static void step_quantize_i8(const work *w)
+{
+    w->kernels->quantize_i8(w->a, w->depth, w->rows, w->depth, w->pairs, w->c);
+}
+
+static void step_softmax_i16(const work *w)
+{
+    memcpy(w->c, w->a, w->rows * w->depth * sizeof(float));
+    w->kernels->softmax_i16(w->c, w->depth, w->rows, w->depth, w->pairs, w->depth);
 }
 
 static void step_pack(const work *w)
@@ -154,28 +229,37 @@ static void step_i8(const work *w)
     w->kernels->i8_to_f32(w->bytes, w->depth, 0.1f, w->c);
 }
 
-static void bench_gemm(work w, double peak)
+typedef struct shape {
+    size_t rows, columns, depth;
+    bool gelu;
+} shape;
+
+/* Those of a layer, 384 wide; those of attention, heads 32 wide. */
+static const shape layer_shapes[] = {
+    {1, 384, 384, false},    {16, 384, 384, false},   {128, 384, 384, false},
+    {512, 384, 384, false},  {128, 1152, 384, false}, {512, 1152, 384, false},
+    {128, 1536, 384, false}, {512, 1536, 384, false}, {512, 1536, 384, true},
+    {128, 384, 1536, false}, {512, 384, 1536, false}, {512, 4096, 1024, false},
+};
+static const shape head_shapes[] = {
+    {64, 64, 32, false}, {128, 128, 32, false}, {512, 512, 32, false},
+    {64, 32, 64, false}, {128, 32, 128, false}, {512, 32, 512, false},
+};
+
+#define SHAPES(list) list, sizeof list / sizeof *list
+
+static void bench_gemm(work w, const char *name, step_fn step, const shape *shapes, size_t count,
+                       double peak)
 {
     static const assay_epilogue gelu = {.activation = ASSAY_ACTIVATION_GELU};
-    static const struct {
-        size_t rows, columns, depth;
-        bool gelu;
-    } shapes[] = {
-        {1, 384, 384, false},    {16, 384, 384, false},   {128, 384, 384, false},
-        {512, 384, 384, false},  {128, 1152, 384, false}, {512, 1152, 384, false},
-        {128, 1536, 384, false}, {512, 1536, 384, false}, {512, 1536, 384, true},
-        {128, 384, 1536, false}, {512, 384, 1536, false}, {512, 4096, 1024, false},
-        {64, 64, 32, false},     {128, 128, 32, false},   {512, 512, 32, false},
-        {64, 32, 64, false},     {128, 32, 128, false},   {512, 32, 512, false},
-    };
-    for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
+    for (size_t i = 0; i < count; i++) {
         w.rows = shapes[i].rows;
         w.columns = shapes[i].columns;
         w.depth = shapes[i].depth;
         w.epilogue = shapes[i].gelu ? &gelu : NULL;
         double rate = 2e-9 * (double)w.rows * (double)w.columns * (double)w.depth /
-                      seconds_of(step_gemm, &w);
-        printf("%-8s gemm_f32 %4zu x %4zu x %4zu %-5s %8.1f GFLOP/s", w.kernels->name, w.rows,
+                      seconds_of(step, &w);
+        printf("%-10s %s %4zu x %4zu x %4zu %-5s %8.1f GOP/s", w.kernels->name, name, w.rows,
                w.columns, w.depth, w.epilogue ? "+gelu" : "", rate);
         printf(peak > 0 ? " %5.1f%% of peak\n" : "\n", 1e11 * rate / peak);
     }
@@ -186,16 +270,22 @@ static void bench_bytes(work w, const char *name, step_fn step, size_t rows, siz
 {
     w.rows = w.columns = rows;
     w.depth = depth;
-    printf("%-8s %-14s %7zu x %7zu %10.2f GB/s\n", w.kernels->name, name, rows, depth,
+    printf("%-10s %-14s %7zu x %7zu %10.2f GB/s\n", w.kernels->name, name, rows, depth,
            1e-9 * bytes * (double)rows * (double)depth / seconds_of(step, &w));
 }
 
 static void bench_set(work w)
 {
-    double peak = peak_of(w.kernels->name);
-    if (peak > 0)
-        printf("%-8s peak %.1f GFLOP/s\n", w.kernels->name, 1e-9 * peak);
-    bench_gemm(w, peak);
+    double floats = peak_of(w.kernels->name, false), bytes = peak_of(w.kernels->name, true);
+    if (floats > 0)
+        printf("%-10s peak %.1f GFLOP/s, of bytes %.1f GOP/s\n", w.kernels->name, 1e-9 * floats,
+               1e-9 * bytes);
+    bench_gemm(w, "gemm_f32", step_gemm, SHAPES(layer_shapes), floats);
+    bench_gemm(w, "gemm_f32", step_gemm, SHAPES(head_shapes), floats);
+    bench_gemm(w, "gemm_i8 ", step_gemm_i8, SHAPES(layer_shapes), bytes);
+    bench_gemm(w, "gemm_i16", step_gemm_i16, SHAPES(head_shapes), 0);
+    bench_bytes(w, "quantize_i8", step_quantize_i8, 128, 384, 5);
+    bench_bytes(w, "softmax_i16", step_softmax_i16, 128, 128, 6);
     bench_bytes(w, "pack_f32", step_pack, 384, 1536, 8);
     bench_bytes(w, "layer_norm_f32", step_layer_norm, 128, 384, 8);
     bench_bytes(w, "softmax_f32", step_softmax, 128, 128, 8);
@@ -310,17 +400,27 @@ static int accuracy(uint32_t step)
     return 0;
 }
 
+/* Zeros, aligned as the engine's memory is. */
+static void *aligned(size_t bytes)
+{
+    size_t whole = (bytes + 63) / 64 * 64;
+    void *memory = aligned_alloc(64, whole);
+    return memory ? memset(memory, 0, whole) : NULL;
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1 && strcmp(argv[1], "--accuracy") == 0)
         return accuracy(argc > 2 ? (uint32_t)strtoul(argv[2], NULL, 10) : 61);
     const size_t large = 50000 * 384;
-    work w = {.a = malloc(large * sizeof(float)),
-              .b = malloc(4096 * 1024 * sizeof(float)),
-              .c = malloc(4096 * 1024 * sizeof(float)),
-              .half = malloc(16384 * sizeof(uint16_t)),
-              .bytes = malloc(16384)};
-    if (!w.a || !w.b || !w.c || !w.half || !w.bytes)
+    work w = {.a = aligned(large * sizeof(float)),
+              .b = aligned(4096 * 1024 * sizeof(float)),
+              .c = aligned(4096 * 1024 * sizeof(float)),
+              .half = aligned(16384 * sizeof(uint16_t)),
+              .bytes = aligned(16384),
+              .packed = aligned(assay_i8_panels_size(4096, 1024)),
+              .pairs = aligned(512 * 4096 * sizeof(int16_t))};
+    if (!w.a || !w.b || !w.c || !w.half || !w.bytes || !w.packed || !w.pairs)
         return 1;
     for (size_t i = 0; i < large; i++)
         w.a[i] = (float)(i % 1999) / 1000.0f - 1.0f;
@@ -335,12 +435,14 @@ int main(int argc, char **argv)
     printf("memory   read %.2f GB/s\n", 1e-9 * (double)large * 4 / seconds_of(step_read, &w));
     int usable;
     for (size_t i = 0; (w.kernels = assay_kernels_at(i, &usable)) != NULL; i++)
-        if (usable)
+        if (usable && (argc < 2 || strcmp(argv[1], w.kernels->name) == 0))
             bench_set(w);
     free(w.a);
     free(w.b);
     free(w.c);
     free(w.half);
     free(w.bytes);
+    free(w.packed);
+    free(w.pairs);
     return 0;
 }

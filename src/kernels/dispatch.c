@@ -19,30 +19,42 @@
 
 /* In the order of preference, best last. */
 static const assay_kernels sets[] = {
-#define KERNEL(name, parameters) .name = assay_##name##_scalar,
+#define FLOAT_KERNEL(name, parameters) .name = assay_##name##_scalar,
+#define INTEGER_KERNEL FLOAT_KERNEL
     {.name = "scalar",
 #include "kernels/kernels.inc"
     },
-#undef KERNEL
+#undef FLOAT_KERNEL
+#undef INTEGER_KERNEL
 #ifdef __x86_64__
-#define KERNEL(name, parameters) .name = assay_##name##_avx2,
+#define FLOAT_KERNEL(name, parameters) .name = assay_##name##_avx2,
+#define INTEGER_KERNEL FLOAT_KERNEL
     {.name = "avx2",
 #include "kernels/kernels.inc"
     },
-#undef KERNEL
-#define KERNEL(name, parameters) .name = assay_##name##_avx512,
+#undef INTEGER_KERNEL
+#define INTEGER_KERNEL(name, parameters) .name = assay_##name##_avxvnni,
+    {.name = "avxvnni",
+#include "kernels/kernels.inc"
+    },
+#undef FLOAT_KERNEL
+#undef INTEGER_KERNEL
+#define FLOAT_KERNEL(name, parameters) .name = assay_##name##_avx512,
+#define INTEGER_KERNEL FLOAT_KERNEL
     {.name = "avx512",
 #include "kernels/kernels.inc"
     },
-#undef KERNEL
+#undef INTEGER_KERNEL
+#define INTEGER_KERNEL(name, parameters) .name = assay_##name##_avx512vnni,
+    {.name = "avx512vnni",
+#include "kernels/kernels.inc"
+    },
+#undef FLOAT_KERNEL
+#undef INTEGER_KERNEL
 #endif
 };
 
 #define SETS (sizeof sets / sizeof sets[0])
-
-/* What $ASSAY_CPU may name, in the order of `sets`. A set that has no kernels
- * yet means all below it. */
-static const char *const caps[] = {"scalar", "avx2", "avx512", "amx"};
 
 #ifdef __x86_64__
 
@@ -58,38 +70,47 @@ static uint64_t saved_state(void)
     return (uint64_t)high << 32 | low;
 }
 
-/* The index in `sets` of the best set that runs here. */
-static size_t best_set(void)
+static bool all_of(uint32_t value, uint32_t bits)
+{
+    return (value & bits) == bits;
+}
+
+/* Which of `sets` run here. */
+static void find_usable(bool usable[SETS])
 {
     const uint32_t avx2_1c = bit_OSXSAVE | bit_AVX | bit_FMA | bit_F16C;
     const uint32_t avx512_7b = bit_AVX512F | bit_AVX512BW | bit_AVX512DQ | bit_AVX512VL;
-    uint32_t a, b, c, d, b7, c7, d7;
-    if (!__get_cpuid(1, &a, &b, &c, &d) || (c & avx2_1c) != avx2_1c ||
-        !__get_cpuid_count(7, 0, &a, &b7, &c7, &d7) || !(b7 & bit_AVX2))
-        return 0;
-    uint64_t saved = saved_state();
-    if ((saved & XCR0_AVX) != XCR0_AVX)
-        return 0;
-    return (b7 & avx512_7b) == avx512_7b && (saved & XCR0_AVX512) == XCR0_AVX512 ? 2 : 1;
+    uint32_t a, b, c, d, b7, c7, a71 = 0;
+    usable[0] = true;
+    if (!__get_cpuid(1, &a, &b, &c, &d) || !all_of(c, avx2_1c) ||
+        !__get_cpuid_count(7, 0, &a, &b7, &c7, &d) || !all_of(saved_state(), XCR0_AVX))
+        return;
+    if (a > 0)
+        __get_cpuid_count(7, 1, &a71, &b, &c, &d);
+    usable[1] = b7 & bit_AVX2;
+    usable[2] = usable[1] && a71 & bit_AVXVNNI;
+    usable[3] = usable[1] && all_of(b7, avx512_7b) && all_of(saved_state(), XCR0_AVX512);
+    usable[4] = usable[3] && c7 & bit_AVX512VNNI;
 }
 
 #else
 
-static size_t best_set(void)
+static void find_usable(bool usable[SETS])
 {
-    return 0;
+    usable[0] = true;
 }
 
 #endif
 
-/* The cap that $ASSAY_CPU sets; no cap where it is unset or not understood. */
-static size_t capped(size_t set)
+/* The number of sets that $ASSAY_CPU allows; all where it is unset or not
+ * understood, which includes the names of sets to come. */
+static size_t allowed(void)
 {
     const char *cap = getenv("ASSAY_CPU");
-    for (size_t i = 0; cap && i < sizeof caps / sizeof caps[0]; i++)
-        if (strcmp(cap, caps[i]) == 0)
-            return i < set ? i : set;
-    return set;
+    for (size_t i = 0; cap && i < SETS; i++)
+        if (strcmp(cap, sets[i].name) == 0)
+            return i + 1;
+    return SETS;
 }
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -97,7 +118,12 @@ static const assay_kernels *active;
 
 static void choose(void)
 {
-    active = &sets[capped(best_set())];
+    bool usable_sets[SETS] = {false};
+    find_usable(usable_sets);
+    active = &sets[0];
+    for (size_t i = 1; i < allowed(); i++)
+        if (usable_sets[i])
+            active = &sets[i];
 }
 
 const assay_kernels *assay_kernels_active(void)
@@ -110,7 +136,9 @@ const assay_kernels *assay_kernels_at(size_t i, int *usable)
 {
     if (i >= SETS)
         return NULL;
-    *usable = i <= best_set();
+    bool usable_sets[SETS] = {false};
+    find_usable(usable_sets);
+    *usable = usable_sets[i];
     return &sets[i];
 }
 

@@ -3,7 +3,7 @@
  * kernels.h: the contract of the SIMD arithmetic.
  *
  * Every kernel exists for each instruction set (kernels_scalar.c,
- * kernels_avx2.c, kernels_avx512.c), chosen once by CPUID and $ASSAY_CPU. The
+ * kernels_avx2.c ...), chosen once by CPUID and $ASSAY_CPU. The
  * results are the same bits in all of them, whatever the row a value stands in
  * and however many rows there are, because the order of every sum is part of
  * the contract:
@@ -33,10 +33,31 @@
 
 #define ASSAY_PANEL 16
 
+/* Largest integers of quantised rows, and what stands for a probability of 1. */
+#define ASSAY_I8_LIMIT 127.0f
+#define ASSAY_I16_ONE 32767.0f
+
 /* Floats of a packed matrix. */
 static inline size_t assay_panels_size(size_t columns, size_t depth)
 {
     return (columns + ASSAY_PANEL - 1) / ASSAY_PANEL * ASSAY_PANEL * depth;
+}
+
+/* Bytes of a matrix packed by pack_i8, and of one row from quantize_i8, at most. */
+static inline size_t assay_i8_panels_size(size_t columns, size_t depth)
+{
+    return (columns + ASSAY_PANEL - 1) / ASSAY_PANEL * ASSAY_PANEL * (4 + (depth + 3) / 4 * 4);
+}
+
+static inline size_t assay_i8_row_size(size_t depth)
+{
+    return (depth + 3) / 4 * 4 * 2;
+}
+
+/* Elements of a matrix packed by pack_i16 or pack_transposed_i16. */
+static inline size_t assay_i16_panels_size(size_t columns, size_t depth)
+{
+    return (columns + ASSAY_PANEL - 1) / ASSAY_PANEL * ASSAY_PANEL * ((depth + 1) / 2 * 2);
 }
 
 typedef enum assay_activation {
@@ -70,12 +91,37 @@ typedef struct assay_epilogue {
  * f16_to_f32          IEEE binary16; NaN and infinity kept.
  * bf16_to_f32         the upper half of a binary32.
  * i8_to_f32           y = x * scale.
+ *
+ * Integer products, for models that run at int8. The sums are exact, so sets
+ * agree bit for bit here too; exp and GELU are coarser (kernels_math.h). The
+ * forms of quantised rows and of panels of bytes are the set's own: read them
+ * with the same set only.
+ *
+ * quantize_i8         each row of x[rows][n] as integers of at most 127, rounded
+ *                     to even, times scales[row]. A row that holds NaN or
+ *                     infinity has the scale NaN.
+ * pack_i8             panels of w[columns][depth], each value at least -127.
+ * gemm_i8             c = epilogue(a · panels), the product of row i and column
+ *                     j counting a_scales[i] * scales[j]. The activation is not
+ *                     TANH. depth < 65536, so that a sum fits 32 bits.
+ * quantize_i16        x[rows][n] as integers of at most `limit`, with one scale
+ *                     for all: q[rows][n rounded up to even], the filler 0.
+ * pack_i16            panels of w[columns][depth], in pairs along the depth: ldw
+ *                     and lda below are even, filled up with 0 where depth is odd.
+ * pack_transposed_i16 panels of b[depth][columns].
+ * gemm_i16            c = (a · panels) * scale. The caller sees to it that no sum
+ *                     leaves 32 bits.
+ * softmax_i16         each row of x[rows][n], whose values are powers of two,
+ *                     becomes probabilities p, ASSAY_I16_ONE meaning 1; filled up
+ *                     with 0 where n is odd. x is overwritten.
  */
 typedef struct assay_kernels {
-    const char *name; /* "scalar", "avx2", "avx512" */
-#define KERNEL(name, parameters) void(*name) parameters;
+    const char *name; /* as $ASSAY_CPU takes it */
+#define FLOAT_KERNEL(name, parameters) void(*name) parameters;
+#define INTEGER_KERNEL FLOAT_KERNEL
 #include "kernels/kernels.inc"
-#undef KERNEL
+#undef FLOAT_KERNEL
+#undef INTEGER_KERNEL
 } assay_kernels;
 
 /* The set in use. */

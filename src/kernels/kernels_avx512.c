@@ -1,147 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * kernels_avx512.c: the kernels for AVX-512 F, BW, DQ and VL. Sixteen lanes are
- * one register; kernels_x86.inc makes the kernels from the operations below.
+ * kernels_avx512.c: the kernels for AVX-512 F, BW, DQ and VL. Bytes are widened
+ * to 16 bits, as in kernels_avx2.c.
  */
-#include <immintrin.h>
-
 #include "kernels/kernels_sets.h"
+#include "kernels/vector_avx512.h"
 
 #define NAME(kernel) assay_##kernel##_avx512
-#define INLINE static inline __attribute__((always_inline))
-
-typedef __m512 vector;
-typedef __mmask16 mask;
+#define INTEGER_NAME NAME
 
 /* Accumulators: 12 x 2 registers of 32, 2 for the panels' rows, 1 factor. */
 #define TILE_ROWS 12
 #define TILE_PANELS 2
 #define DEPTH_BLOCK 192 /* 24 KiB of two panels, in a level-1 cache of 32 or 48 */
 
-INLINE vector v_all(float x)
-{
-    return _mm512_set1_ps(x);
-}
-
-INLINE vector v_load(const float *x)
-{
-    return _mm512_loadu_ps(x);
-}
-
-INLINE void v_store(float *x, vector a)
-{
-    _mm512_storeu_ps(x, a);
-}
-
-INLINE vector v_add(vector a, vector b)
-{
-    return _mm512_add_ps(a, b);
-}
-
-INLINE vector v_sub(vector a, vector b)
-{
-    return _mm512_sub_ps(a, b);
-}
-
-INLINE vector v_mul(vector a, vector b)
-{
-    return _mm512_mul_ps(a, b);
-}
-
-INLINE vector v_div(vector a, vector b)
-{
-    return _mm512_div_ps(a, b);
-}
-
-INLINE vector v_fma(vector a, vector b, vector c)
-{
-    return _mm512_fmadd_ps(a, b, c);
-}
-
-/* a > b ? a : b, so b where one is NaN. */
-INLINE vector v_max(vector a, vector b)
-{
-    return _mm512_max_ps(a, b);
-}
-
-/* a < b ? a : b. */
-INLINE vector v_min(vector a, vector b)
-{
-    return _mm512_min_ps(a, b);
-}
-
-/* Without the sign. */
-INLINE vector v_abs(vector a)
-{
-    return _mm512_andnot_ps(_mm512_set1_ps(-0.0f), a);
-}
-
-/* |a| with b's sign; a has none. */
-INLINE vector v_sign(vector a, vector b)
-{
-    return _mm512_or_ps(a, _mm512_and_ps(_mm512_set1_ps(-0.0f), b));
-}
-
-/* The float whose bits are (a's + add) << 23. */
-INLINE vector v_power(vector a, int add)
-{
-    __m512i sum = _mm512_add_epi32(_mm512_castps_si512(a), _mm512_set1_epi32(add));
-    return _mm512_castsi512_ps(_mm512_slli_epi32(sum, 23));
-}
-
-INLINE mask m_less(vector a, vector b)
-{
-    return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ);
-}
-
-/* The first n lanes. */
-INLINE mask m_first(size_t n)
-{
-    return (mask)((1u << n) - 1);
-}
-
-/* m ? a : b. */
-INLINE vector v_select(mask m, vector a, vector b)
-{
-    return _mm512_mask_blend_ps(m, b, a);
-}
-
-/* Lanes outside m are 0, and their memory is not touched. */
-INLINE vector v_load_masked(const float *x, mask m)
-{
-    return _mm512_maskz_loadu_ps(m, x);
-}
-
-INLINE void v_store_masked(float *x, mask m, vector a)
-{
-    _mm512_mask_storeu_ps(x, m, a);
-}
-
-/* Lanes 0-7 and 8-15. */
-INLINE __m256 v_low(vector a)
-{
-    return _mm512_castps512_ps256(a);
-}
-
-INLINE __m256 v_high(vector a)
-{
-    return _mm512_extractf32x8_ps(a, 1);
-}
-
-INLINE vector v_of_f16(const uint16_t x[16])
-{
-    return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)x));
-}
-
-INLINE vector v_of_bf16(const uint16_t x[16])
-{
-    __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)x));
-    return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
-}
-
-INLINE vector v_of_i8(const int8_t x[16])
-{
-    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)x)));
-}
+#define WIDEN
 
 #include "kernels/kernels_x86.inc"
+
+#include "kernels/kernels_integer.inc"

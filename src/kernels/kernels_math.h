@@ -23,6 +23,11 @@
 #ifndef ASSAY_KERNELS_MATH_H
 #define ASSAY_KERNELS_MATH_H
 
+#include <float.h>
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
 #define EXP_LOWEST -0x1.5d589ep+6f /* ln of the smallest normal float */
 #define EXP_LOG2E 0x1.715476p+0f
 #define EXP_ROUND 0x1.8p+23f
@@ -42,6 +47,36 @@ static const float gelu_p[] = {0x1.ea8c02p-24f,  -0x1.a89b56p-20f, 0x1.8d8640p-1
 #define TANH_SMALL 0.625f
 static const float tanh_p[] = {-0x1.76ac1ap-8f, 0x1.5256d8p-6f, -0x1.b84448p-5f, 0x1.110768p-3f,
                                -0x1.555534p-2f};
+
+/*
+ * The integer kernels' own, whose results are rounded to 8 or 15 bits anyway:
+ * gelu_near(x) = max(x, 0) - a p(a) with a = min(|x|, GELU_NEAR_LIMIT), where p
+ *     is the normal distribution's tail; off by at most 1.3e-4.
+ * exp2_near(x), x <= 0: 2^n p(r), n the nearest integer; off by at most 7.5e-5
+ *     of itself. What is below EXP2_LOWEST counts as that.
+ */
+#define GELU_NEAR_LIMIT 4.0f
+static const float gelu_near_p[] = {0x1.98726cp-15f, -0x1.795c72p-10f, 0x1.f35f2ep-7f,
+                                    -0x1.37ea52p-4f, 0x1.68d436p-3f,   -0x1.4d5e7ap-4f,
+                                    -0x1.7b8532p-2f, 0x1.fc993ap-2f};
+
+#define EXP2_LOWEST -126.0f
+static const float exp2_near_p[] = {0x1.c3f760p-5f, 0x1.f0de1ap-3f, 0x1.62f31ap-1f,
+                                    0x1.fff692p-1f};
+
+/* The factor that turns values of at most |x| = the float with these bits into
+ * integers of at most `limit`, and its inverse, *scale. Values too small to be
+ * told from zero count as zero; infinity and NaN give the scale NaN. */
+static inline float quantize_factor(uint32_t largest, float limit, float *scale)
+{
+    float x;
+    memcpy(&x, &largest, sizeof x);
+    *scale = largest > 0x7f7fffff ? NAN : 0.0f;
+    if (largest > 0x7f7fffff || x < limit * FLT_MIN)
+        return 0.0f;
+    *scale = x / limit;
+    return limit / x;
+}
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 

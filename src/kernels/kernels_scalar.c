@@ -239,3 +239,147 @@ void assay_i8_to_f32_scalar(const int8_t *x, size_t n, float scale, float *y)
     for (size_t i = 0; i < n; i++)
         y[i] = (float)x[i] * scale;
 }
+
+/* ---------------------------------------------------------------- integers */
+
+static float gelu_near(float x)
+{
+    float size = GELU_NEAR_LIMIT < fabsf(x) ? GELU_NEAR_LIMIT : fabsf(x);
+    float y = horner(gelu_near_p, COUNT(gelu_near_p), size);
+    return relu(x) - y * size;
+}
+
+static float exp2_near(float x)
+{
+    x = x > EXP2_LOWEST ? x : EXP2_LOWEST;
+    float t = x + EXP_ROUND;
+    float r = x - (t - EXP_ROUND);
+    return horner(exp2_near_p, COUNT(exp2_near_p), r) * float_of((bits_of(t) + EXP_BIAS) << 23);
+}
+
+static uint32_t largest_bits(const float *x, size_t n)
+{
+    uint32_t largest = 0;
+    for (size_t i = 0; i < n; i++) {
+        uint32_t bits = bits_of(fabsf(x[i]));
+        largest = bits > largest ? bits : largest;
+    }
+    return largest;
+}
+
+/* A factor of 0 stands for values that no integer can express, among them NaN
+ * and infinity. */
+static int32_t quantize(float x, float factor)
+{
+    return factor != 0.0f ? (int32_t)rintf(x * factor) : 0;
+}
+
+void assay_quantize_i8_scalar(const float *x, size_t ldx, size_t rows, size_t n, void *q,
+                              float *scales)
+{
+    int8_t *out = q;
+    for (size_t row = 0; row < rows; row++, x += ldx, out += n) {
+        float factor = quantize_factor(largest_bits(x, n), ASSAY_I8_LIMIT, &scales[row]);
+        for (size_t i = 0; i < n; i++)
+            out[i] = (int8_t)quantize(x[i], factor);
+    }
+}
+
+void assay_pack_i8_scalar(const int8_t *w, size_t ldw, size_t columns, size_t depth,
+                          int8_t *panels)
+{
+    for (size_t j = 0; j < columns; j++)
+        memcpy(panels + j * depth, w + j * ldw, depth);
+}
+
+void assay_gemm_i8_scalar(const void *a, const float *a_scales, size_t rows,
+                          const int8_t *panels, const float *scales, size_t columns,
+                          size_t depth, const assay_epilogue *epilogue, float *c, size_t ldc)
+{
+    for (size_t i = 0; i < rows; i++)
+        for (size_t j = 0; j < columns; j++) {
+            const int8_t *left = (const int8_t *)a + i * depth, *right = panels + j * depth;
+            int32_t sum = 0;
+            for (size_t k = 0; k < depth; k++)
+                sum += left[k] * right[k];
+            float bias = epilogue && epilogue->bias ? epilogue->bias[j] : 0.0f;
+            float x = fmaf((float)sum, a_scales[i] * scales[j], bias);
+            if (epilogue && epilogue->activation == ASSAY_ACTIVATION_GELU)
+                x = gelu_near(x);
+            else if (epilogue)
+                x = activate(epilogue->activation, x);
+            if (epilogue && epilogue->residual)
+                x += epilogue->residual[i * epilogue->ld_residual + j];
+            c[i * ldc + j] = x;
+        }
+}
+
+void assay_quantize_i16_scalar(const float *x, size_t ldx, size_t rows, size_t n, int32_t limit,
+                               int16_t *q, float *scale)
+{
+    uint32_t largest = 0;
+    for (size_t row = 0; row < rows; row++) {
+        uint32_t bits = largest_bits(x + row * ldx, n);
+        largest = bits > largest ? bits : largest;
+    }
+    float factor = quantize_factor(largest, (float)limit, scale);
+    for (size_t row = 0; row < rows; row++, x += ldx, q += n + n % 2)
+        for (size_t i = 0; i < n + n % 2; i++)
+            q[i] = i < n ? (int16_t)quantize(x[i], factor) : 0;
+}
+
+/* Element k of column j in panels of pairs. */
+static size_t pair_place(size_t j, size_t k, size_t depth)
+{
+    size_t groups = (depth + 1) / 2;
+    return ((j / LANES * groups + k / 2) * LANES + j % LANES) * 2 + k % 2;
+}
+
+void assay_pack_i16_scalar(const int16_t *w, size_t ldw, size_t columns, size_t depth,
+                           int16_t *panels)
+{
+    memset(panels, 0, assay_i16_panels_size(columns, depth) * sizeof *panels);
+    for (size_t j = 0; j < columns; j++)
+        for (size_t k = 0; k < depth; k++)
+            panels[pair_place(j, k, depth)] = w[j * ldw + k];
+}
+
+void assay_pack_transposed_i16_scalar(const int16_t *b, size_t ldb, size_t columns,
+                                      size_t depth, int16_t *panels)
+{
+    memset(panels, 0, assay_i16_panels_size(columns, depth) * sizeof *panels);
+    for (size_t j = 0; j < columns; j++)
+        for (size_t k = 0; k < depth; k++)
+            panels[pair_place(j, k, depth)] = b[k * ldb + j];
+}
+
+void assay_gemm_i16_scalar(const int16_t *a, size_t lda, size_t rows, const int16_t *panels,
+                           size_t columns, size_t depth, float scale, float *c, size_t ldc)
+{
+    for (size_t i = 0; i < rows; i++)
+        for (size_t j = 0; j < columns; j++) {
+            int32_t sum = 0;
+            for (size_t k = 0; k < depth; k++)
+                sum += a[i * lda + k] * panels[pair_place(j, k, depth)];
+            c[i * ldc + j] = (float)sum * scale;
+        }
+}
+
+void assay_softmax_i16_scalar(float *x, size_t ldx, size_t rows, size_t n, int16_t *p,
+                              size_t ldp)
+{
+    for (size_t row = 0; row < rows; row++, x += ldx, p += ldp) {
+        float largest = -INFINITY, lanes[LANES] = {0};
+        for (size_t i = 0; i < n; i++)
+            largest = x[i] > largest ? x[i] : largest;
+        for (size_t i = 0; i < n; i++) {
+            x[i] = exp2_near(x[i] - largest);
+            lanes[i % LANES] += x[i];
+        }
+        float factor = ASSAY_I16_ONE / tree(lanes);
+        for (size_t i = 0; i < n; i++)
+            p[i] = (int16_t)rintf(x[i] * factor);
+        if (n % 2)
+            p[n] = 0;
+    }
+}

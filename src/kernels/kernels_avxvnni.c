@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * kernels_avxvnni.c: the integer kernels with AVX-VNNI, on 256 bits: four products of unsigned and
+ * signed bytes added to a lane in one instruction. The set's float kernels are
+ * those of kernels_avx2.c.
+ */
+#include "kernels/kernels_sets.h"
+#include "kernels/vector_avx2.h"
+
+#define INTEGER_NAME(kernel) assay_##kernel##_avxvnni
+
+/* Accumulators: 6 x 2 registers, 2 for the panel's row and 1 for the factor. */
+#define TILE_ROWS 6
+#define TILE_PANELS 1
+
+/* Not the intrinsic: see kernels_avx512vnni.c. */
+INLINE integers i_dot_i8(integers sums, integers a, integers b)
+{
+    __asm__("%{vex%} vpdpbusd %2, %1, %0" : "+x"(sums.low) : "x"(a.low), "x"(b.low));
+    __asm__("%{vex%} vpdpbusd %2, %1, %0" : "+x"(sums.high) : "x"(a.high), "x"(b.high));
+    return sums;
+}
+
+#include "kernels/kernels_integer.inc"

@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * vector_avx512.h: sixteen lanes in one AVX-512 register, for kernels_x86.inc and
+ * kernels_integer.inc.
+ */
+#ifndef ASSAY_VECTOR_AVX512_H
+#define ASSAY_VECTOR_AVX512_H
+
+#include <immintrin.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define INLINE static inline __attribute__((always_inline))
+
+typedef __m512 vector;
+typedef __mmask16 mask;
+
+INLINE vector v_all(float x)
+{
+    return _mm512_set1_ps(x);
+}
+
+INLINE vector v_load(const float *x)
+{
+    return _mm512_loadu_ps(x);
+}
+
+INLINE void v_store(float *x, vector a)
+{
+    _mm512_storeu_ps(x, a);
+}
+
+INLINE vector v_add(vector a, vector b)
+{
+    return _mm512_add_ps(a, b);
+}
+
+INLINE vector v_sub(vector a, vector b)
+{
+    return _mm512_sub_ps(a, b);
+}
+
+INLINE vector v_mul(vector a, vector b)
+{
+    return _mm512_mul_ps(a, b);
+}
+
+INLINE vector v_div(vector a, vector b)
+{
+    return _mm512_div_ps(a, b);
+}
+
+INLINE vector v_fma(vector a, vector b, vector c)
+{
+    return _mm512_fmadd_ps(a, b, c);
+}
+
+/* a > b ? a : b, so b where one is NaN. */
+INLINE vector v_max(vector a, vector b)
+{
+    return _mm512_max_ps(a, b);
+}
+
+/* a < b ? a : b. */
+INLINE vector v_min(vector a, vector b)
+{
+    return _mm512_min_ps(a, b);
+}
+
+/* Without the sign. */
+INLINE vector v_abs(vector a)
+{
+    return _mm512_andnot_ps(_mm512_set1_ps(-0.0f), a);
+}
+
+/* |a| with b's sign; a has none. */
+INLINE vector v_sign(vector a, vector b)
+{
+    return _mm512_or_ps(a, _mm512_and_ps(_mm512_set1_ps(-0.0f), b));
+}
+
+/* The float whose bits are (a's + add) << 23. */
+INLINE vector v_power(vector a, int add)
+{
+    __m512i sum = _mm512_add_epi32(_mm512_castps_si512(a), _mm512_set1_epi32(add));
+    return _mm512_castsi512_ps(_mm512_slli_epi32(sum, 23));
+}
+
+INLINE mask m_less(vector a, vector b)
+{
+    return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ);
+}
+
+/* The first n lanes. */
+INLINE mask m_first(size_t n)
+{
+    return (mask)((1u << n) - 1);
+}
+
+/* m ? a : b. */
+INLINE vector v_select(mask m, vector a, vector b)
+{
+    return _mm512_mask_blend_ps(m, b, a);
+}
+
+/* Lanes outside m are 0, and their memory is not touched. */
+INLINE vector v_load_masked(const float *x, mask m)
+{
+    return _mm512_maskz_loadu_ps(m, x);
+}
+
+INLINE void v_store_masked(float *x, mask m, vector a)
+{
+    _mm512_mask_storeu_ps(x, m, a);
+}
+
+/* Lanes 0-7 and 8-15. */
+INLINE __m256 v_low(vector a)
+{
+    return _mm512_castps512_ps256(a);
+}
+
+INLINE __m256 v_high(vector a)
+{
+    return _mm512_extractf32x8_ps(a, 1);
+}
+
+INLINE vector v_of_f16(const uint16_t x[16])
+{
+    return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)x));
+}
+
+INLINE vector v_of_bf16(const uint16_t x[16])
+{
+    __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)x));
+    return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
+}
+
+INLINE vector v_of_i8(const int8_t x[16])
+{
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)x)));
+}
+
+/* -------------------------------------------------------- sixteen integers */
+
+typedef __m512i integers;
+
+INLINE integers i_load(const void *x)
+{
+    return _mm512_loadu_si512(x);
+}
+
+INLINE void i_store(void *x, integers a)
+{
+    _mm512_storeu_si512(x, a);
+}
+
+INLINE integers i_all(int32_t x)
+{
+    return _mm512_set1_epi32(x);
+}
+
+INLINE integers i_max(integers a, integers b)
+{
+    return _mm512_max_epi32(a, b);
+}
+
+INLINE vector v_of_integers(integers a)
+{
+    return _mm512_cvtepi32_ps(a);
+}
+
+/* Rounded to nearest, ties to even. */
+INLINE integers i_of_vector(vector a)
+{
+    return _mm512_cvtps_epi32(a);
+}
+
+INLINE integers i_bits(vector a)
+{
+    return _mm512_castps_si512(a);
+}
+
+/* Lanes that fit into 16 bits. */
+INLINE void i_store_i16(int16_t *x, integers a)
+{
+    _mm256_storeu_si256((__m256i *)x, _mm512_cvtepi32_epi16(a));
+}
+
+/* Lanes from -127 to 127, as bytes with 128 added. */
+INLINE void i_store_u8(uint8_t *x, integers a)
+{
+    __m128i bytes = _mm512_cvtepi32_epi8(a);
+    _mm_storeu_si128((__m128i *)x, _mm_xor_si128(bytes, _mm_set1_epi8(-128)));
+}
+
+/* Sixteen pairs of 16-bit integers: a's product sums added to the sums. */
+INLINE integers i_dot_i16(integers sums, integers a, integers b)
+{
+#ifdef __AVX512VNNI__
+    __asm__("vpdpwssd %2, %1, %0" : "+v"(sums) : "v"(a), "v"(b)); /* see kernels_avx512vnni.c */
+    return sums;
+#else
+    return _mm512_add_epi32(sums, _mm512_madd_epi16(a, b));
+#endif
+}
+
+/* 32 bytes as 16-bit integers. */
+INLINE integers i_load_i8(const int8_t *x)
+{
+    return _mm512_cvtepi8_epi16(_mm256_loadu_si256((const __m256i *)x));
+}
+
+/* Pairs (low[i], high[i]) of 16-bit integers. */
+INLINE integers i_pair_i16(const int16_t *low, const int16_t *high)
+{
+    __m512i a = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)low));
+    __m512i b = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)high));
+    return _mm512_or_si512(a, _mm512_slli_epi32(b, 16));
+}
+
+#endif

@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * test_kernels_integer.c: the kernels on 8 and 16 bits, every instruction set
+ * that this CPU has against the scalar one, bit for bit (a NaN equals any NaN),
+ * and the scalar one against double precision. Blocks have exactly the promised
+ * size, so that AddressSanitizer sees what reads or writes past them.
+ */
+#include <float.h>
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "kernels/kernels.h"
+
+static uint64_t state_of_random = 1;
+
+static uint32_t next(void)
+{
+    state_of_random += 0x9e3779b97f4a7c15u; /* SplitMix64 */
+    uint64_t z = state_of_random;
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+    return (uint32_t)(z >> 32);
+}
+
+static size_t below(size_t n)
+{
+    return next() % n;
+}
+
+/* Within [-2, 2]; wild ones have any exponent, or are no numbers. */
+static float number(bool wild)
+{
+    static const float odd[] = {0.0f,     -0.0f,     1e-40f,   -FLT_MIN, FLT_MAX,
+                                -FLT_MAX, INFINITY, -INFINITY, NAN,      1e30f};
+    if (wild && below(60) == 0)
+        return odd[below(sizeof odd / sizeof *odd)];
+    float x = (float)(int32_t)next() * 0x1p-30f;
+    return wild && below(8) == 0 ? x * 1e-30f : x;
+}
+
+static void *block(size_t bytes)
+{
+    void *b = malloc(bytes > 0 ? bytes : 1);
+    assert_non_null(b);
+    memset(b, 0x5a, bytes);
+    return b;
+}
+
+static float *floats(size_t count, bool wild)
+{
+    float *x = block(count * sizeof *x);
+    for (size_t i = 0; i < count; i++)
+        x[i] = number(wild);
+    return x;
+}
+
+static const assay_kernels *next_set(size_t *i)
+{
+    int usable;
+    const assay_kernels *k;
+    while ((k = assay_kernels_at((*i)++, &usable)) != NULL)
+        if (usable)
+            return k;
+    return NULL;
+}
+
+static void expect_same(const float *got, const float *expected, size_t count, const char *set,
+                        const char *what)
+{
+    for (size_t i = 0; i < count; i++)
+        if (memcmp(&got[i], &expected[i], sizeof *got) != 0 &&
+            !(isnan(got[i]) && isnan(expected[i])))
+            fail_msg("%s %s: element %zu is %a, scalar has %a", set, what, i, (double)got[i],
+                     (double)expected[i]);
+}
+
+/* ------------------------------------------------------------------ 8 bits */
+
+typedef struct problem {
+    size_t rows, columns, depth, lda, ldc;
+    float *a, *bias, *residual, *scales;
+    int8_t *w;
+    assay_epilogue epilogue;
+} problem;
+
+static problem problem_new(size_t rows, size_t columns, size_t depth, bool wild)
+{
+    problem p = {rows, columns, depth, .lda = depth + below(3), .ldc = columns + below(3)};
+    p.a = floats(rows * p.lda, wild);
+    p.bias = floats(columns, wild);
+    p.residual = floats(rows * p.ldc, wild);
+    p.scales = floats(columns, false);
+    p.w = block(columns * depth);
+    bool extreme = below(4) == 0; /* sums as large as they get */
+    for (size_t i = 0; i < columns * depth; i++)
+        p.w[i] = (int8_t)(extreme ? (below(50) ? 127 : -127) : (int)below(255) - 127);
+    for (size_t i = 0; extreme && i < rows * p.lda; i++)
+        p.a[i] = 1.0f;
+    static const assay_activation activations[] = {ASSAY_ACTIVATION_NONE, ASSAY_ACTIVATION_GELU,
+                                                   ASSAY_ACTIVATION_RELU};
+    p.epilogue = (assay_epilogue){.bias = below(4) ? p.bias : NULL,
+                                  .residual = below(2) ? p.residual : NULL,
+                                  .ld_residual = p.ldc,
+                                  .activation = activations[below(3)]};
+    return p;
+}
+
+static void problem_free(problem *p)
+{
+    free(p->a);
+    free(p->bias);
+    free(p->residual);
+    free(p->scales);
+    free(p->w);
+}
+
+/* c[rows][ldc], then the rows' scales. */
+static float *solve(const problem *p, const assay_kernels *k)
+{
+    float *c = block((p->rows * p->ldc + p->rows) * sizeof *c), *a_scales = c + p->rows * p->ldc;
+    void *q = block(p->rows * assay_i8_row_size(p->depth));
+    int8_t *panels = block(assay_i8_panels_size(p->columns, p->depth));
+    k->quantize_i8(p->a, p->lda, p->rows, p->depth, q, a_scales);
+    k->pack_i8(p->w, p->depth, p->columns, p->depth, panels);
+    k->gemm_i8(q, a_scales, p->rows, panels, p->scales, p->columns, p->depth, &p->epilogue, c,
+               p->ldc);
+    free(q);
+    free(panels);
+    return c;
+}
+
+static void expect_agreement(size_t rows, size_t columns, size_t depth, bool wild)
+{
+    problem p = problem_new(rows, columns, depth, wild);
+    size_t i = 0;
+    float *expected = solve(&p, next_set(&i));
+    const assay_kernels *set;
+    char what[80];
+    snprintf(what, sizeof what, "gemm_i8 %zu x %zu x %zu", rows, columns, depth);
+    while ((set = next_set(&i)) != NULL) {
+        float *got = solve(&p, set);
+        expect_same(got, expected, rows * p.ldc + rows, set->name, what);
+        free(got);
+    }
+    free(expected);
+    problem_free(&p);
+}
+
+static void gemm_i8_agrees(void **state)
+{
+    (void)state;
+    for (size_t rows = 0; rows <= 26; rows++)
+        for (size_t columns = 1; columns <= 68; columns += 3)
+            expect_agreement(rows, columns, 1 + below(70), below(2));
+    for (size_t depth = 0; depth <= 140; depth++)
+        expect_agreement(1 + below(30), 1 + below(50), depth, below(2));
+    static const size_t shapes[][3] = {
+        {200, 31, 385}, {25, 384, 384}, {5, 33, 1536}, {67, 100, 3072}, {3, 17, 65535}};
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+        for (size_t round = 0; round < 3; round++)
+            expect_agreement(shapes[i][0], shapes[i][1], shapes[i][2], round == 2);
+}
+
+static double exact(const problem *p, size_t i, size_t j, double *bound)
+{
+    double sum = 0, largest = 0, weights = 0;
+    for (size_t k = 0; k < p->depth; k++) {
+        double x = (double)p->a[i * p->lda + k], w = p->w[j * p->depth + k];
+        sum += x * w;
+        largest = fmax(largest, fabs(x));
+        weights += fabs(w);
+    }
+    double scale = fabs((double)p->scales[j]);
+    /* Half a step of the row's integers a weight; GELU bends by 1.13 at most. */
+    *bound = 1.14 * 0.5001 * largest / 127 * weights * scale + 2e-4;
+    double x = sum * (double)p->scales[j] + (p->epilogue.bias ? (double)p->bias[j] : 0);
+    if (p->epilogue.activation == ASSAY_ACTIVATION_GELU)
+        x = 0.5 * x * erfc(-x * M_SQRT1_2);
+    else if (p->epilogue.activation == ASSAY_ACTIVATION_RELU)
+        x = fmax(x, 0);
+    return x + (p->epilogue.residual ? (double)p->residual[i * p->ldc + j] : 0);
+}
+
+static void gemm_i8_is_a_product(void **state)
+{
+    (void)state;
+    for (size_t round = 0; round < 60; round++) {
+        problem p = problem_new(1 + below(20), 1 + below(50), 1 + below(400), false);
+        const assay_kernels *set;
+        for (size_t s = 0; (set = next_set(&s)) != NULL;) {
+            float *c = solve(&p, set);
+            for (size_t i = 0; i < p.rows; i++)
+                for (size_t j = 0; j < p.columns; j++) {
+                    double bound, value = exact(&p, i, j, &bound);
+                    assert_true(fabs((double)c[i * p.ldc + j] - value) <= bound);
+                }
+            free(c);
+        }
+        problem_free(&p);
+    }
+}
+
+static void rows_without_numbers_have_no_scale(void **state)
+{
+    (void)state;
+    static const struct {
+        float x;
+        bool valid;
+    } cases[] = {{NAN, false}, {INFINITY, false}, {-INFINITY, false}, {1e-41f, true}, {FLT_MAX, true}};
+    const assay_kernels *set;
+    for (size_t s = 0; (set = next_set(&s)) != NULL;)
+        for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+            for (size_t at = 0; at < 37; at++) {
+                float x[37] = {0}, scale;
+                x[at] = cases[i].x;
+                void *q = block(assay_i8_row_size(37));
+                set->quantize_i8(x, 37, 1, 37, q, &scale);
+                assert_int_equal(!isnan(scale), cases[i].valid);
+                free(q);
+                int16_t q16[38];
+                set->quantize_i16(x, 37, 1, 37, 5000, q16, &scale);
+                assert_int_equal(!isnan(scale), cases[i].valid);
+            }
+}
+
+/* ----------------------------------------------------------------- 16 bits */
+
+/* Scores of q and k, probabilities, and the sum of v: attention of one head. */
+static float *attend(const assay_kernels *k, const float *x, size_t rows, size_t length,
+                     size_t size)
+{
+    size_t even = size + size % 2, even_length = length + length % 2;
+    float *out = block((rows * size + rows * length) * sizeof *out), *scores = out + rows * size;
+    int16_t *q = block(rows * even * 2), *key = block(length * even * 2);
+    int16_t *value = block(length * even * 2), *p = block(rows * even_length * 2);
+    int16_t *keys = block(assay_i16_panels_size(length, size) * 2);
+    int16_t *values = block(assay_i16_panels_size(size, length) * 2);
+    float scales[3];
+    k->quantize_i16(x, size, rows, size, 4000, q, &scales[0]);
+    k->quantize_i16(x, size, length, size, 4000, key, &scales[1]);
+    k->quantize_i16(x, size, length, size, 32767, value, &scales[2]);
+    k->pack_i16(key, even, length, size, keys);
+    k->pack_transposed_i16(value, even, size, length, values);
+    k->gemm_i16(q, even, rows, keys, length, size, scales[0] * scales[1], scores, length);
+    float *kept = block(rows * length * sizeof *kept);
+    memcpy(kept, scores, rows * length * sizeof *kept);
+    k->softmax_i16(kept, length, rows, length, p, even_length);
+    k->gemm_i16(p, even_length, rows, values, size, length, scales[2] / ASSAY_I16_ONE, out, size);
+    free(q), free(key), free(value), free(p), free(keys), free(values), free(kept);
+    return out;
+}
+
+static void expect_attention(const float *x, const float *got, size_t rows, size_t length,
+                             size_t size)
+{
+    double *p = block(length * sizeof *p);
+    for (size_t i = 0; i < rows; i++) {
+        double sum = 0;
+        for (size_t j = 0; j < length; j++) {
+            double score = 0;
+            for (size_t d = 0; d < size; d++)
+                score += (double)x[i * size + d] * (double)x[j * size + d];
+            assert_true(fabs((double)got[rows * size + i * length + j] - score) < 0.03);
+            sum += p[j] = exp2(score);
+        }
+        for (size_t d = 0; d < size; d++) {
+            double value = 0;
+            for (size_t j = 0; j < length; j++)
+                value += p[j] / sum * (double)x[j * size + d];
+            assert_true(fabs((double)got[i * size + d] - value) < 0.02);
+        }
+    }
+    free(p);
+}
+
+static void attention_agrees_and_is_right(void **state)
+{
+    (void)state;
+    for (size_t round = 0; round < 150; round++) {
+        size_t length = 1 + below(round % 10 ? 60 : 300), size = 1 + below(70);
+        size_t rows = 1 + below(length), i = 0;
+        float *x = floats(length * size, false);
+        float *expected = attend(next_set(&i), x, rows, length, size);
+        expect_attention(x, expected, rows, length, size);
+        const assay_kernels *set;
+        while ((set = next_set(&i)) != NULL) {
+            float *got = attend(set, x, rows, length, size);
+            expect_same(got, expected, rows * size + rows * length, set->name, "attention");
+            free(got);
+        }
+        free(expected);
+        free(x);
+    }
+}
+
+/* Of a long row: each probability within half a step, their sum near 1. */
+static void probabilities_sum_to_one(void **state)
+{
+    (void)state;
+    const assay_kernels *set;
+    for (size_t s = 0; (set = next_set(&s)) != NULL;)
+        for (size_t n = 1; n < 9000; n = n * 3 + 1) {
+            float *x = floats(n, false);
+            x[below(n)] = -200; /* less than the smallest */
+            int16_t *p = block((n + n % 2) * sizeof *p);
+            set->softmax_i16(x, n, 1, n, p, n + n % 2);
+            double sum = 0;
+            for (size_t i = 0; i < n; i++) {
+                assert_true(p[i] >= 0);
+                sum += p[i];
+            }
+            assert_true(fabs(sum / 32767 - 1) < 0.5 * (double)n / 32767 + 1e-6);
+            assert_true(n % 2 == 0 || p[n] == 0);
+            free(x);
+            free(p);
+        }
+}
+
+int main(void)
+{
+    const char *seed = getenv("ASSAY_TEST_SEED");
+    state_of_random = seed ? strtoull(seed, NULL, 10) : 1;
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(gemm_i8_agrees),
+        cmocka_unit_test(gemm_i8_is_a_product),
+        cmocka_unit_test(rows_without_numbers_have_no_scale),
+        cmocka_unit_test(attention_agrees_and_is_right),
+        cmocka_unit_test(probabilities_sum_to_one),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
