@@ -69,7 +69,8 @@ ASSAY_API const char *assay_status_name(assay_status status);
 /* Version of the library at run time, e.g. "0.1.0". */
 ASSAY_API const char *assay_version(void);
 
-/* Name of the instruction set in use: "scalar", "avx2" or "avx512". Decided
+/* Name of the instruction set in use: "scalar", "avx2", "avxvnni",
+ * "avx512" or "avx512vnni". Decided
  * once, at first use, from CPUID and $ASSAY_CPU (which can only lower it). */
 ASSAY_API const char *assay_cpu(void);
 
@@ -158,6 +159,9 @@ typedef enum assay_model_kind {
 typedef enum assay_precision {
     ASSAY_PRECISION_AUTO = 0, /* the fastest that keeps rankings; today fp32 */
     ASSAY_PRECISION_FP32,
+    ASSAY_PRECISION_INT8, /* symmetric 8 bits: weights by output feature, activations
+                             by token; attention on 16 bits; the head fp32. The same
+                             bits with every instruction set, as at fp32 */
 } assay_precision;
 
 typedef struct assay_model_options {
@@ -168,7 +172,7 @@ typedef struct assay_model_info {
     char path[1024];
     char name[256];         /* folder name, or _name_or_path of its config */
     char architecture[64];  /* "BertForSequenceClassification" */
-    char precision[16];     /* of the arithmetic: "fp32" */
+    char precision[16];     /* of the arithmetic: "fp32", "int8" */
     char stored[16];        /* of the weights in the file: "F32", "F16", "I8" */
     char pooling[16];       /* "mean", "cls"; "" for a cross-encoder */
     assay_model_kind kind;

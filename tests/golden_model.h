@@ -37,15 +37,20 @@ static inline size_t golden_texts(const json_t *list, assay_text texts[GOLDEN_TE
     return count;
 }
 
-static inline assay_model *golden_open(const char *name)
+static inline assay_model *golden_open_at(const char *name, assay_precision precision)
 {
     char path[256];
     snprintf(path, sizeof path, GOLDEN_MODELS "%s", name);
     assay_model *model = NULL;
     assay_error error = {0};
-    if (assay_model_open(path, NULL, &model, &error) != ASSAY_OK)
+    if (assay_model_open(path, &(assay_model_options){.precision = precision}, &model, &error) != ASSAY_OK)
         fail_msg("%s: %s: %s", path, error.where, error.message);
     return model;
+}
+
+static inline assay_model *golden_open(const char *name)
+{
+    return golden_open_at(name, ASSAY_PRECISION_FP32);
 }
 
 static inline assay_session *golden_session(assay_model *model, uint32_t threads)

@@ -12,8 +12,8 @@ _assay() {
     case $verb:$before in
     search:--retriever) words="auto bm25 dense hybrid" ;;
     search:--fusion) words="zscore rrf" ;;
-    rerank:--precision) words="auto fp32" ;;
-    embed:--precision) words="auto fp32" ;;
+    rerank:--precision) words="auto fp32 int8" ;;
+    embed:--precision) words="auto fp32 int8" ;;
     eval:--split) words="test dev train" ;;
     eval:--retriever) words="auto bm25 dense hybrid" ;;
     eval:--fusion) words="zscore rrf" ;;

@@ -136,8 +136,8 @@ static const assay_option options[] = {
     {"model", ASSAY_OPTION_TEXT, offsetof(embed_settings, model), "NAME",
      "bi-encoder: a folder in Hugging Face or sentence-transformers layout, or a name "
      "(default: dense)", 0, 0},
-    {"precision", ASSAY_OPTION_CHOICE, offsetof(embed_settings, precision), "auto|fp32",
-     "arithmetic (default: auto, the fastest that keeps rankings)", 0, 0},
+    {"precision", ASSAY_OPTION_CHOICE, offsetof(embed_settings, precision), "auto|fp32|int8",
+     "arithmetic (default: auto, which is fp32 today)", 0, 0},
     {"max-tokens", ASSAY_OPTION_COUNT, offsetof(embed_settings, max_tokens), "N",
      "cut texts earlier than the model does, special tokens counted", 5, 1000000},
     {"threads", ASSAY_OPTION_COUNT, offsetof(embed_settings, threads), "N",

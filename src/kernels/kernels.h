@@ -100,7 +100,9 @@ typedef struct assay_epilogue {
  * quantize_i8         each row of x[rows][n] as integers of at most 127, rounded
  *                     to even, times scales[row]. A row that holds NaN or
  *                     infinity has the scale NaN.
- * pack_i8             panels of w[columns][depth], each value at least -127.
+ * pack_i8             panels of w[columns][depth], each value at least -127. The
+ *                     panels from column j on, a multiple of ASSAY_PANEL, stand at
+ *                     assay_i8_panels_size(j, depth), so packing may be shared.
  * gemm_i8             c = epilogue(a · panels), the product of row i and column
  *                     j counting a_scales[i] * scales[j]. The activation is not
  *                     TANH. depth < 65536, so that a sum fits 32 bits.

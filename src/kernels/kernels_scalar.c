@@ -285,11 +285,18 @@ void assay_quantize_i8_scalar(const float *x, size_t ldx, size_t rows, size_t n,
     }
 }
 
+/* Where column j is: panels are as long as the other sets', and whole columns
+ * stand in them. */
+static size_t column_place(size_t j, size_t depth)
+{
+    return assay_i8_panels_size(j / ASSAY_PANEL * ASSAY_PANEL, depth) + j % ASSAY_PANEL * depth;
+}
+
 void assay_pack_i8_scalar(const int8_t *w, size_t ldw, size_t columns, size_t depth,
                           int8_t *panels)
 {
     for (size_t j = 0; j < columns; j++)
-        memcpy(panels + j * depth, w + j * ldw, depth);
+        memcpy(panels + column_place(j, depth), w + j * ldw, depth);
 }
 
 void assay_gemm_i8_scalar(const void *a, const float *a_scales, size_t rows,
@@ -298,7 +305,7 @@ void assay_gemm_i8_scalar(const void *a, const float *a_scales, size_t rows,
 {
     for (size_t i = 0; i < rows; i++)
         for (size_t j = 0; j < columns; j++) {
-            const int8_t *left = (const int8_t *)a + i * depth, *right = panels + j * depth;
+            const int8_t *left = (const int8_t *)a + i * depth, *right = panels + column_place(j, depth);
             int32_t sum = 0;
             for (size_t k = 0; k < depth; k++)
                 sum += left[k] * right[k];

@@ -8,12 +8,19 @@
  * blocks of rows for the same reason. Every product is row by row the same
  * chain of operations (kernels.h), so neither kind of block shows in the bits.
  *
+ * At int8 the rows that enter a linear layer are quantised one by one, and
+ * queries, keys, values and probabilities of a head to 16 bits (kernels.h);
+ * LayerNorm, residuals, pooling and the classification head stay fp32.
+ *
  * With [CLS] pooling the last layer computes, after keys and values, the first
  * row of each sequence only: nothing else can reach the result.
  */
 #include "model/encoder.h"
 
+#include <math.h>
 #include <string.h>
+
+#define LOG2E 1.44269504f
 
 enum {
     FEED_ROWS = 64,         /* rows of the feed-forward part at a time */
@@ -32,7 +39,19 @@ typedef struct scratch {
     float *keys;    /* panels of one head's keys */
     float *values;  /* panels of one head's values */
     float *scores;  /* [query rows][scores_stride] */
+    /* Of int8 only: */
+    void *quantized;   /* rows that enter a linear layer */
+    float *row_scales; /* [tokens] */
+    int16_t *head;     /* one head's rows of queries, keys or values */
+    int16_t *weights;  /* probabilities, in the place of scores */
 } scratch;
+
+/* Rows on their way into linear layers. */
+typedef struct operand {
+    const void *rows;    /* floats, or a set's own form of integers */
+    size_t ld;           /* of floats */
+    const float *scales; /* of integers */
+} operand;
 
 typedef struct run {
     const assay_encoder *encoder;
@@ -87,6 +106,14 @@ static size_t lay_out(const assay_encoder *encoder, size_t tokens, size_t sequen
     s->keys = slice(base, &used, assay_panels_size(longest, head_size));
     s->values = slice(base, &used, assay_panels_size(head_size, longest));
     s->scores = slice(base, &used, scores_size(longest));
+    if (!encoder->bytes)
+        return used;
+    size_t wide = tokens * assay_i8_row_size(hidden);
+    size_t deep = FEED_ROWS * assay_i8_row_size(encoder->config->intermediate);
+    s->quantized = slice(base, &used, (wide > deep ? wide : deep) / sizeof(float) + 1);
+    s->row_scales = slice(base, &used, tokens > FEED_ROWS ? tokens : FEED_ROWS);
+    s->head = (void *)slice(base, &used, longest * (head_size + 1) / 2 + 1);
+    s->weights = (void *)slice(base, &used, scores_size(longest) / 2);
     return used;
 }
 
@@ -97,16 +124,29 @@ size_t assay_encoder_scratch(const assay_encoder *encoder, size_t tokens, size_t
     return lay_out(encoder, tokens, sequences, longest, NULL, &s);
 }
 
-static void linear(const run *r, const assay_linear *layer, const float *a, size_t lda,
-                   size_t rows, assay_activation activation, const float *residual, float *c,
-                   size_t ldc)
+/* x's rows as the linear layers want them. There is place for one operand: the
+ * next call ends the last one. */
+static operand operand_of(const run *r, const float *x, size_t ldx, size_t rows, size_t depth)
+{
+    if (!r->encoder->bytes)
+        return (operand){.rows = x, .ld = ldx};
+    r->kernels->quantize_i8(x, ldx, rows, depth, r->s.quantized, r->s.row_scales);
+    return (operand){.rows = r->s.quantized, .scales = r->s.row_scales};
+}
+
+static void linear(const run *r, const assay_linear *layer, const operand *a, size_t rows,
+                   assay_activation activation, const float *residual, float *c, size_t ldc)
 {
     assay_epilogue epilogue = {.bias = layer->bias,
                                .residual = residual,
                                .ld_residual = ldc,
                                .activation = activation};
-    r->kernels->gemm_f32(a, lda, rows, layer->panels, layer->columns, layer->depth, &epilogue, c,
-                         ldc);
+    if (layer->bytes)
+        r->kernels->gemm_i8(a->rows, a->scales, rows, layer->panels, layer->scales,
+                            layer->columns, layer->depth, &epilogue, c, ldc);
+    else
+        r->kernels->gemm_f32(a->rows, a->ld, rows, layer->panels, layer->columns, layer->depth,
+                             &epilogue, c, ldc);
 }
 
 static void normalise(const run *r, const assay_norm *norm, float *x, size_t rows)
@@ -159,6 +199,41 @@ static void attend_head(const run *r, const float *q, size_t ldq, size_t rows, c
     }
 }
 
+/* Queries and keys may be as large as this without a sum of their products
+ * leaving 32 bits. */
+static int32_t score_limit(size_t head_size)
+{
+    return (int32_t)__builtin_sqrt(2147483647.0 / (double)head_size);
+}
+
+/* The same on 16 bits. */
+static void attend_head_i16(const run *r, const float *q, size_t ldq, size_t rows,
+                            const float *k, size_t length, float *out)
+{
+    const assay_kernels *kernels = r->kernels;
+    const float *v = k + r->hidden;
+    size_t ldk = 3 * r->hidden, size = r->head_size, even = size + size % 2;
+    size_t ld = round_up(length), step = query_rows(length);
+    int16_t *keys = (void *)r->s.keys, *values = (void *)r->s.values;
+    float k_scale, v_scale, q_scale;
+    kernels->quantize_i16(k, ldk, length, size, score_limit(size), r->s.head, &k_scale);
+    kernels->pack_i16(r->s.head, even, length, size, keys);
+    kernels->quantize_i16(v, ldk, length, size, (int32_t)ASSAY_I16_ONE, r->s.head, &v_scale);
+    kernels->pack_transposed_i16(r->s.head, even, size, length, values);
+    kernels->quantize_i16(q, ldq, rows, size, score_limit(size), r->s.head, &q_scale);
+    float scale = q_scale * k_scale * r->scale * LOG2E;
+    /* Without valid scores no result is. */
+    float unit = isfinite(scale) ? v_scale / ASSAY_I16_ONE : NAN;
+    for (size_t at = 0; at < rows; at += step) {
+        size_t part = rows - at < step ? rows - at : step;
+        kernels->gemm_i16(r->s.head + at * even, even, part, keys, length, size, scale,
+                          r->s.scores, ld);
+        kernels->softmax_i16(r->s.scores, ld, part, length, r->s.weights, ld);
+        kernels->gemm_i16(r->s.weights, ld, part, values, size, length, unit,
+                          out + at * r->hidden, r->hidden);
+    }
+}
+
 /* Attention of every sequence. q has `ldq` floats a row; with first_only it
  * holds one row a sequence, and so does the context. */
 static void attend(const run *r, const float *q, size_t ldq, bool first_only)
@@ -168,7 +243,8 @@ static void attend(const run *r, const float *q, size_t ldq, bool first_only)
     for (size_t i = 0; i < r->count; i++) {
         size_t length = r->sequences[i].count, rows = first_only ? 1 : length;
         for (size_t head = 0; head < r->hidden; head += r->head_size)
-            attend_head(r, q + head, ldq, rows, k + head, length, out + head);
+            (r->encoder->bytes ? attend_head_i16 : attend_head)(r, q + head, ldq, rows, k + head,
+                                                                length, out + head);
         q += rows * ldq;
         out += rows * r->hidden;
         k += length * 3 * r->hidden;
@@ -178,17 +254,18 @@ static void attend(const run *r, const float *q, size_t ldq, bool first_only)
 /* The rest of a layer, after attention, on `rows` rows of x. */
 static void finish_layer(const run *r, const assay_layer *layer, float *x, size_t rows)
 {
-    linear(r, &layer->output, r->s.context, r->hidden, rows, ASSAY_ACTIVATION_NONE, x, x,
-           r->hidden);
+    operand context = operand_of(r, r->s.context, r->hidden, rows, r->hidden);
+    linear(r, &layer->output, &context, rows, ASSAY_ACTIVATION_NONE, x, x, r->hidden);
     normalise(r, &layer->output_norm, x, rows);
     size_t intermediate = r->encoder->config->intermediate;
     for (size_t at = 0; at < rows; at += FEED_ROWS) {
         size_t part = rows - at < FEED_ROWS ? rows - at : FEED_ROWS;
         float *y = x + at * r->hidden;
-        linear(r, &layer->up, y, r->hidden, part, r->encoder->config->activation, NULL,
-               r->s.feed, intermediate);
-        linear(r, &layer->down, r->s.feed, intermediate, part, ASSAY_ACTIVATION_NONE, y, y,
-               r->hidden);
+        operand in = operand_of(r, y, r->hidden, part, r->hidden);
+        linear(r, &layer->up, &in, part, r->encoder->config->activation, NULL, r->s.feed,
+               intermediate);
+        operand feed = operand_of(r, r->s.feed, intermediate, part, intermediate);
+        linear(r, &layer->down, &feed, part, ASSAY_ACTIVATION_NONE, y, y, r->hidden);
     }
     normalise(r, &layer->down_norm, x, rows);
 }
@@ -196,9 +273,9 @@ static void finish_layer(const run *r, const assay_layer *layer, float *x, size_
 static void run_layer(const run *r, const assay_layer *layer)
 {
     size_t ld = 3 * r->hidden;
-    linear(r, &layer->query, r->s.x, r->hidden, r->tokens, ASSAY_ACTIVATION_NONE, NULL, r->s.qkv,
-           ld);
-    linear(r, &layer->key_value, r->s.x, r->hidden, r->tokens, ASSAY_ACTIVATION_NONE, NULL,
+    operand x = operand_of(r, r->s.x, r->hidden, r->tokens, r->hidden);
+    linear(r, &layer->query, &x, r->tokens, ASSAY_ACTIVATION_NONE, NULL, r->s.qkv, ld);
+    linear(r, &layer->key_value, &x, r->tokens, ASSAY_ACTIVATION_NONE, NULL,
            r->s.qkv + r->hidden, ld);
     attend(r, r->s.qkv, ld, false);
     finish_layer(r, layer, r->s.x, r->tokens);
@@ -207,15 +284,17 @@ static void run_layer(const run *r, const assay_layer *layer)
 /* The last layer for the first token of every sequence; states is its x. */
 static void run_last_layer(const run *r, const assay_layer *layer, float *states)
 {
-    linear(r, &layer->key_value, r->s.x, r->hidden, r->tokens, ASSAY_ACTIVATION_NONE, NULL,
+    operand all = operand_of(r, r->s.x, r->hidden, r->tokens, r->hidden);
+    linear(r, &layer->key_value, &all, r->tokens, ASSAY_ACTIVATION_NONE, NULL,
            r->s.qkv + r->hidden, 3 * r->hidden);
     const float *x = r->s.x;
     for (size_t i = 0; i < r->count; i++) {
         memcpy(states + i * r->hidden, x, r->hidden * sizeof *x);
         x += r->sequences[i].count * r->hidden;
     }
-    linear(r, &layer->query, states, r->hidden, r->count, ASSAY_ACTIVATION_NONE, NULL,
-           r->s.first, r->hidden);
+    operand firsts = operand_of(r, states, r->hidden, r->count, r->hidden);
+    linear(r, &layer->query, &firsts, r->count, ASSAY_ACTIVATION_NONE, NULL, r->s.first,
+           r->hidden);
     attend(r, r->s.first, r->hidden, true);
     finish_layer(r, layer, states, r->count);
 }
@@ -270,8 +349,8 @@ void assay_encoder_classify(const assay_encoder *encoder, const float *states, s
 {
     size_t hidden = encoder->config->hidden;
     run r = {.encoder = encoder, .kernels = assay_kernels_active(), .hidden = hidden};
-    linear(&r, &encoder->pooler, states, hidden, count, ASSAY_ACTIVATION_TANH, NULL, memory,
-           hidden);
-    linear(&r, &encoder->classifier, memory, hidden, count, ASSAY_ACTIVATION_NONE, NULL, logits,
+    operand pooled = {.rows = states, .ld = hidden}, hidden_state = {.rows = memory, .ld = hidden};
+    linear(&r, &encoder->pooler, &pooled, count, ASSAY_ACTIVATION_TANH, NULL, memory, hidden);
+    linear(&r, &encoder->classifier, &hidden_state, count, ASSAY_ACTIVATION_NONE, NULL, logits,
            1);
 }

@@ -28,6 +28,8 @@ static void open_tokenizer(void *context)
     work->status = assay_tokenizer_open(work->folder, &work->tokenizer, &work->error);
 }
 
+/* All linear layers. Those of the trunk are bytes at int8, which the head, read
+ * once a sequence, is not worth. */
 static size_t list_linears(assay_encoder *encoder, assay_linear **out)
 {
     size_t count = 0;
@@ -39,6 +41,8 @@ static size_t list_linears(assay_encoder *encoder, assay_linear **out)
         out[count++] = &layer->up;
         out[count++] = &layer->down;
     }
+    for (size_t i = 0; i < count; i++)
+        out[i]->bytes = encoder->bytes;
     if (encoder->classifier.columns > 0) {
         out[count++] = &encoder->pooler;
         out[count++] = &encoder->classifier;
@@ -115,7 +119,7 @@ static void describe(assay_model *model, const char *path)
     copy_text(info->name, sizeof info->name,
               config->name[0] != '\0' ? config->name : assay_path_name(folder));
     copy_text(info->architecture, sizeof info->architecture, config->architecture);
-    copy_text(info->precision, sizeof info->precision, "fp32");
+    copy_text(info->precision, sizeof info->precision, model->encoder.bytes ? "int8" : "fp32");
     copy_text(info->stored, sizeof info->stored,
               model->encoder.layers[0].query.parts[0].weight->dtype_name);
     if (bi)
@@ -151,23 +155,25 @@ static void digest_tokenizer(const char *folder, assay_hasher *hasher)
     }
 }
 
-static assay_status load(assay_model *model, assay_error *error)
+static assay_status load(assay_model *model, bool int8, assay_error *error)
 {
     ASSAY_TRY(assay_safetensors_open(model->config.weights, &model->tensors, error));
     ASSAY_TRY(assay_bert_load(model->tensors, &model->config, model->arena, &model->encoder,
                               error));
+    model->encoder.bytes = int8;
     ASSAY_TRY(pack(model, error));
     return check_tokenizer(model, error);
 }
 
-static assay_status open_folder(assay_model *model, const char *path, assay_error *error)
+static assay_status open_folder(assay_model *model, const char *path, bool int8,
+                                assay_error *error)
 {
     assay_hasher *hasher = assay_hasher_new();
     if (hasher == NULL)
         return assay_fail_memory(error, 1024);
     assay_status status = assay_model_config_read(path, hasher, &model->config, error);
     if (status == ASSAY_OK)
-        status = load(model, error);
+        status = load(model, int8, error);
     if (status == ASSAY_OK) {
         assay_safetensors_digest(model->tensors, hasher);
         digest_tokenizer(model->config.weights, hasher);
@@ -185,7 +191,8 @@ assay_status assay_model_open(const char *name, const assay_model_options *optio
     if (name == NULL || out == NULL)
         return assay_fail(error, ASSAY_E_ARGUMENT, "model", "expected a name and a place for it");
     if (options != NULL && options->precision != ASSAY_PRECISION_AUTO &&
-        options->precision != ASSAY_PRECISION_FP32)
+        options->precision != ASSAY_PRECISION_FP32 &&
+        options->precision != ASSAY_PRECISION_INT8)
         return assay_fail(error, ASSAY_E_ARGUMENT, "precision", "%d is not known",
                           (int)options->precision);
     char path[sizeof((assay_model_info *)0)->path];
@@ -195,7 +202,8 @@ assay_status assay_model_open(const char *name, const assay_model_options *optio
         free(model);
         return assay_fail_memory(error, sizeof *model);
     }
-    assay_status status = open_folder(model, path, error);
+    bool int8 = options != NULL && options->precision == ASSAY_PRECISION_INT8;
+    assay_status status = open_folder(model, path, int8, error);
     if (status != ASSAY_OK) {
         assay_model_close(model);
         return status;

@@ -3,11 +3,13 @@
  * weights.c: see weights.h.
  *
  * Int8 follows the compressed-tensors convention "int-quantized": X.weight int8
- * [rows, columns], X.weight_scale [rows, 1], value = int8 * scale. Int8 weights
- * are turned back into floats when they are packed: the arithmetic is fp32.
+ * [rows, columns], X.weight_scale [rows, 1], value = int8 * scale. A layer
+ * wanted as bytes takes them as they are; one stored as floats is quantised
+ * symmetrically, a row at a time, when it is packed.
  */
 #include "model/weights.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -157,17 +159,69 @@ typedef struct task {
 typedef struct packing {
     const task *tasks;
     float *rows;        /* [workers][ASSAY_PANEL * deepest] */
+    int8_t *byte_rows;  /* likewise */
     size_t rows_stride;
     void (*first)(void *);
     void *context;
 } packing;
 
-static void linear_row(const assay_linear *linear, size_t row, float *out)
+static const assay_table *part_of(const assay_linear *linear, size_t *row)
 {
     size_t part = 0;
-    while (row >= linear->parts[part].rows)
-        row -= linear->parts[part++].rows;
-    assay_table_row(&linear->parts[part], row, out);
+    while (*row >= linear->parts[part].rows)
+        *row -= linear->parts[part++].rows;
+    return &linear->parts[part];
+}
+
+static void linear_row(const assay_linear *linear, size_t row, float *out)
+{
+    const assay_table *table = part_of(linear, &row);
+    assay_table_row(table, row, out);
+}
+
+/* A row as integers of at most 127; returns their scale. -128, which symmetric
+ * int8 does not have, goes by way of floats. */
+static float linear_row_i8(const assay_linear *linear, size_t row, float *floats, int8_t *out)
+{
+    size_t depth = linear->depth, at = row;
+    const assay_table *table = part_of(linear, &at);
+    if (table->scale != NULL) {
+        const int8_t *values = (const int8_t *)table->weight->data + at * depth;
+        if (memchr(values, -128, depth) == NULL) {
+            float scale;
+            memcpy(out, values, depth);
+            convert(table->scale, at, 1, &scale);
+            return scale;
+        }
+    }
+    linear_row(linear, row, floats);
+    float largest = 0; /* NaN once one is met: the scale then makes NaN of every result */
+    for (size_t i = 0; i < depth; i++)
+        largest = isnan(largest) || fabsf(floats[i]) <= largest ? largest : fabsf(floats[i]);
+    float scale = largest / ASSAY_I8_LIMIT;
+    for (size_t i = 0; i < depth; i++)
+        out[i] = scale > 0 && isfinite(scale) ? (int8_t)rintf(floats[i] / scale) : 0;
+    return scale;
+}
+
+static void pack_floats(const assay_linear *linear, size_t at, size_t count, float *rows)
+{
+    for (size_t i = 0; i < count; i++)
+        linear_row(linear, at + i, rows + i * linear->depth);
+    assay_kernels_active()->pack_f32(rows, linear->depth, count, linear->depth,
+                                     (float *)(uintptr_t)linear->panels + at * linear->depth);
+}
+
+static void pack_bytes(const assay_linear *linear, size_t at, size_t count, float *rows,
+                       int8_t *byte_rows)
+{
+    size_t depth = linear->depth;
+    float *scales = (float *)(uintptr_t)linear->scales;
+    for (size_t i = 0; i < count; i++)
+        scales[at + i] = linear_row_i8(linear, at + i, rows, byte_rows + i * depth);
+    assay_kernels_active()->pack_i8(byte_rows, depth, count, depth,
+                                    (int8_t *)(uintptr_t)linear->panels +
+                                        assay_i8_panels_size(at, depth));
 }
 
 static void pack_task(void *context, size_t item, uint32_t worker)
@@ -184,22 +238,35 @@ static void pack_task(void *context, size_t item, uint32_t worker)
     size_t end = t->first + (size_t)GROUPS_AN_ITEM * ASSAY_PANEL;
     for (size_t at = t->first; at < end && at < linear->columns; at += ASSAY_PANEL) {
         size_t count = linear->columns - at < ASSAY_PANEL ? linear->columns - at : ASSAY_PANEL;
-        for (size_t i = 0; i < count; i++)
-            linear_row(linear, at + i, rows + i * linear->depth);
-        assay_kernels_active()->pack_f32(rows, linear->depth, count, linear->depth,
-                                         (float *)(uintptr_t)linear->panels + at * linear->depth);
+        if (linear->bytes)
+            pack_bytes(linear, at, count, rows, work->byte_rows + worker * work->rows_stride);
+        else
+            pack_floats(linear, at, count, rows);
     }
 }
 
 /* Pages of 2 MiB where the system gives them: fewer faults now, fewer TLB
  * misses in every product. */
-static float *panels_new(size_t bytes)
+static void *panels_new(size_t bytes)
 {
     size_t whole = (bytes + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
-    float *panels = aligned_alloc(HUGE_PAGE, whole);
+    void *panels = aligned_alloc(HUGE_PAGE, whole);
     if (panels != NULL)
         madvise(panels, whole, MADV_HUGEPAGE);
     return panels;
+}
+
+/* Bytes of a layer's panels, and of its scales; each a multiple of 64. */
+static size_t panels_bytes(const assay_linear *linear)
+{
+    if (linear->bytes)
+        return (assay_i8_panels_size(linear->columns, linear->depth) + 63) / 64 * 64;
+    return assay_panels_size(linear->columns, linear->depth) * sizeof(float);
+}
+
+static size_t scales_bytes(const assay_linear *linear)
+{
+    return linear->bytes ? (linear->columns * sizeof(float) + 63) / 64 * 64 : 0;
 }
 
 static size_t tasks_of(const assay_linear *linear)
@@ -209,11 +276,13 @@ static size_t tasks_of(const assay_linear *linear)
 }
 
 /* Gives every layer its place in the block and lists the work. */
-static void plan(assay_linear *const *linears, size_t count, float *block, task *tasks)
+static void plan(assay_linear *const *linears, size_t count, char *block, task *tasks)
 {
     for (size_t i = 0; i < count; i++) {
         linears[i]->panels = block;
-        block += assay_panels_size(linears[i]->columns, linears[i]->depth);
+        block += panels_bytes(linears[i]);
+        linears[i]->scales = linears[i]->bytes ? (const float *)(const void *)block : NULL;
+        block += scales_bytes(linears[i]);
         for (size_t j = 0; j < tasks_of(linears[i]); j++)
             *tasks++ = (task){linears[i], j * GROUPS_AN_ITEM * ASSAY_PANEL};
     }
@@ -223,27 +292,29 @@ assay_status assay_linears_pack(assay_linear *const *linears, size_t count,
                                 void (*first)(void *), void *context, void **block,
                                 assay_error *error)
 {
-    size_t floats = 0, deepest = 0, task_count = 0, workers = assay_cores();
+    size_t bytes = 0, deepest = 0, task_count = 0, workers = assay_cores();
     for (size_t i = 0; i < count; i++) {
-        floats += assay_panels_size(linears[i]->columns, linears[i]->depth);
+        bytes += panels_bytes(linears[i]) + scales_bytes(linears[i]);
         deepest = linears[i]->depth > deepest ? linears[i]->depth : deepest;
         task_count += tasks_of(linears[i]);
     }
     packing work = {.rows_stride = deepest * ASSAY_PANEL, .first = first, .context = context};
-    float *panels = panels_new(floats * sizeof(float));
+    void *panels = panels_new(bytes);
     task *tasks = calloc(task_count + 1, sizeof *tasks);
     work.tasks = tasks;
     work.rows = calloc(workers, work.rows_stride * sizeof(float));
-    if (panels == NULL || tasks == NULL || work.rows == NULL) {
+    work.byte_rows = calloc(workers, work.rows_stride);
+    assay_status status = ASSAY_OK;
+    if (panels == NULL || tasks == NULL || work.rows == NULL || work.byte_rows == NULL) {
         free(panels);
-        free(tasks);
-        free(work.rows);
-        return assay_fail_memory(error, floats * sizeof(float));
+        status = assay_fail_memory(error, bytes);
+    } else {
+        plan(linears, count, panels, tasks);
+        assay_loop(task_count + 1, 0, pack_task, &work);
+        *block = panels;
     }
-    plan(linears, count, panels, tasks);
-    assay_loop(task_count + 1, 0, pack_task, &work);
     free(tasks);
     free(work.rows);
-    *block = panels;
-    return ASSAY_OK;
+    free(work.byte_rows);
+    return status;
 }

@@ -39,7 +39,9 @@ typedef struct assay_linear {
     size_t part_count;
     size_t columns, depth; /* output and input features */
     const float *bias;     /* [columns] */
-    const float *panels;   /* after assay_linears_pack */
+    bool bytes;            /* wanted as int8, one scale an output feature */
+    const void *panels;    /* after assay_linears_pack: floats, or bytes ... */
+    const float *scales;   /* ... and then [columns] */
 } assay_linear;
 
 /* Packs all the layers into one block, on all cores; `first` runs beside it, as

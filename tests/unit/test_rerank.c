@@ -59,9 +59,8 @@ static int same(const assay_score *a, const assay_score *b)
 
 /* A pair alone, in a large batch, in reverse, on one thread or all: one result,
  * to the bit. */
-static void scores_do_not_depend_on_the_batch(void **state)
+static void expect_independence(assay_precision precision)
 {
-    (void)state;
     enum { MANY = 1500 };
     static assay_text many[MANY];
     static assay_score found[MANY];
@@ -70,7 +69,7 @@ static void scores_do_not_depend_on_the_batch(void **state)
         assay_text passages[GOLDEN_TEXTS];
         size_t count = golden_texts(json_object_get(expected, "passages"), passages);
         assay_text query = golden_text(json_string_value(json_object_get(expected, "query")));
-        assay_model *model = golden_open(names[m]);
+        assay_model *model = golden_open_at(names[m], precision);
         assay_session *one = golden_session(model, 1), *all = golden_session(model, 0);
         assay_score alone[GOLDEN_TEXTS];
         for (size_t i = 0; i < count; i++)
@@ -89,6 +88,46 @@ static void scores_do_not_depend_on_the_batch(void **state)
         }
         assay_session_close(one);
         assay_session_close(all);
+        assay_model_close(model);
+        json_decref(expected);
+    }
+}
+
+static void scores_do_not_depend_on_the_batch(void **state)
+{
+    (void)state;
+    expect_independence(ASSAY_PRECISION_FP32);
+    expect_independence(ASSAY_PRECISION_INT8);
+}
+
+/* Random weights amplify every rounding: within 15% of what the logits range
+ * over. How near trained models are is measured, not tested. */
+static void int8_scores_are_near(void **state)
+{
+    (void)state;
+    for (size_t m = 0; m < NAMES; m++) {
+        json_t *expected = golden_expected(names[m]);
+        assay_text passages[GOLDEN_TEXTS];
+        size_t count = golden_texts(json_object_get(expected, "passages"), passages);
+        assay_text query = golden_text(json_string_value(json_object_get(expected, "query")));
+        assay_model *model = golden_open_at(names[m], ASSAY_PRECISION_INT8);
+        assay_session *session = golden_session(model, 0);
+        assay_model_info info;
+        assay_model_describe(model, &info);
+        assert_string_equal(info.precision, "int8");
+        assay_score scores[GOLDEN_TEXTS];
+        assert_int_equal(assay_rerank(session, query, passages, count, scores, NULL), ASSAY_OK);
+        double least = INFINITY, most = -INFINITY, off = 0;
+        for (size_t i = 0; i < count; i++) {
+            double logit =
+                json_real_value(json_array_get(json_object_get(expected, "logits"), i));
+            least = fmin(least, logit);
+            most = fmax(most, logit);
+            off = fmax(off, fabs((double)scores[i].logit - logit));
+        }
+        if (!(off <= 0.15 * (most - least)))
+            fail_msg("%s: off by %.3g, the logits range over %.3g", names[m], off, most - least);
+        assay_session_close(session);
         assay_model_close(model);
         json_decref(expected);
     }
@@ -256,6 +295,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(scores_are_those_of_transformers),
         cmocka_unit_test(scores_do_not_depend_on_the_batch),
+        cmocka_unit_test(int8_scores_are_near),
         cmocka_unit_test(equal_passages_are_scored_once),
         cmocka_unit_test(tokens_score_as_texts),
         cmocka_unit_test(limits_cut_the_passage_only),
