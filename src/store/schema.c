@@ -91,7 +91,7 @@ static assay_status read_number(assay_store *store, const char *sql, int64_t *ou
     return ASSAY_OK;
 }
 
-assay_status assay_schema_version(assay_store *store, uint32_t *version, assay_error *error)
+static assay_status read_version(assay_store *store, uint32_t *version, assay_error *error)
 {
     int64_t application, seen, objects;
     ASSAY_TRY(read_number(store, "PRAGMA application_id", &application, error));
@@ -116,6 +116,19 @@ assay_status assay_schema_version(assay_store *store, uint32_t *version, assay_e
     store->schema = (uint32_t)seen;
     *version = (uint32_t)seen;
     return ASSAY_OK;
+}
+
+/* All of it in one transaction: another process may be making the tables just
+ * now, and half of what it did looks like the database of another program. */
+assay_status assay_schema_version(assay_store *store, uint32_t *version, assay_error *error)
+{
+    bool own = sqlite3_get_autocommit(store->db);
+    if (own)
+        ASSAY_TRY(assay_sql_exec(store, "cannot open the database", error, "BEGIN"));
+    assay_status status = read_version(store, version, error);
+    if (own)
+        assay_sql_exec(store, "cannot open the database", NULL, "COMMIT");
+    return status;
 }
 
 static assay_status migrate(assay_store *store, assay_error *error)
