@@ -368,6 +368,11 @@ assay_special_tokens assay_tokenizer_special(const assay_tokenizer *tokenizer)
     return tokenizer->special;
 }
 
+const assay_template *assay_tokenizer_template(const assay_tokenizer *tokenizer, bool pair)
+{
+    return pair ? &tokenizer->pair : &tokenizer->single;
+}
+
 size_t assay_tokenizer_vocabulary(const assay_tokenizer *tokenizer)
 {
     return tokenizer->vocabulary.count;

@@ -44,6 +44,32 @@ assay_status assay_tokenizer_encode_first(const assay_tokenizer *tokenizer, assa
                                           size_t wanted, assay_tokens *tokens,
                                           assay_error *error);
 
+#define ASSAY_TEMPLATE_MAX 32
+
+/* How the tokens of the texts and the special ones lie in an encoding. */
+typedef enum assay_piece_kind {
+    ASSAY_PIECE_SPECIAL,
+    ASSAY_PIECE_FIRST, /* all tokens of the first text */
+    ASSAY_PIECE_SECOND,
+} assay_piece_kind;
+
+typedef struct assay_template_piece {
+    assay_piece_kind kind;
+    uint8_t type; /* token type */
+    int32_t id;   /* of a special token */
+} assay_template_piece;
+
+typedef struct assay_template {
+    assay_template_piece pieces[ASSAY_TEMPLATE_MAX];
+    size_t count;
+    size_t special; /* pieces that are special tokens */
+} assay_template;
+
+/* The layout that the tokenizer's post-processor gives to one text, or to a
+ * pair. FIRST is there exactly once, and SECOND in a pair's. Owned by the
+ * tokenizer. */
+const assay_template *assay_tokenizer_template(const assay_tokenizer *tokenizer, bool pair);
+
 typedef struct assay_special_tokens {
     int32_t cls, sep, pad, unk, mask; /* -1 when the vocabulary lacks it */
 } assay_special_tokens;

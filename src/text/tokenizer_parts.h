@@ -8,28 +8,8 @@
 
 #include "text/added_tokens.h"
 #include "text/bert_normalizer.h"
+#include "text/tokenizer.h"
 #include "text/wordpiece.h"
-
-#define ASSAY_TEMPLATE_MAX 32
-
-/* How the tokens of the texts and the special ones lie in an encoding. */
-typedef enum assay_piece_kind {
-    ASSAY_PIECE_SPECIAL,
-    ASSAY_PIECE_FIRST, /* all tokens of the first text */
-    ASSAY_PIECE_SECOND,
-} assay_piece_kind;
-
-typedef struct assay_template_piece {
-    assay_piece_kind kind;
-    uint8_t type; /* token type */
-    int32_t id;   /* of a special token */
-} assay_template_piece;
-
-typedef struct assay_template {
-    assay_template_piece pieces[ASSAY_TEMPLATE_MAX];
-    size_t count;
-    size_t special; /* pieces that are special tokens */
-} assay_template;
 
 struct assay_tokenizer {
     assay_char_table classes;

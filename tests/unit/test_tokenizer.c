@@ -150,6 +150,27 @@ static void special_tokens_and_texts_are_known(void **state)
     assay_encoding_free(NULL);
 }
 
+static void templates_are_told(void **state)
+{
+    (void)state;
+    static const assay_template_piece expected[] = {
+        {ASSAY_PIECE_SPECIAL, 0, 2}, {ASSAY_PIECE_FIRST, 0, -1},  {ASSAY_PIECE_SPECIAL, 0, 3},
+        {ASSAY_PIECE_SECOND, 1, -1}, {ASSAY_PIECE_SPECIAL, 1, 3},
+    };
+    assay_tokenizer *tokenizer = open_or_fail(GOLDEN "small");
+    for (int pair = 0; pair < 2; pair++) {
+        const assay_template *found = assay_tokenizer_template(tokenizer, pair);
+        assert_int_equal(found->count, pair ? 5 : 3);
+        assert_int_equal(found->special, pair ? 3 : 2);
+        for (size_t i = 0; i < found->count; i++) {
+            assert_int_equal(found->pieces[i].kind, expected[i].kind);
+            assert_int_equal(found->pieces[i].type, expected[i].type);
+            assert_int_equal(found->pieces[i].id, expected[i].id);
+        }
+    }
+    assay_tokenizer_close(tokenizer);
+}
+
 static void special_tokens_only_when_asked(void **state)
 {
     (void)state;
@@ -686,6 +707,7 @@ int main(void)
         cmocka_unit_test(cased_with_added_tokens_as_the_library),
         cmocka_unit_test(vocabulary_file_as_the_library),
         cmocka_unit_test(special_tokens_and_texts_are_known),
+        cmocka_unit_test(templates_are_told),
         cmocka_unit_test(special_tokens_only_when_asked),
         cmocka_unit_test(truncation_is_told),
         cmocka_unit_test(pairs_are_cut_as_the_library_cuts),
