@@ -17,40 +17,34 @@
 #include <cpuid.h>
 #endif
 
+/* What a set needs of the processor. */
+enum {
+    AVX2 = 1,
+    AVXVNNI = 2,
+    AVX512 = 4,
+    AVX512VNNI = 8,
+};
+
+#define KERNEL(set, name, parameters) .name = assay_##name##_##set,
+/* A set, what it needs, and whose kernels it has. */
+#define SET(set, features, floats, bytes, pairs) \
+    {{.name = #set,                              \
+      ASSAY_FLOAT_KERNELS(KERNEL, floats)        \
+      ASSAY_I8_KERNELS(KERNEL, bytes)            \
+      ASSAY_I16_KERNELS(KERNEL, pairs)},         \
+     features}
+
 /* In the order of preference, best last. */
-static const assay_kernels sets[] = {
-#define FLOAT_KERNEL(name, parameters) .name = assay_##name##_scalar,
-#define INTEGER_KERNEL FLOAT_KERNEL
-    {.name = "scalar",
-#include "kernels/kernels.inc"
-    },
-#undef FLOAT_KERNEL
-#undef INTEGER_KERNEL
+static const struct {
+    assay_kernels kernels;
+    uint32_t features;
+} sets[] = {
+    SET(scalar, 0, scalar, scalar, scalar),
 #ifdef __x86_64__
-#define FLOAT_KERNEL(name, parameters) .name = assay_##name##_avx2,
-#define INTEGER_KERNEL FLOAT_KERNEL
-    {.name = "avx2",
-#include "kernels/kernels.inc"
-    },
-#undef INTEGER_KERNEL
-#define INTEGER_KERNEL(name, parameters) .name = assay_##name##_avxvnni,
-    {.name = "avxvnni",
-#include "kernels/kernels.inc"
-    },
-#undef FLOAT_KERNEL
-#undef INTEGER_KERNEL
-#define FLOAT_KERNEL(name, parameters) .name = assay_##name##_avx512,
-#define INTEGER_KERNEL FLOAT_KERNEL
-    {.name = "avx512",
-#include "kernels/kernels.inc"
-    },
-#undef INTEGER_KERNEL
-#define INTEGER_KERNEL(name, parameters) .name = assay_##name##_avx512vnni,
-    {.name = "avx512vnni",
-#include "kernels/kernels.inc"
-    },
-#undef FLOAT_KERNEL
-#undef INTEGER_KERNEL
+    SET(avx2, AVX2, avx2, avx2, avx2),
+    SET(avxvnni, AVX2 | AVXVNNI, avx2, avxvnni, avxvnni),
+    SET(avx512, AVX512, avx512, avx512, avx512),
+    SET(avx512vnni, AVX512 | AVX512VNNI, avx512, avx512vnni, avx512vnni),
 #endif
 };
 
@@ -70,37 +64,44 @@ static uint64_t saved_state(void)
     return (uint64_t)high << 32 | low;
 }
 
-static bool all_of(uint32_t value, uint32_t bits)
+static bool all_of(uint64_t value, uint32_t bits)
 {
     return (value & bits) == bits;
 }
 
-/* Which of `sets` run here. */
-static void find_usable(bool usable[SETS])
+static uint32_t features_here(void)
 {
     const uint32_t avx2_1c = bit_OSXSAVE | bit_AVX | bit_FMA | bit_F16C;
     const uint32_t avx512_7b = bit_AVX512F | bit_AVX512BW | bit_AVX512DQ | bit_AVX512VL;
-    uint32_t a, b, c, d, b7, c7, a71 = 0;
-    usable[0] = true;
+    uint32_t a, b, c, d, b7, c7, a71 = 0, features = 0;
     if (!__get_cpuid(1, &a, &b, &c, &d) || !all_of(c, avx2_1c) ||
-        !__get_cpuid_count(7, 0, &a, &b7, &c7, &d) || !all_of(saved_state(), XCR0_AVX))
-        return;
+        !__get_cpuid_count(7, 0, &a, &b7, &c7, &d) || !all_of(saved_state(), XCR0_AVX) ||
+        !(b7 & bit_AVX2))
+        return 0;
     if (a > 0)
         __get_cpuid_count(7, 1, &a71, &b, &c, &d);
-    usable[1] = b7 & bit_AVX2;
-    usable[2] = usable[1] && a71 & bit_AVXVNNI;
-    usable[3] = usable[1] && all_of(b7, avx512_7b) && all_of(saved_state(), XCR0_AVX512);
-    usable[4] = usable[3] && c7 & bit_AVX512VNNI;
+    features |= AVX2;
+    features |= a71 & bit_AVXVNNI ? AVXVNNI : 0;
+    if (!all_of(b7, avx512_7b) || !all_of(saved_state(), XCR0_AVX512))
+        return features;
+    features |= AVX512;
+    features |= c7 & bit_AVX512VNNI ? AVX512VNNI : 0;
+    return features;
 }
 
 #else
 
-static void find_usable(bool usable[SETS])
+static uint32_t features_here(void)
 {
-    usable[0] = true;
+    return 0;
 }
 
 #endif
+
+static bool runs_here(size_t set)
+{
+    return (sets[set].features & ~features_here()) == 0;
+}
 
 /* The number of sets that $ASSAY_CPU allows; all where it is unset or not
  * understood, which includes the names of sets to come. */
@@ -108,7 +109,7 @@ static size_t allowed(void)
 {
     const char *cap = getenv("ASSAY_CPU");
     for (size_t i = 0; cap && i < SETS; i++)
-        if (strcmp(cap, sets[i].name) == 0)
+        if (strcmp(cap, sets[i].kernels.name) == 0)
             return i + 1;
     return SETS;
 }
@@ -118,12 +119,10 @@ static const assay_kernels *active;
 
 static void choose(void)
 {
-    bool usable_sets[SETS] = {false};
-    find_usable(usable_sets);
-    active = &sets[0];
-    for (size_t i = 1; i < allowed(); i++)
-        if (usable_sets[i])
-            active = &sets[i];
+    size_t best = allowed() - 1;
+    while (!runs_here(best)) /* scalar does */
+        best--;
+    active = &sets[best].kernels;
 }
 
 const assay_kernels *assay_kernels_active(void)
@@ -136,10 +135,8 @@ const assay_kernels *assay_kernels_at(size_t i, int *usable)
 {
     if (i >= SETS)
         return NULL;
-    bool usable_sets[SETS] = {false};
-    find_usable(usable_sets);
-    *usable = usable_sets[i];
-    return &sets[i];
+    *usable = runs_here(i);
+    return &sets[i].kernels;
 }
 
 const char *assay_cpu(void)

@@ -31,6 +31,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "kernels/kernels.inc"
+
 #define ASSAY_PANEL 16
 
 /* Largest integers of quantised rows, and what stands for a probability of 1. */
@@ -119,11 +121,11 @@ typedef struct assay_epilogue {
  */
 typedef struct assay_kernels {
     const char *name; /* as $ASSAY_CPU takes it */
-#define FLOAT_KERNEL(name, parameters) void(*name) parameters;
-#define INTEGER_KERNEL FLOAT_KERNEL
-#include "kernels/kernels.inc"
-#undef FLOAT_KERNEL
-#undef INTEGER_KERNEL
+#define ASSAY_FIELD(set, name, parameters) void(*name) parameters;
+    ASSAY_FLOAT_KERNELS(ASSAY_FIELD, )
+    ASSAY_I8_KERNELS(ASSAY_FIELD, )
+    ASSAY_I16_KERNELS(ASSAY_FIELD, )
+#undef ASSAY_FIELD
 } assay_kernels;
 
 /* The set in use. */

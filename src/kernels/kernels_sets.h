@@ -1,32 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* kernels_sets.h: declares assay_<kernel>_<set> for every kernel and set, for
- * the sets' own files and for dispatch.c. A set with VNNI in its name has
- * integer kernels only and shares the others with the one it extends. */
+/* kernels_sets.h: declares assay_<kernel>_<set>, for the sets' own files and for
+ * dispatch.c. Which of them exist is told by the table there. */
 #ifndef ASSAY_KERNELS_SETS_H
 #define ASSAY_KERNELS_SETS_H
 
 #include "kernels/kernels.h"
 
-#define FLOAT_KERNEL(name, parameters) void assay_##name##_scalar parameters;
-#define INTEGER_KERNEL FLOAT_KERNEL
-#include "kernels/kernels.inc"
-#undef FLOAT_KERNEL
-#ifdef __x86_64__
-#define FLOAT_KERNEL(name, parameters) void assay_##name##_avx2 parameters;
-#include "kernels/kernels.inc"
-#undef FLOAT_KERNEL
-#define FLOAT_KERNEL(name, parameters) void assay_##name##_avx512 parameters;
-#include "kernels/kernels.inc"
-#undef FLOAT_KERNEL
-#undef INTEGER_KERNEL
-#define FLOAT_KERNEL(name, parameters)
-#define INTEGER_KERNEL(name, parameters) void assay_##name##_avxvnni parameters;
-#include "kernels/kernels.inc"
-#undef INTEGER_KERNEL
-#define INTEGER_KERNEL(name, parameters) void assay_##name##_avx512vnni parameters;
-#include "kernels/kernels.inc"
-#undef FLOAT_KERNEL
-#endif
-#undef INTEGER_KERNEL
+#define DECLARE_KERNEL(set, name, parameters) void assay_##name##_##set parameters;
+#define DECLARE_SET(set)                     \
+    ASSAY_FLOAT_KERNELS(DECLARE_KERNEL, set) \
+    ASSAY_I8_KERNELS(DECLARE_KERNEL, set)    \
+    ASSAY_I16_KERNELS(DECLARE_KERNEL, set)
+
+DECLARE_SET(scalar)
+DECLARE_SET(avx2)
+DECLARE_SET(avxvnni)
+DECLARE_SET(avx512)
+DECLARE_SET(avx512vnni)
 
 #endif
