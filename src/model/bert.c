@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * bert.c: see bert.h. Names are those of transformers' BertModel, with or
- * without the "bert." that its task models put before them, and with the
- * LayerNorm names "gamma" and "beta" of checkpoints converted from TensorFlow.
+ * bert.c: see bert.h. Names are those of transformers' BertModel, which RoBERTa
+ * kept, with or without the "bert." or "roberta." that task models put before
+ * them, and with the LayerNorm names "gamma" and "beta" of checkpoints converted
+ * from TensorFlow.
  */
 #include "model/bert.h"
 
@@ -29,16 +30,11 @@ static void make_name(const loader *l, int layer, const char *rest, const char *
     snprintf(name, NAME_SIZE, "%s%s%s%s", l->prefix, middle, rest, suffix);
 }
 
-static const char *find_prefix(const assay_safetensors *tensors)
+static const char *find_prefix(const assay_safetensors *tensors, const char *prefix)
 {
-    static const char *const prefixes[] = {"", "bert."};
-    for (size_t i = 0; i < sizeof prefixes / sizeof *prefixes; i++) {
-        char name[NAME_SIZE];
-        snprintf(name, sizeof name, "%sembeddings.word_embeddings.weight", prefixes[i]);
-        if (assay_safetensors_find(tensors, name) != NULL)
-            return prefixes[i];
-    }
-    return "";
+    char name[NAME_SIZE];
+    snprintf(name, sizeof name, "%sembeddings.word_embeddings.weight", prefix);
+    return assay_safetensors_find(tensors, name) != NULL ? prefix : "";
 }
 
 static assay_status load_table(const loader *l, const char *rest, size_t rows, assay_table *out)
@@ -106,16 +102,20 @@ static assay_status load_layer(const loader *l, int layer, assay_layer *out)
 
 static assay_status load_head(loader *l, assay_encoder *out)
 {
+    const assay_architecture *family = l->config->family;
     size_t hidden = l->config->hidden;
-    ASSAY_TRY(load_linear(l, -1, "pooler.dense", hidden, hidden, &out->pooler));
+    if (!family->dense_in_trunk)
+        l->prefix = "";
+    ASSAY_TRY(load_linear(l, -1, family->dense, hidden, hidden, &out->pooler));
     l->prefix = "";
-    return load_linear(l, -1, "classifier", 1, hidden, &out->classifier);
+    return load_linear(l, -1, family->classifier, 1, hidden, &out->classifier);
 }
 
 assay_status assay_bert_load(const assay_safetensors *tensors, const assay_model_config *config,
                              assay_arena *arena, assay_encoder *out, assay_error *error)
 {
-    loader l = {tensors, config, arena, find_prefix(tensors), error};
+    loader l = {tensors, config, arena, find_prefix(tensors, config->family->prefix),
+                error};
     assay_encoder encoder = {.config = config};
     ASSAY_TRY(load_table(&l, "embeddings.word_embeddings", config->vocabulary, &encoder.words));
     ASSAY_TRY(load_table(&l, "embeddings.position_embeddings", config->positions,

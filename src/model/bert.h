@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* bert.h: the tensors of BERT checkpoints, mapped onto the encoder. */
+/* bert.h: the tensors of checkpoints of BERT and its kin (architectures.h), mapped
+ * onto the encoder. */
 #ifndef ASSAY_BERT_H
 #define ASSAY_BERT_H
 

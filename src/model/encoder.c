@@ -169,13 +169,20 @@ static void embed_token(const run *r, int32_t id, size_t type, size_t position, 
         x[i] += other[i];
 }
 
+/* A padding token that stands in a text has a position of its own and is not
+ * counted, as in transformers. */
 static void embed(const run *r)
 {
     float *x = r->s.x;
+    const int32_t padding = r->encoder->config->padding;
     for (size_t i = 0; i < r->count; i++) {
         const assay_sequence *sequence = &r->sequences[i];
-        for (size_t t = 0; t < sequence->count; t++, x += r->hidden)
-            embed_token(r, sequence->ids[t], t >= sequence->second, t, x, r->s.context);
+        int32_t last = padding; /* position so far */
+        for (size_t t = 0; t < sequence->count; t++, x += r->hidden) {
+            int32_t id = sequence->ids[t];
+            size_t position = (size_t)(id == padding ? padding : ++last);
+            embed_token(r, id, t >= sequence->second, position, x, r->s.context);
+        }
     }
     normalise(r, &r->encoder->norm, r->s.x, r->tokens);
 }

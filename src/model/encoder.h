@@ -33,13 +33,13 @@ typedef struct assay_encoder {
     assay_table words, positions, types;
     assay_norm norm;
     assay_layer *layers;     /* [config->layers] */
-    assay_linear pooler;     /* cross-encoder only; columns 0: none */
+    assay_linear pooler;     /* hidden -> hidden, then tanh: cross-encoder only */
     assay_linear classifier; /* hidden -> 1 */
 } assay_encoder;
 
 typedef struct assay_sequence {
     const int32_t *ids; /* [count], each below the vocabulary's size */
-    uint32_t count;     /* at least 1, at most config->positions */
+    uint32_t count;     /* at least 1, at most config->longest */
     uint32_t second;    /* tokens from here on have type 1; count: none */
     size_t item;        /* the caller's own number for it */
 } assay_sequence;

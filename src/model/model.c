@@ -69,6 +69,24 @@ static assay_status pack(assay_model *model, assay_error *error)
     return status;
 }
 
+/* A special token comes first, where the states of a whole text are read, and
+ * types go from 0 to 1 once. */
+static assay_status check_layout(const assay_model *model, bool pair, assay_error *error)
+{
+    const assay_template *layout = assay_tokenizer_template(model->tokenizer, pair);
+    const assay_template_piece *pieces = layout->pieces;
+    if (pieces[0].kind != ASSAY_PIECE_SPECIAL)
+        return assay_fail(error, ASSAY_E_UNSUPPORTED, model->config.weights,
+                          "the tokenizer's post_processor begins with no special token, "
+                          "expected one such as [CLS]");
+    for (size_t i = 0; i < layout->count; i++)
+        if (pieces[i].type > 1 || (i > 0 && pieces[i].type < pieces[i - 1].type))
+            return assay_fail(error, ASSAY_E_UNSUPPORTED, model->config.weights,
+                              "the tokenizer's post_processor gives token types in another "
+                              "order than 0, then 1");
+    return ASSAY_OK;
+}
+
 static assay_status check_tokenizer(const assay_model *model, assay_error *error)
 {
     size_t size = assay_tokenizer_vocabulary(model->tokenizer);
@@ -76,11 +94,8 @@ static assay_status check_tokenizer(const assay_model *model, assay_error *error
         return assay_fail(error, ASSAY_E_FORMAT, model->config.weights,
                           "the tokenizer has %zu tokens, the model embeds %u", size,
                           model->config.vocabulary);
-    assay_special_tokens special = assay_tokenizer_special(model->tokenizer);
-    if (special.cls < 0 || special.sep < 0)
-        return assay_fail(error, ASSAY_E_FORMAT, model->config.weights,
-                          "the tokenizer has no [CLS] or no [SEP]");
-    return ASSAY_OK;
+    ASSAY_TRY(check_layout(model, false, error));
+    return check_layout(model, true, error);
 }
 
 static uint64_t count_parameters(const assay_safetensors *tensors)
@@ -98,7 +113,7 @@ static uint64_t count_parameters(const assay_safetensors *tensors)
 
 static uint32_t least_limit(const assay_model *model)
 {
-    uint32_t limit = model->config.positions;
+    uint32_t limit = model->config.longest;
     uint32_t said = model->config.max_tokens;
     if (said == 0)
         said = assay_tokenizer_limit(model->tokenizer);

@@ -68,28 +68,6 @@ static assay_status need_off(const json_t *object, const char *field, const char
     return on ? refuse(error, where, field, "true", "false") : ASSAY_OK;
 }
 
-static assay_status read_sizes(const json_t *root, const char *where, assay_model_config *out,
-                               assay_error *error)
-{
-    ASSAY_TRY(need_uint(root, "num_hidden_layers", where, MAX_LAYERS, &out->layers, error));
-    ASSAY_TRY(need_uint(root, "hidden_size", where, MAX_HIDDEN, &out->hidden, error));
-    ASSAY_TRY(
-        need_uint(root, "num_attention_heads", where, MAX_HIDDEN, &out->heads, error));
-    ASSAY_TRY(need_uint(root, "intermediate_size", where, MAX_INTERMEDIATE, &out->intermediate,
-                        error));
-    ASSAY_TRY(need_uint(root, "vocab_size", where, MAX_VOCABULARY, &out->vocabulary, error));
-    ASSAY_TRY(need_uint(root, "max_position_embeddings", where, MAX_POSITIONS, &out->positions,
-                        error));
-    ASSAY_TRY(need_uint(root, "type_vocab_size", where, MAX_TYPES, &out->types, error));
-    if (out->hidden % out->heads != 0) {
-        assay_fail(error, ASSAY_E_FORMAT, "num_attention_heads",
-                   "%u does not divide hidden_size %u", out->heads, out->hidden);
-        assay_error_prefix(error, where);
-        return ASSAY_E_FORMAT;
-    }
-    return ASSAY_OK;
-}
-
 static assay_status read_activation(const json_t *root, const char *where,
                                     assay_model_config *out, assay_error *error)
 {
@@ -125,21 +103,68 @@ static assay_status read_architecture(const json_t *root, const char *where,
 {
     const char *type = "";
     ASSAY_TRY(assay_json_string(root, "model_type", where, &type, error));
-    if (strcmp(type, "bert") != 0)
-        return refuse(error, where, "model_type", type[0] != '\0' ? type : "none", "bert");
-    const char *name = "BertModel";
+    out->family = assay_architecture_find(type);
+    if (out->family == NULL)
+        return refuse(error, where, "model_type", type[0] != '\0' ? type : "none",
+                      ASSAY_ARCHITECTURES);
+    snprintf(out->architecture, sizeof out->architecture, "%sModel", out->family->classes);
     const json_t *names = json_object_get(root, "architectures");
+    const char *name = out->architecture;
     if (json_array_size(names) > 0 && json_is_string(json_array_get(names, 0)))
         name = json_string_value(json_array_get(names, 0));
-    if (strcmp(name, "BertForSequenceClassification") == 0)
-        out->kind = ASSAY_MODEL_CROSS_ENCODER;
-    else if (strcmp(name, "BertModel") == 0 || strcmp(name, "BertForMaskedLM") == 0)
-        out->kind = ASSAY_MODEL_BI_ENCODER;
-    else
-        return refuse(error, where, "architectures", name,
-                      "BertModel or BertForSequenceClassification");
+    if (!assay_architecture_kind(out->family, name, &out->kind)) {
+        char expected[160];
+        snprintf(expected, sizeof expected, "%s or %sForSequenceClassification",
+                 out->architecture, out->family->classes);
+        return refuse(error, where, "architectures", name, expected);
+    }
     snprintf(out->architecture, sizeof out->architecture, "%.63s", name);
     return out->kind == ASSAY_MODEL_CROSS_ENCODER ? need_one_label(root, where, error) : ASSAY_OK;
+}
+
+/* RoBERTa counts positions from behind the id of the padding token. */
+static assay_status read_positions(const json_t *root, const char *where,
+                                   assay_model_config *out, assay_error *error)
+{
+    ASSAY_TRY(need_uint(root, "max_position_embeddings", where, MAX_POSITIONS, &out->positions,
+                        error));
+    out->padding = -1;
+    out->longest = out->positions;
+    if (!out->family->after_padding)
+        return ASSAY_OK;
+    uint64_t padding = 1; /* as in transformers */
+    ASSAY_TRY(assay_json_uint(root, "pad_token_id", where, 0, MAX_VOCABULARY, &padding, error));
+    if (padding + 1 >= out->positions) {
+        assay_fail(error, ASSAY_E_FORMAT, "max_position_embeddings",
+                   "%u leaves none for a token: the first is pad_token_id + 1, %llu",
+                   out->positions, (unsigned long long)padding + 1);
+        assay_error_prefix(error, where);
+        return ASSAY_E_FORMAT;
+    }
+    out->padding = (int32_t)padding;
+    out->longest = out->positions - (uint32_t)padding - 1;
+    return ASSAY_OK;
+}
+
+static assay_status read_sizes(const json_t *root, const char *where, assay_model_config *out,
+                               assay_error *error)
+{
+    ASSAY_TRY(need_uint(root, "num_hidden_layers", where, MAX_LAYERS, &out->layers, error));
+    ASSAY_TRY(need_uint(root, "hidden_size", where, MAX_HIDDEN, &out->hidden, error));
+    ASSAY_TRY(
+        need_uint(root, "num_attention_heads", where, MAX_HIDDEN, &out->heads, error));
+    ASSAY_TRY(need_uint(root, "intermediate_size", where, MAX_INTERMEDIATE, &out->intermediate,
+                        error));
+    ASSAY_TRY(need_uint(root, "vocab_size", where, MAX_VOCABULARY, &out->vocabulary, error));
+    ASSAY_TRY(read_positions(root, where, out, error));
+    ASSAY_TRY(need_uint(root, "type_vocab_size", where, MAX_TYPES, &out->types, error));
+    if (out->hidden % out->heads != 0) {
+        assay_fail(error, ASSAY_E_FORMAT, "num_attention_heads",
+                   "%u does not divide hidden_size %u", out->heads, out->hidden);
+        assay_error_prefix(error, where);
+        return ASSAY_E_FORMAT;
+    }
+    return ASSAY_OK;
 }
 
 /* Only int8 weights, symmetric, one scale a row, in the compressed-tensors

@@ -13,6 +13,7 @@
 #include "base/hash.h"
 #include "base/status.h"
 #include "kernels/kernels.h"
+#include "model/architectures.h"
 
 #define ASSAY_CONFIG_LIMIT (4u << 20) /* bytes of one JSON file */
 
@@ -23,11 +24,14 @@ typedef enum assay_pooling {
 
 typedef struct assay_model_config {
     char name[256];          /* _name_or_path, or "" */
-    char architecture[64];
+    const assay_architecture *family;
+    char architecture[64];   /* class name */
     assay_model_kind kind;
     assay_pooling pooling;   /* of a bi-encoder; CLS for a cross-encoder */
     bool normalized;
     uint32_t layers, hidden, heads, intermediate, vocabulary, positions, types;
+    int32_t padding;         /* first position less one: a token id, or -1 */
+    uint32_t longest;        /* input that there are positions for */
     uint32_t max_tokens;     /* that the files demand; 0: they say nothing */
     uint32_t query_words;    /* assay_query_words; 0: they say nothing */
     float epsilon;

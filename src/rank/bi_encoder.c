@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * bi_encoder.c: a text to a vector (Reimers & Gurevych 2019); see assay_embed.
- * Input is [CLS] text [SEP]. Normalising is torch's: v / max(|v|, 1e-12).
+ * Input is a text as the tokenizer lays it out, with BERT's [CLS] text [SEP].
+ * Normalising is torch's: v / max(|v|, 1e-12).
  */
 #include <math.h>
 #include <string.h>
 
 #include "rank/session.h"
-
-enum { SPECIAL = 2 };
 
 typedef struct embedding {
     const assay_session *session;
@@ -47,10 +46,10 @@ static assay_status add_text(assay_session *session, assay_text text, size_t ite
     assay_tokens *tokens = &session->first;
     tokens->count = 0;
     ASSAY_TRY(assay_tokenizer_encode(session->model->tokenizer, text, tokens, error));
-    size_t room = session->max_tokens - SPECIAL;
+    size_t special = session->single->special, room = session->max_tokens - special;
     size_t keep = tokens->count < room ? tokens->count : room;
     if (info != NULL)
-        *info = (assay_embedding_info){.tokens = (uint32_t)(keep + SPECIAL),
+        *info = (assay_embedding_info){.tokens = (uint32_t)(keep + special),
                                        .truncated = keep < tokens->count};
     return assay_batch_add(session, item, tokens->ids, keep, NULL, 0, error);
 }

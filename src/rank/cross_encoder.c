@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * cross_encoder.c: query and passage through the model together (Nogueira & Cho
- * 2019); see assay_rerank. Input is [CLS] query [SEP] passage [SEP] with token
- * types 0 and 1; the passage alone is cut to fit.
+ * 2019); see assay_rerank. Input is a pair as the tokenizer lays it out, with
+ * BERT's [CLS] query [SEP] passage [SEP]; the passage alone is cut to fit.
  */
 #include "rank/cross_encoder.h"
 
 #include <math.h>
 #include <stdlib.h>
-
-enum { SPECIAL = 3 };
 
 typedef struct rerank {
     const assay_session *session;
@@ -89,12 +87,12 @@ assay_status assay_cross_query(assay_session *session, assay_text query, assay_e
     ASSAY_TRY(assay_tokenizer_encode(session->model->tokenizer, query, tokens, error));
     if (tokens->count == 0)
         return assay_fail(error, ASSAY_E_ARGUMENT, "query", "empty: there is nothing to look for");
-    if (tokens->count + SPECIAL + 1 > session->max_tokens)
+    size_t special = session->pair->special, most = session->max_tokens - special - 1;
+    if (tokens->count > most)
         return assay_fail(error, ASSAY_E_LIMIT, "query",
-                          "%zu tokens leave no room for a passage: the model takes %u with %d "
-                          "special ones, so a query may have %u",
-                          tokens->count, session->max_tokens, SPECIAL,
-                          session->max_tokens - SPECIAL - 1);
+                          "%zu tokens leave no room for a passage: the model takes %u with %zu "
+                          "special ones, so a query may have %zu",
+                          tokens->count, session->max_tokens, special, most);
     return ASSAY_OK;
 }
 
@@ -112,7 +110,7 @@ static assay_status check(const assay_session *session, const assay_text *passag
 
 size_t assay_cross_room(const assay_session *session)
 {
-    return session->max_tokens - SPECIAL - session->first.count;
+    return session->max_tokens - session->pair->special - session->first.count;
 }
 
 void assay_cross_cut(const assay_session *session, assay_token_ids *passage)
@@ -128,7 +126,7 @@ assay_score assay_cross_known(const assay_session *session, const assay_token_id
     return (assay_score){
         .logit = logit,
         .probability = probability(logit),
-        .tokens = (uint32_t)(session->first.count + passage->count + SPECIAL),
+        .tokens = (uint32_t)(session->first.count + passage->count + session->pair->special),
         .truncated = passage->count < passage->total,
     };
 }

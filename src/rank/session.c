@@ -18,36 +18,47 @@ enum {
     BLOCK_TOKENS_LEAST = 64,   /* smaller ones waste the weights' way to the cache */
     BLOCKS_A_WORKER = 3,       /* wanted, so that the last to finish is not late */
     BLOCK_SEQUENCES = 64,
-    LEAST_TOKENS = 5,          /* [CLS] a [SEP] b [SEP] */
 };
-
-static size_t block_capacity(const assay_session *session)
-{
-    return session->max_tokens > BLOCK_TOKENS ? session->max_tokens : BLOCK_TOKENS;
-}
 
 static assay_status take_memory(assay_session *session, assay_error *error)
 {
-    size_t hidden = session->model->config.hidden, n = ASSAY_BATCH_SEQUENCES;
+    size_t n = ASSAY_BATCH_SEQUENCES;
     assay_batch *batch = &session->batch;
-    session->scratch_floats =
-        assay_encoder_scratch(&session->model->encoder, block_capacity(session),
-                              BLOCK_SEQUENCES, session->max_tokens) +
-        2 * BLOCK_SEQUENCES * hidden;
-    session->scratch_floats = (session->scratch_floats + 15) / 16 * 16;
-    size_t scratch = session->workers * session->scratch_floats * sizeof(float);
-    size_t bytes = assay_arena_need(scratch) +
-                   assay_arena_need(n * sizeof *batch->sequences) +
+    size_t bytes = assay_arena_need(n * sizeof *batch->sequences) +
                    assay_arena_need(n * sizeof *batch->offsets) +
                    assay_arena_need((n + 1) * sizeof *batch->blocks);
     session->arena = assay_arena_new(bytes);
     if (session->arena == NULL)
         return assay_fail_memory(error, bytes);
-    session->scratch = assay_arena_take(session->arena, scratch);
     batch->sequences = assay_arena_take(session->arena, n * sizeof *batch->sequences);
     batch->offsets = assay_arena_take(session->arena, n * sizeof *batch->offsets);
     batch->blocks = assay_arena_take(session->arena, (n + 1) * sizeof *batch->blocks);
     return ASSAY_OK;
+}
+
+/* Scratch of all workers, for blocks with sequences of at most `longest` tokens.
+ * Models may take 8192 tokens, and almost no text has as many: what is there is
+ * enough for those that came. */
+static assay_status grow_scratch(assay_session *session, size_t longest, assay_error *error)
+{
+    if (longest <= session->longest)
+        return ASSAY_OK;
+    longest += longest / 4;
+    if (longest < BLOCK_TOKENS)
+        longest = BLOCK_TOKENS;
+    if (longest > session->max_tokens)
+        longest = session->max_tokens;
+    size_t tokens = longest > BLOCK_TOKENS ? longest : BLOCK_TOKENS;
+    size_t floats = assay_encoder_scratch(&session->model->encoder, tokens, BLOCK_SEQUENCES,
+                                          longest) +
+                    2 * BLOCK_SEQUENCES * session->model->config.hidden;
+    floats = (floats + 15) / 16 * 16;
+    size_t bytes = session->workers * floats * sizeof(float);
+    free(session->scratch);
+    session->scratch = aligned_alloc(ASSAY_ALIGNMENT, bytes);
+    session->longest = session->scratch != NULL ? longest : 0;
+    session->scratch_floats = floats;
+    return session->scratch != NULL ? ASSAY_OK : assay_fail_memory(error, bytes);
 }
 
 assay_status assay_session_open(assay_model *model, const assay_session_options *options,
@@ -59,17 +70,22 @@ assay_status assay_session_open(assay_model *model, const assay_session_options 
     uint32_t limit = options != NULL ? options->max_tokens : 0;
     if (limit == 0 || limit > model->info.max_tokens)
         limit = model->info.max_tokens;
-    if (limit < LEAST_TOKENS)
-        return assay_fail(error, ASSAY_E_ARGUMENT, "max_tokens", "%u, expected at least %d",
-                          limit, LEAST_TOKENS);
+    const assay_template *pair = assay_tokenizer_template(model->tokenizer, true);
+    if (limit < pair->special + 2)
+        return assay_fail(error, ASSAY_E_ARGUMENT, "max_tokens",
+                          "%u, expected at least %zu: %zu special tokens and two others", limit,
+                          pair->special + 2, pair->special);
     assay_session *session = calloc(1, sizeof *session);
     if (session == NULL)
         return assay_fail_memory(error, sizeof *session);
     session->model = model;
     session->max_tokens = limit;
     session->workers = threads == 0 || threads > assay_cores() ? assay_cores() : threads;
-    session->special = assay_tokenizer_special(model->tokenizer);
+    session->single = assay_tokenizer_template(model->tokenizer, false);
+    session->pair = pair;
     assay_status status = take_memory(session, error);
+    if (status == ASSAY_OK)
+        status = grow_scratch(session, BLOCK_TOKENS, error);
     if (status != ASSAY_OK) {
         assay_session_close(session);
         return status;
@@ -86,6 +102,7 @@ void assay_session_close(assay_session *session)
     assay_tokens_free(&session->second);
     assay_repeats_free(&session->repeats);
     free(session->batch.ids);
+    free(session->scratch);
     assay_arena_free(session->arena);
     free(session);
 }
@@ -112,12 +129,30 @@ static assay_status make_room(assay_batch *batch, size_t more, assay_error *erro
     return ASSAY_OK;
 }
 
-static void put_ids(assay_batch *batch, const int32_t *ids, size_t count, int32_t end)
+static void put_ids(assay_batch *batch, const int32_t *ids, size_t count)
 {
     if (count > 0)
         memcpy(batch->ids + batch->id_count, ids, count * sizeof *ids);
     batch->id_count += count;
-    batch->ids[batch->id_count++] = end;
+}
+
+/* Lays out the texts; returns how many tokens come before those of type 1. */
+static size_t lay_out(assay_batch *batch, const assay_template *layout, const int32_t *ids,
+                      size_t count, const int32_t *pair, size_t pair_count)
+{
+    size_t start = batch->id_count, second = 0;
+    for (size_t i = 0; i < layout->count; i++) {
+        const assay_template_piece *piece = &layout->pieces[i];
+        if (piece->kind == ASSAY_PIECE_SPECIAL)
+            put_ids(batch, &piece->id, 1);
+        else if (piece->kind == ASSAY_PIECE_FIRST)
+            put_ids(batch, ids, count);
+        else
+            put_ids(batch, pair, pair_count);
+        if (piece->type == 0)
+            second = batch->id_count - start;
+    }
+    return second;
 }
 
 static assay_status check_ids(const assay_session *session, const int32_t *ids, size_t count,
@@ -139,14 +174,13 @@ assay_status assay_batch_add(assay_session *session, size_t item, const int32_t 
     assay_batch *batch = &session->batch;
     if (batch->count == ASSAY_BATCH_SEQUENCES)
         return assay_fail(error, ASSAY_E_INTERNAL, NULL, "a batch is full");
-    ASSAY_TRY(make_room(batch, count + pair_count + 3, error));
-    size_t start = batch->id_count;
-    batch->ids[batch->id_count++] = session->special.cls;
-    put_ids(batch, ids, count, session->special.sep);
-    size_t second = batch->id_count - start;
-    if (pair != NULL)
-        put_ids(batch, pair, pair_count, session->special.sep);
-    size_t total = batch->id_count - start;
+    const assay_template *layout = pair != NULL ? session->pair : session->single;
+    size_t start = batch->id_count, total = count + pair_count + layout->special;
+    ASSAY_TRY(make_room(batch, total, error));
+    ASSAY_TRY(grow_scratch(session, total, error));
+    size_t second = lay_out(batch, layout, ids, count, pair, pair_count);
+    if (!session->model->config.family->types)
+        second = total;
     assay_status status = check_ids(session, batch->ids + start, total, error);
     if (status != ASSAY_OK) {
         batch->id_count = start;

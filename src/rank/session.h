@@ -27,21 +27,22 @@ struct assay_session {
     const assay_model *model;
     uint32_t max_tokens; /* special ones counted */
     uint32_t workers;
-    assay_special_tokens special;
+    const assay_template *single, *pair; /* how the tokenizer lays out a text, and two */
     assay_batch batch;
     assay_tokens first, second; /* tokens of the texts at hand */
     assay_repeats repeats;
     float *scratch;             /* [workers][scratch_floats] */
     size_t scratch_floats;
+    size_t longest;             /* sequence that scratch is enough for */
     assay_arena *arena;
 };
 
 /* Forgets the sequences of the last batch. */
 void assay_batch_begin(assay_session *session);
 
-/* Appends [CLS] ids [SEP], or with a pair (not NULL, even when it is empty)
- * [CLS] ids [SEP] pair [SEP]. The caller has cut them to max_tokens. An id that
- * the model does not embed is FORMAT. */
+/* Appends a sequence as the tokenizer lays it out: one text, [CLS] ids [SEP] with
+ * BERT's, or with a pair (not NULL, even when it is empty) both. The caller has
+ * cut them to max_tokens. An id that the model does not embed is FORMAT. */
 assay_status assay_batch_add(assay_session *session, size_t item, const int32_t *ids,
                              size_t count, const int32_t *pair, size_t pair_count,
                              assay_error *error);

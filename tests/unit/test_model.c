@@ -87,12 +87,18 @@ static void set_in(const char *file, const char *field, const char *value)
     json_decref(root);
 }
 
+static void config_of_fails(const char *model, const char *field, const char *value,
+                            assay_status status, const char *named)
+{
+    copy_model(model);
+    set_in("config.json", field, value);
+    fails(status, named);
+}
+
 static void config_fails(const char *field, const char *value, assay_status status,
                          const char *named)
 {
-    copy_model("cross-f32");
-    set_in("config.json", field, value);
-    fails(status, named);
+    config_of_fails("cross-f32", field, value, status, named);
 }
 
 static void put(const char *file, const char *text)
@@ -249,6 +255,64 @@ static void bad_configurations_are_refused(void **state)
                  ASSAY_E_UNSUPPORTED, "strategy");
 }
 
+static void bad_roberta_configurations_are_refused(void **state)
+{
+    (void)state;
+    const char *model = "cross-roberta";
+    copy_model(model);
+    opens();
+    config_of_fails(model, "model_type", "\"bert\"", ASSAY_E_UNSUPPORTED,
+                    "expected BertModel or BertForSequenceClassification");
+    config_of_fails(model, "model_type", "\"xlm-roberta\"", ASSAY_E_UNSUPPORTED,
+                    "XLMRobertaForSequenceClassification");
+    config_of_fails(model, "model_type", "\"xlm\"", ASSAY_E_UNSUPPORTED,
+                    "bert, roberta or xlm-roberta");
+    config_of_fails(model, "architectures", "[\"RobertaForTokenClassification\"]",
+                    ASSAY_E_UNSUPPORTED, "RobertaForTokenClassification");
+    set_in("config.json", "architectures", "[\"RobertaForMaskedLM\"]");
+    opens();
+    config_of_fails(model, "id2label", "{\"0\":\"a\",\"1\":\"b\"}", ASSAY_E_UNSUPPORTED,
+                    "2 labels");
+    config_of_fails(model, "position_embedding_type", "\"relative_key_query\"",
+                    ASSAY_E_UNSUPPORTED, "relative_key_query");
+    config_of_fails(model, "max_position_embeddings", "2", ASSAY_E_FORMAT, "pad_token_id + 1");
+    config_of_fails(model, "max_position_embeddings", "64", ASSAY_E_FORMAT,
+                    "position_embeddings");
+    config_of_fails(model, "pad_token_id", "65", ASSAY_E_FORMAT, "pad_token_id + 1");
+    config_of_fails(model, "pad_token_id", "-1", ASSAY_E_FORMAT, "pad_token_id");
+    config_of_fails(model, "type_vocab_size", "2", ASSAY_E_FORMAT, "token_type_embeddings");
+    /* Positions behind the padding token's limit the input, whatever else says. */
+    copy_model(model);
+    set_in("tokenizer_config.json", "model_max_length", "66");
+    set_in("config.json", "pad_token_id", "60");
+    assay_model *open = NULL;
+    assay_model_info info;
+    assert_int_equal(assay_model_open(folder, NULL, &open, NULL), ASSAY_OK);
+    assay_model_describe(open, &info);
+    assert_int_equal(info.max_tokens, 5);
+    assert_string_equal(info.architecture, "RobertaForSequenceClassification");
+    assay_model_close(open);
+}
+
+/* What stands between the texts is the tokenizer's to say, within reason. */
+static void bad_layouts_are_refused(void **state)
+{
+    (void)state;
+    copy_model("cross-roberta");
+    char *path = in_folder("tokenizer.json");
+    json_t *root = json_load_file(path, 0, NULL);
+    json_t *pair = json_object_get(json_object_get(root, "post_processor"), "pair");
+    json_t *first = json_incref(json_array_get(pair, 0));
+    json_array_remove(pair, 0);
+    json_dump_file(root, path, 0);
+    fails(ASSAY_E_UNSUPPORTED, "special token");
+    json_array_insert_new(pair, 0, first);
+    json_object_set_new(json_object_get(first, "SpecialToken"), "type_id", json_integer(1));
+    json_dump_file(root, path, 0);
+    fails(ASSAY_E_UNSUPPORTED, "0, then 1");
+    json_decref(root);
+}
+
 static void sentence_settings_fail(const char *file, const char *field, const char *value,
                                    assay_status status, const char *named)
 {
@@ -354,6 +418,14 @@ static void bad_weights_are_refused(void **state)
                  "bert.pooler.dense.bias");
     tensor_fails("cross-f32", "bert.embeddings.word_embeddings.weight", "name", "gone",
                  ASSAY_E_FORMAT, "word_embeddings");
+    tensor_fails("cross-roberta", "classifier.dense.weight", "name", "gone", ASSAY_E_FORMAT,
+                 "classifier.dense.weight");
+    tensor_fails("cross-roberta", "classifier.out_proj.bias", "name", "classifier.bias",
+                 ASSAY_E_FORMAT, "classifier.out_proj.bias");
+    tensor_fails("cross-roberta", "classifier.dense.weight", "shape", "[1600]", ASSAY_E_FORMAT,
+                 "shape [1600], expected [40,40]");
+    tensor_fails("cross-roberta", "roberta.encoder.layer.0.output.dense.bias", "name", "gone",
+                 ASSAY_E_FORMAT, "roberta.encoder.layer.0.output.dense.bias");
     tensor_fails("cross-int8", "bert.pooler.dense.weight_scale", "name", "gone", ASSAY_E_FORMAT,
                  "bert.pooler.dense.weight_scale");
     tensor_fails("cross-int8", "bert.pooler.dense.weight_scale", "shape", "[1,48]",
@@ -454,6 +526,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(bad_folders_are_refused, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(bad_configurations_are_refused, make_folder,
                                         remove_folder),
+        cmocka_unit_test_setup_teardown(bad_roberta_configurations_are_refused, make_folder,
+                                        remove_folder),
+        cmocka_unit_test_setup_teardown(bad_layouts_are_refused, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(bad_sentence_settings_are_refused, make_folder,
                                         remove_folder),
         cmocka_unit_test_setup_teardown(bad_weights_are_refused, make_folder, remove_folder),

@@ -14,7 +14,8 @@
 
 #define TOLERANCE 1e-5
 
-static const char *const names[] = {"cross-f32", "cross-f16", "cross-int8", "cross-old-names"};
+static const char *const names[] = {"cross-f32", "cross-f16", "cross-int8", "cross-old-names",
+                                    "cross-roberta"};
 enum { NAMES = sizeof names / sizeof *names };
 
 static void scores_are_those_of_transformers(void **state)
@@ -255,6 +256,57 @@ static void limits_cut_the_passage_only(void **state)
     assay_model_close(model);
 }
 
+/* <s> query </s></s> passage </s>: four special tokens. */
+static void roberta_lays_out_pairs_with_four(void **state)
+{
+    (void)state;
+    assay_model *model = golden_open("cross-roberta");
+    assay_session *session;
+    assay_text query = golden_text("days"), passage = golden_text("leave leave leave");
+    assay_score score;
+    assay_error error;
+    assert_int_equal(assay_session_open(model, &(assay_session_options){.max_tokens = 5},
+                                        &session, &error), ASSAY_E_ARGUMENT);
+    assert_non_null(strstr(error.message, "at least 6"));
+    assert_int_equal(assay_session_open(model, &(assay_session_options){.max_tokens = 6},
+                                        &session, &error), ASSAY_OK);
+    assert_int_equal(assay_rerank(session, query, &passage, 1, &score, &error), ASSAY_OK);
+    assert_int_equal(score.tokens, 6);
+    assert_true(score.truncated);
+    assert_int_equal(assay_rerank(session, golden_text("days of"), &passage, 1, &score, &error),
+                     ASSAY_E_LIMIT);
+    assert_non_null(strstr(error.message, "takes 6 with 4"));
+    assert_non_null(strstr(error.message, "may have 1"));
+    assay_session_close(session);
+    assay_model_close(model);
+}
+
+/* Scratch follows what comes: long passages after short ones, and back. */
+static void lengths_may_come_in_any_order(void **state)
+{
+    (void)state;
+    json_t *expected = golden_expected("cross-long");
+    assay_text passages[GOLDEN_TEXTS];
+    size_t count = golden_texts(json_object_get(expected, "passages"), passages);
+    assay_text query = golden_text(json_string_value(json_object_get(expected, "query")));
+    assay_model *model = golden_open("cross-long");
+    assay_session *session = golden_session(model, 1);
+    assay_score one[GOLDEN_TEXTS], all[GOLDEN_TEXTS];
+    for (size_t i = 0; i < count; i++)
+        assert_int_equal(assay_rerank(session, query, &passages[i], 1, &one[i], NULL), ASSAY_OK);
+    assert_int_equal(assay_rerank(session, query, passages, count, all, NULL), ASSAY_OK);
+    for (size_t i = 0; i < count; i++) {
+        assert_true(same(&one[i], &all[i]));
+        assert_true(fabs(one[i].logit - json_real_value(json_array_get(
+                                            json_object_get(expected, "logits"), i))) < TOLERANCE);
+        assert_int_equal(one[i].tokens, json_integer_value(json_array_get(
+                                            json_object_get(expected, "tokens"), i)));
+    }
+    assay_session_close(session);
+    assay_model_close(model);
+    json_decref(expected);
+}
+
 static void bad_arguments_are_refused(void **state)
 {
     (void)state;
@@ -299,6 +351,8 @@ int main(void)
         cmocka_unit_test(equal_passages_are_scored_once),
         cmocka_unit_test(tokens_score_as_texts),
         cmocka_unit_test(limits_cut_the_passage_only),
+        cmocka_unit_test(roberta_lays_out_pairs_with_four),
+        cmocka_unit_test(lengths_may_come_in_any_order),
         cmocka_unit_test(bad_arguments_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

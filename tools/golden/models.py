@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Makes the small seeded random BERT models of tests/golden/models/ and what
+"""Makes the small seeded random models of tests/golden/models/ and what
 transformers and sentence-transformers answer for them in fp32.
 
-Usage: tools/golden/models.py [OUT]       (OUT: tests/golden/models)
+Usage: tools/golden/models.py [OUT [NAME...]]       (OUT: tests/golden/models; all)
 
-Each folder is one layout or precision that users have. expected.json holds the
-inputs, the answers and the versions that gave them. Weights are drawn wide
-enough that attention is far from uniform and GELU is bent."""
+Each folder is one architecture, layout or precision that users have.
+expected.json holds the inputs, the answers and the versions that gave them.
+Weights are drawn wide enough that attention is far from uniform and GELU is
+bent."""
 import json
 import pathlib
 import shutil
@@ -19,10 +20,19 @@ import tokenizers
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
+from tokenizers import normalizers, pre_tokenizers, processors
 from transformers import (BertConfig, BertForSequenceClassification, BertModel,
-                          BertTokenizerFast)
+                          BertTokenizerFast, PreTrainedTokenizerFast, RobertaConfig,
+                          RobertaForSequenceClassification, RobertaModel, XLMRobertaConfig,
+                          XLMRobertaForSequenceClassification, XLMRobertaModel)
 
 OUT = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else "tests/golden/models")
+ONLY = sys.argv[2:]
+FAMILIES = {
+    "bert": (BertConfig, BertForSequenceClassification, BertModel),
+    "roberta": (RobertaConfig, RobertaForSequenceClassification, RobertaModel),
+    "xlm-roberta": (XLMRobertaConfig, XLMRobertaForSequenceClassification, XLMRobertaModel),
+}
 VERSIONS = {"transformers": transformers.__version__, "torch": torch.__version__,
             "sentence-transformers": sentence_transformers.__version__,
             "tokenizers": tokenizers.__version__}
@@ -43,7 +53,11 @@ PASSAGES = [
     "\u00dcn\u00efcode caf\u00e9 \u4f60\u597d \U0001f600 na\u0308ive",
     "how many days of leave may an employee carry over?",
 ]
+# What RoBERTa numbers differently from all others: padding tokens in a text.
+PADDED = "ten <pad> days <pad><pad> of leave </s> <s> <mask> may"
 TEXTS = PASSAGES + [QUERY, "   ", "holiday", "holiday " * 100]
+LONG = [("days of leave " * 400)[:n] for n in (12, 3600, 1000, 4000, 4)]
+ROLE_TEXTS = [PASSAGES[1], QUERY, "", PASSAGES[5]]
 
 
 def fill(model, seed):
@@ -56,7 +70,7 @@ def fill(model, seed):
         value = torch.randn(tensor.shape, generator=generator) * wide
         if "LayerNorm.weight" in name:
             value = 1 + value
-        if "classifier.weight" in name:
+        if name.endswith(("classifier.weight", "classifier.out_proj.weight")):
             value = value * 3
         tensor.data.copy_(value)
 
@@ -119,17 +133,77 @@ def write_tokenizer(folder, positions):
     return tokenizer
 
 
+ROBERTA_SPECIAL = ["<s>", "<pad>", "</s>", "<unk>"]
+
+
+def roberta_wordpiece():
+    """BERT's pieces under RoBERTa's special tokens: its own are bytes' BPE."""
+    pieces = ROBERTA_SPECIAL + VOCABULARY[5:] + ["<mask>"]
+    model = tokenizers.models.WordPiece({p: i for i, p in enumerate(pieces)}, unk_token="<unk>")
+    tokenizer = tokenizers.Tokenizer(model)
+    tokenizer.normalizer = normalizers.BertNormalizer()
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    return tokenizer
+
+
+def unigram():
+    """A small Unigram model with XLM-RoBERTa's ids and pre-tokenizer."""
+    words = sorted({w for w in WORDS if len(w) > 1}) + ["Employee", "An", "\u4f60\u597d"]
+    pieces = [(p, 0.0) for p in ROBERTA_SPECIAL]
+    pieces += [("\u2581" + w, -4.0 - len(w) / 8) for w in words]
+    pieces += [(w, -6.0 - len(w) / 8) for w in words if len(w) > 2]
+    pieces += [("\u2581", -3.5)] + [(c, -7.0 - i / 16) for i, c in
+                                     enumerate(LETTERS + ".,?!-()'\"QRSTAEHW")]
+    pieces += [("<mask>", 0.0)]
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.Unigram(pieces, unk_id=3))
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace()])
+    return tokenizer
+
+
+def write_roberta_tokenizer(folder, positions, tokenizer):
+    """With the layouts <s> A </s> and <s> A </s></s> B </s>, all of type 0."""
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", pair="<s> $A </s> </s> $B </s>",
+        special_tokens=[("<s>", 0), ("</s>", 2)])
+    wrapped = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, model_max_length=positions, bos_token="<s>", cls_token="<s>",
+        eos_token="</s>", sep_token="</s>", pad_token="<pad>", unk_token="<unk>",
+        mask_token="<mask>", model_input_names=["input_ids", "attention_mask"])
+    wrapped.save_pretrained(folder)
+    return wrapped
+
+
+def make_tokenizer(folder, positions, family, kind):
+    if kind == "unigram":
+        return write_roberta_tokenizer(folder, positions, unigram())
+    if family == "roberta":
+        return write_roberta_tokenizer(folder, positions, roberta_wordpiece())
+    return write_tokenizer(folder, positions)
+
+
 def make(name, seed, cross, kind, sizes, pooling=None, normalise=False, old_names=False,
-         max_seq_length=None, **extra):
+         max_seq_length=None, family="bert", tokenizer=None, prompts=None,
+         passages=None, **extra):
+    if ONLY and name not in ONLY:
+        return
     folder = OUT / name
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     hidden, heads, layers, intermediate, positions = sizes
-    config = BertConfig(vocab_size=len(VOCABULARY), hidden_size=hidden, num_attention_heads=heads,
-                        num_hidden_layers=layers, intermediate_size=intermediate,
-                        max_position_embeddings=positions, type_vocab_size=2, num_labels=1,
-                        hidden_dropout_prob=0, attention_probs_dropout_prob=0, **extra)
-    model = (BertForSequenceClassification if cross else BertModel)(config).eval()
+    padded = family != "bert"
+    tokenizer = make_tokenizer(folder, positions, family, tokenizer)
+    configuration, classifier, trunk = FAMILIES[family]
+    if padded:  # as all of them have it
+        extra = {"pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2, "layer_norm_eps": 1e-5,
+                 **extra}
+    config = configuration(vocab_size=len(tokenizer), hidden_size=hidden,
+                           num_attention_heads=heads, num_hidden_layers=layers,
+                           intermediate_size=intermediate,
+                           max_position_embeddings=positions + 2 * padded,
+                           type_vocab_size=1 if padded else 2, num_labels=1,
+                           hidden_dropout_prob=0, attention_probs_dropout_prob=0, **extra)
+    model = (classifier if cross else trunk)(config).eval()
     fill(model, seed)
     config.architectures = [type(model).__name__]
     written = write_weights(folder, model.state_dict(), kind)
@@ -144,11 +218,20 @@ def make(name, seed, cross, kind, sizes, pooling=None, normalise=False, old_name
     if kind == "int8":
         fields["quantization_config"] = QUANTIZATION
     (folder / "config.json").write_text(json.dumps(fields, indent=1, sort_keys=True) + "\n")
-    tokenizer = write_tokenizer(folder, positions)
     if pooling:
         write_modules(folder, pooling, hidden, normalise, max_seq_length)
-    expected = (score(model, tokenizer, positions) if cross else
-                embed(model, tokenizer, max_seq_length or positions, pooling or "mean", normalise))
+    more = [PADDED] if padded else []
+    if cross:
+        expected = score(model, tokenizer, positions, passages or PASSAGES + more)
+    else:
+        settings = (model, tokenizer, max_seq_length or positions, pooling or "mean", normalise)
+        expected = embed(*settings, TEXTS[:-1] + more + TEXTS[-1:])
+        if prompts:
+            (folder / "config_sentence_transformers.json").write_text(json.dumps(
+                {"prompts": prompts, "default_prompt_name": None}, indent=1))
+            for role in prompts:
+                expected[role] = embed(*settings, [prompts[role] + t for t in ROLE_TEXTS])
+                expected[role]["texts"] = ROLE_TEXTS
     expected["versions"] = VERSIONS
     (folder / "expected.json").write_text(json.dumps(expected, ensure_ascii=True, indent=1) + "\n")
     print(f"{name}: {sum(f.stat().st_size for f in folder.rglob('*') if f.is_file())} bytes")
@@ -173,21 +256,21 @@ def write_modules(folder, pooling, hidden, normalise, max_seq_length):
             {"max_seq_length": max_seq_length, "do_lower_case": False}))
 
 
-def score(model, tokenizer, positions):
+def score(model, tokenizer, positions, passages):
     logits, tokens = [], []
-    for passage in PASSAGES:
+    for passage in passages:
         # As lists: a lone empty second text would be taken for none.
         inputs = tokenizer([QUERY], [passage], truncation="only_second", max_length=positions,
                            return_tensors="pt")
         with torch.no_grad():
             logits.append(model(**inputs).logits.item())
         tokens.append(inputs["input_ids"].shape[1])
-    return {"query": QUERY, "passages": PASSAGES, "logits": logits, "tokens": tokens}
+    return {"query": QUERY, "passages": passages, "logits": logits, "tokens": tokens}
 
 
-def embed(model, tokenizer, limit, pooling, normalise):
+def embed(model, tokenizer, limit, pooling, normalise, texts):
     vectors, tokens = [], []
-    for text in TEXTS:
+    for text in texts:
         inputs = tokenizer(text, truncation=True, max_length=limit, return_tensors="pt")
         with torch.no_grad():
             states = model(**inputs).last_hidden_state[0]
@@ -196,22 +279,32 @@ def embed(model, tokenizer, limit, pooling, normalise):
             vector = torch.nn.functional.normalize(vector, dim=0)
         vectors.append([float(np.float32(v)) for v in vector])
         tokens.append(inputs["input_ids"].shape[1])
-    return {"texts": TEXTS, "embeddings": vectors, "tokens": tokens}
+    return {"texts": texts, "embeddings": vectors, "tokens": tokens}
 
 
 def check(name):
     """sentence-transformers must agree with what was computed by hand."""
+    if ONLY and name not in ONLY:
+        return
     folder = OUT / name
     expected = json.loads((folder / "expected.json").read_text())
+    settings = {"device": "cpu", "model_kwargs": {"dtype": torch.float32}}
     if "logits" in expected:
-        model = sentence_transformers.CrossEncoder(str(folder), device="cpu",
-                                                   activation_fn=torch.nn.Identity())
-        found = model.predict([(QUERY, p) for p in PASSAGES], batch_size=1)
-        wanted = expected["logits"]
-    else:
-        model = sentence_transformers.SentenceTransformer(str(folder), device="cpu")
-        found = model.encode(TEXTS, batch_size=1)
-        wanted = expected["embeddings"]
+        model = sentence_transformers.CrossEncoder(str(folder), activation_fn=torch.nn.Identity(),
+                                                   **settings)
+        found = model.predict([(QUERY, p) for p in expected["passages"]], batch_size=1)
+        agree(name, found, expected["logits"])
+        return
+    model = sentence_transformers.SentenceTransformer(str(folder), **settings)
+    agree(name, model.encode(expected["texts"], batch_size=1), expected["embeddings"])
+    for role in ("query", "document"):
+        if role in expected:
+            encode = model.encode_query if role == "query" else model.encode_document
+            agree(f"{name}, {role}", encode(expected[role]["texts"], batch_size=1),
+                  expected[role]["embeddings"])
+
+
+def agree(name, found, wanted):
     difference = np.abs(found - np.array(wanted, dtype=np.float32)).max()
     print(f"{name}: sentence-transformers differs by {difference:.2g}")
     assert difference < 2e-6
@@ -226,6 +319,23 @@ make("dense-mean", 5, False, "f32", (40, 5, 2, 61, 96), pooling="mean", normalis
      max_seq_length=64)
 make("dense-cls", 6, False, "sharded", (32, 2, 2, 48, 64), pooling="cls")
 make("dense-plain", 7, False, "bf16", (48, 3, 4, 33, 70))
+make("cross-roberta", 8, True, "f32", (40, 2, 1, 48, 64), family="roberta")
+make("cross-long", 13, True, "f16", (8, 2, 1, 12, 1000), family="roberta", passages=LONG)
+make("cross-xlmr", 9, True, "f32", (36, 3, 2, 53, 96), family="xlm-roberta", tokenizer="unigram")
+make("cross-xlmr-f16", 10, True, "f16", (64, 4, 2, 72, 80), family="xlm-roberta",
+     tokenizer="unigram")
+# As bge-m3, whose pooling is the first token's.
+make("dense-xlmr", 11, False, "f32", (32, 4, 2, 40, 72), family="xlm-roberta",
+     tokenizer="unigram", pooling="cls", normalise=True, max_seq_length=64)
+# As multilingual-e5-small: BERT's trunk under XLM-RoBERTa's tokenizer, with prompts.
+make("dense-prompts", 12, False, "f16", (28, 2, 2, 40, 64), tokenizer="unigram", pooling="mean",
+     normalise=True, prompts={"query": "query: ", "document": "passage: "})
+check("cross-roberta")
+check("cross-long")
+check("cross-xlmr")
+check("cross-xlmr-f16")
+check("dense-xlmr")
+check("dense-prompts")
 check("cross-f32")
 check("dense-mean")
 check("dense-cls")
