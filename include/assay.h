@@ -182,6 +182,8 @@ typedef struct assay_model_info {
                                "assay_query_words" of its config.json says, in words
                                between white space; 0: it does not say */
     uint32_t dimensions;    /* of the embedding; 0 for a cross-encoder */
+    char query_prompt[512];   /* what the model's settings put before a query, and */
+    char passage_prompt[512]; /* before a passage; "": nothing */
     uint64_t parameters;
     uint64_t file_bytes;    /* weights on disk */
     bool normalized;        /* embeddings have length 1 */
@@ -213,9 +215,20 @@ ASSAY_API const assay_tokenizer *assay_model_tokenizer(const assay_model *model)
  * sessions may share a model. The model must outlive it. */
 typedef struct assay_session assay_session;
 
+/* What the texts that a bi-encoder embeds are. Some were trained with a prompt
+ * before each, "query: " and "passage: ", as their settings say
+ * (config_sentence_transformers.json); for others the role changes nothing. */
+typedef enum assay_role {
+    ASSAY_ROLE_NONE = 0, /* the prompt of default_prompt_name, mostly none */
+    ASSAY_ROLE_QUERY,    /* that called "query" */
+    ASSAY_ROLE_PASSAGE,  /* that called "document", else "passage", else "corpus" */
+} assay_role;
+
 typedef struct assay_session_options {
     uint32_t threads;    /* 0: as many as the cores, affinity and cgroup allow */
     uint32_t max_tokens; /* 0: the model's own; a lower limit cuts earlier */
+    assay_role role;     /* of what assay_embed is given; indexing and searching
+                            take the right one themselves */
 } assay_session_options;
 
 ASSAY_API assay_status assay_session_open(assay_model *model,
@@ -240,7 +253,7 @@ ASSAY_API assay_status assay_rerank(assay_session *session, assay_text query,
                                     assay_score *scores, assay_error *error);
 
 typedef struct assay_embedding_info {
-    uint32_t tokens; /* as embedded, special tokens counted */
+    uint32_t tokens; /* as embedded, special ones and the prompt counted */
     bool truncated;
 } assay_embedding_info;
 

@@ -63,4 +63,12 @@ static inline assay_session *golden_session(assay_model *model, uint32_t threads
     return session;
 }
 
+static inline assay_session *golden_session_for(assay_model *model, assay_role role)
+{
+    assay_session *session = NULL;
+    assert_int_equal(assay_session_open(model, &(assay_session_options){.role = role}, &session,
+                                        NULL), ASSAY_OK);
+    return session;
+}
+
 #endif

@@ -17,7 +17,7 @@
 typedef struct embed_settings {
     assay_common common;
     const char *model;
-    uint32_t precision, max_tokens, threads;
+    uint32_t precision, role, max_tokens, threads;
 } embed_settings;
 
 typedef struct embedding_job {
@@ -96,6 +96,7 @@ static int embed_with(const embed_settings *settings, embedding_job *job, assay_
     const assay_session_options options = {
         .threads = settings->threads,
         .max_tokens = settings->max_tokens,
+        .role = (assay_role)settings->role,
     };
     if (assay_session_open(model, &options, &session, &error) != ASSAY_OK)
         return assay_report(&error);
@@ -138,6 +139,9 @@ static const assay_option options[] = {
      "(default: dense)", 0, 0},
     {"precision", ASSAY_OPTION_CHOICE, offsetof(embed_settings, precision), "auto|fp32|int8",
      "arithmetic (default: auto, which is fp32 today)", 0, 0},
+    {"role", ASSAY_OPTION_CHOICE, offsetof(embed_settings, role), "none|query|passage",
+     "what the texts are: models that were trained with a prompt before each, such as "
+     "\"query: \", get theirs (default: none)", 0, 0},
     {"max-tokens", ASSAY_OPTION_COUNT, offsetof(embed_settings, max_tokens), "N",
      "cut texts earlier than the model does, special tokens counted", 5, 1000000},
     {"threads", ASSAY_OPTION_COUNT, offsetof(embed_settings, threads), "N",

@@ -66,6 +66,8 @@ static void tell_model(const teller *t, const assay_model_info *info)
         tell_count(t, "dimensions", info->dimensions);
         tell_text(t, "pooling", info->pooling);
         tell_bool(t, "normalized", info->normalized);
+        tell_text(t, "query_prompt", info->query_prompt);
+        tell_text(t, "passage_prompt", info->passage_prompt);
     }
     tell_count(t, "parameters", info->parameters);
     tell_count(t, "file_bytes", info->file_bytes);

@@ -140,6 +140,9 @@ static void describe(assay_model *model, const char *path)
     if (bi)
         copy_text(info->pooling, sizeof info->pooling,
                   config->pooling == ASSAY_POOLING_CLS ? "cls" : "mean");
+    copy_text(info->query_prompt, sizeof info->query_prompt, config->prompts[ASSAY_ROLE_QUERY]);
+    copy_text(info->passage_prompt, sizeof info->passage_prompt,
+              config->prompts[ASSAY_ROLE_PASSAGE]);
     info->kind = config->kind;
     info->layers = config->layers;
     info->hidden = config->hidden;

@@ -260,6 +260,79 @@ static assay_status read_optional(const char *folder, const char *name, assay_ha
     return status;
 }
 
+/* ---- Prompts ------------------------------------------------------------------ */
+
+static assay_status copy_prompt(const json_t *prompts, const char *name, const char *where,
+                                char out[ASSAY_PROMPT_SIZE], assay_error *error)
+{
+    const char *text = "";
+    ASSAY_TRY(assay_json_string(prompts, name, where, &text, error));
+    size_t length = strlen(text);
+    if (length >= ASSAY_PROMPT_SIZE)
+        return assay_fail(error, ASSAY_E_LIMIT, where,
+                          "the prompt \"%.60s\" has %zu bytes, expected at most %zu", name,
+                          length, ASSAY_PROMPT_SIZE - 1);
+    memcpy(out, text, length + 1);
+    return ASSAY_OK;
+}
+
+/* As sentence-transformers chooses, except that its own empty "document" does not
+ * stand before a "passage" of the file. */
+static const char *passage_prompt(const json_t *prompts)
+{
+    static const char *const names[] = {"document", "passage", "corpus"};
+    size_t i = 0;
+    while (i + 1 < sizeof names / sizeof *names && json_object_get(prompts, names[i]) == NULL)
+        i++;
+    return names[i];
+}
+
+static assay_status use_prompts(const json_t *root, const char *where, assay_model_config *out,
+                                assay_error *error)
+{
+    const json_t *prompts = json_object_get(root, "prompts");
+    if (prompts != NULL && !json_is_null(prompts) && !json_is_object(prompts))
+        return assay_fail(error, ASSAY_E_FORMAT, where, "prompts: expected an object");
+    const char *name = NULL;
+    ASSAY_TRY(assay_json_string(root, "default_prompt_name", where, &name, error));
+    if (name != NULL && out->kind == ASSAY_MODEL_CROSS_ENCODER)
+        return refuse(error, where, "default_prompt_name", name, "none for a cross-encoder");
+    if (name != NULL && json_object_get(prompts, name) == NULL)
+        return assay_fail(error, ASSAY_E_FORMAT, where,
+                          "default_prompt_name: \"%.60s\" is not among the prompts", name);
+    if (name != NULL)
+        ASSAY_TRY(copy_prompt(prompts, name, where, out->prompts[ASSAY_ROLE_NONE], error));
+    ASSAY_TRY(copy_prompt(prompts, "query", where, out->prompts[ASSAY_ROLE_QUERY], error));
+    return copy_prompt(prompts, passage_prompt(prompts), where,
+                       out->prompts[ASSAY_ROLE_PASSAGE], error);
+}
+
+static bool has_prompts(const assay_model_config *config)
+{
+    return config->prompts[ASSAY_ROLE_NONE][0] != '\0' ||
+           config->prompts[ASSAY_ROLE_QUERY][0] != '\0' ||
+           config->prompts[ASSAY_ROLE_PASSAGE][0] != '\0';
+}
+
+/* Vectors that were made when assay knew no prompts are those of another model. */
+#define PROMPTS_HEEDED "prompts 1"
+
+static assay_status read_prompts(const char *folder, assay_hasher *digest,
+                                 assay_model_config *out, assay_error *error)
+{
+    char path[4096];
+    json_t *root;
+    ASSAY_TRY(read_optional(folder, "config_sentence_transformers.json", digest, path, &root,
+                            error));
+    assay_status status = use_prompts(root, path, out, error);
+    json_decref(root);
+    if (status == ASSAY_OK && has_prompts(out))
+        assay_hasher_add(digest, PROMPTS_HEEDED, strlen(PROMPTS_HEEDED));
+    return status;
+}
+
+/* ---- Pooling ------------------------------------------------------------------ */
+
 static const struct {
     const char *old_field, *name;
 } poolings[] = {
@@ -314,6 +387,10 @@ static assay_status use_pooling(const json_t *root, const char *where, assay_mod
         out->pooling = ASSAY_POOLING_MEAN;
     else
         return refuse(error, where, field, mode, "mean or cls");
+    bool whole = true; /* of no account where there is no prompt */
+    ASSAY_TRY(assay_json_bool(root, "include_prompt", where, &whole, error));
+    if (!whole && has_prompts(out))
+        return refuse(error, where, "include_prompt", "false, for a model with prompts,", "true");
     uint64_t dimension = out->hidden;
     ASSAY_TRY(assay_json_uint(root, "word_embedding_dimension", where, 1, MAX_HIDDEN,
                               &dimension, error));
@@ -430,20 +507,7 @@ static assay_status read_sentence_config(assay_hasher *digest, assay_model_confi
     return status;
 }
 
-/* A prompt that is always put before the text would change every embedding. */
-static assay_status check_prompt(const char *folder, assay_hasher *digest, assay_error *error)
-{
-    char path[4096];
-    json_t *root;
-    ASSAY_TRY(read_optional(folder, "config_sentence_transformers.json", digest, path, &root,
-                            error));
-    const char *name = NULL;
-    assay_status status = assay_json_string(root, "default_prompt_name", path, &name, error);
-    if (status == ASSAY_OK && name != NULL)
-        status = refuse(error, path, "default_prompt_name", name, "none");
-    json_decref(root);
-    return status;
-}
+/* ---- The folder --------------------------------------------------------------- */
 
 static assay_status read_main(const char *folder, assay_hasher *digest, assay_model_config *out,
                               assay_error *error)
@@ -477,10 +541,9 @@ static assay_status read_folder(const char *folder, const json_t *modules, const
     memcpy(weights, out->weights, sizeof weights);
     ASSAY_TRY(read_main(weights, digest, out, error));
     out->pooling = out->kind == ASSAY_MODEL_BI_ENCODER ? ASSAY_POOLING_MEAN : ASSAY_POOLING_CLS;
-    if (modules == NULL && out->kind == ASSAY_MODEL_CROSS_ENCODER)
-        return ASSAY_OK;
-    ASSAY_TRY(read_sentence_config(digest, out, error));
-    ASSAY_TRY(check_prompt(folder, digest, error));
+    if (modules != NULL || out->kind == ASSAY_MODEL_BI_ENCODER)
+        ASSAY_TRY(read_sentence_config(digest, out, error));
+    ASSAY_TRY(read_prompts(folder, digest, out, error));
     return read_modules(modules, folder, where, digest, out, error);
 }
 

@@ -3,8 +3,8 @@
  * model_config.h: what the JSON files of a model folder say about it.
  *
  * Hugging Face layout (config.json), sentence-transformers layout on top of it
- * (modules.json, pooling and sentence_bert_config.json, in the old form and in
- * that of version 6). Every number is bounded here, so that sizes computed from
+ * (modules.json, pooling, prompts and sentence_bert_config.json, in the old form
+ * and in that of version 6). Every number is bounded here, so that sizes computed from
  * it cannot overflow 64 bits.
  */
 #ifndef ASSAY_MODEL_CONFIG_H
@@ -16,6 +16,8 @@
 #include "model/architectures.h"
 
 #define ASSAY_CONFIG_LIMIT (4u << 20) /* bytes of one JSON file */
+
+#define ASSAY_PROMPT_SIZE sizeof(((assay_model_info *)0)->query_prompt)
 
 typedef enum assay_pooling {
     ASSAY_POOLING_CLS,
@@ -29,6 +31,7 @@ typedef struct assay_model_config {
     assay_model_kind kind;
     assay_pooling pooling;   /* of a bi-encoder; CLS for a cross-encoder */
     bool normalized;
+    char prompts[3][ASSAY_PROMPT_SIZE]; /* by assay_role; "": none */
     uint32_t layers, hidden, heads, intermediate, vocabulary, positions, types;
     int32_t padding;         /* first position less one: a token id, or -1 */
     uint32_t longest;        /* input that there are positions for */

@@ -85,9 +85,9 @@ static assay_status open_model(ingest *in, const char *name, assay_error *error)
         return assay_fail(error, ASSAY_E_ARGUMENT, info.path,
                           "is a cross-encoder (%s); an index needs a bi-encoder",
                           info.architecture);
-    return assay_session_open(in->model,
-                              &(assay_session_options){.threads = in->options->threads},
-                              &in->session, error);
+    assay_session_options options = {.threads = in->options->threads,
+                                     .role = ASSAY_ROLE_PASSAGE};
+    return assay_session_open(in->model, &options, &in->session, error);
 }
 
 static void close_model(ingest *in)

@@ -114,9 +114,8 @@ static assay_status open_encoder(assay_pipeline *p, assay_error *error)
                           "is not the model that the collection \"%s\" was indexed with; index "
                           "it anew under another name, or put that model back",
                           p->collection.name);
-    ASSAY_TRY(assay_session_open(p->encoder,
-                                 &(assay_session_options){.threads = p->options.threads},
-                                 &p->encoder_session, error));
+    assay_session_options options = {.threads = p->options.threads, .role = ASSAY_ROLE_QUERY};
+    ASSAY_TRY(assay_session_open(p->encoder, &options, &p->encoder_session, error));
     p->query_vector = calloc(config->dimensions, sizeof *p->query_vector);
     p->scratch = assay_flat_scratch_new(p->options.retrieve, p->options.threads);
     if (p->query_vector == NULL || p->scratch == NULL)

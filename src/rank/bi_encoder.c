@@ -40,13 +40,31 @@ static void take_block(void *user, const assay_sequence *sequences, size_t count
     }
 }
 
+/* The prompt is part of the text that is tokenised, as in sentence-transformers:
+ * where one ends and the other begins, a token may hold of both. */
+static assay_status put_prompt(assay_session *session, assay_text *text, assay_error *error)
+{
+    assay_buffer *prompted = &session->prompted;
+    if (session->prompt[0] == '\0')
+        return ASSAY_OK;
+    assay_buffer_clear(prompted);
+    assay_buffer_append(prompted, session->prompt, strlen(session->prompt));
+    assay_buffer_append(prompted, text->data, text->length);
+    ASSAY_TRY(assay_buffer_status(prompted, NULL, error));
+    *text = (assay_text){prompted->data, prompted->length};
+    return ASSAY_OK;
+}
+
 static assay_status add_text(assay_session *session, assay_text text, size_t item,
                              assay_embedding_info *info, assay_error *error)
 {
     assay_tokens *tokens = &session->first;
     tokens->count = 0;
-    ASSAY_TRY(assay_tokenizer_encode(session->model->tokenizer, text, tokens, error));
     size_t special = session->single->special, room = session->max_tokens - special;
+    ASSAY_TRY(put_prompt(session, &text, error));
+    /* One more than there is room for tells of a cut. */
+    ASSAY_TRY(assay_tokenizer_encode_first(session->model->tokenizer, text, room + 1, tokens,
+                                           error));
     size_t keep = tokens->count < room ? tokens->count : room;
     if (info != NULL)
         *info = (assay_embedding_info){.tokens = (uint32_t)(keep + special),

@@ -18,6 +18,7 @@ enum {
     BLOCK_TOKENS_LEAST = 64,   /* smaller ones waste the weights' way to the cache */
     BLOCKS_A_WORKER = 3,       /* wanted, so that the last to finish is not late */
     BLOCK_SEQUENCES = 64,
+    MAX_PROMPTED = 1 << 30,    /* bytes */
 };
 
 static assay_status take_memory(assay_session *session, assay_error *error)
@@ -70,6 +71,9 @@ assay_status assay_session_open(assay_model *model, const assay_session_options 
     uint32_t limit = options != NULL ? options->max_tokens : 0;
     if (limit == 0 || limit > model->info.max_tokens)
         limit = model->info.max_tokens;
+    assay_role role = options != NULL ? options->role : ASSAY_ROLE_NONE;
+    if (role > ASSAY_ROLE_PASSAGE)
+        return assay_fail(error, ASSAY_E_ARGUMENT, "role", "%d is not known", (int)role);
     const assay_template *pair = assay_tokenizer_template(model->tokenizer, true);
     if (limit < pair->special + 2)
         return assay_fail(error, ASSAY_E_ARGUMENT, "max_tokens",
@@ -83,6 +87,8 @@ assay_status assay_session_open(assay_model *model, const assay_session_options 
     session->workers = threads == 0 || threads > assay_cores() ? assay_cores() : threads;
     session->single = assay_tokenizer_template(model->tokenizer, false);
     session->pair = pair;
+    session->prompt = model->config.prompts[role];
+    assay_buffer_init(&session->prompted, MAX_PROMPTED);
     assay_status status = take_memory(session, error);
     if (status == ASSAY_OK)
         status = grow_scratch(session, BLOCK_TOKENS, error);
@@ -100,6 +106,7 @@ void assay_session_close(assay_session *session)
         return;
     assay_tokens_free(&session->first);
     assay_tokens_free(&session->second);
+    assay_buffer_free(&session->prompted);
     assay_repeats_free(&session->repeats);
     free(session->batch.ids);
     free(session->scratch);

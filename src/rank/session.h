@@ -9,6 +9,7 @@
 #ifndef ASSAY_SESSION_H
 #define ASSAY_SESSION_H
 
+#include "base/buffer.h"
 #include "model/model.h"
 #include "rank/repeats.h"
 
@@ -29,6 +30,8 @@ struct assay_session {
     uint32_t workers;
     const assay_template *single, *pair; /* how the tokenizer lays out a text, and two */
     assay_batch batch;
+    const char *prompt;         /* before every text that is embedded */
+    assay_buffer prompted;      /* a text with it */
     assay_tokens first, second; /* tokens of the texts at hand */
     assay_repeats repeats;
     float *scratch;             /* [workers][scratch_floats] */

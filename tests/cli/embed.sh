@@ -21,6 +21,15 @@ json '"\n".join(" ".join("%.9g" % x for x in v) for v in d["embeddings"])' <out.
 echo '-- cut, and said so'
 assay embed 'one two three four five six' --max-tokens 5 --json | json '[d["tokens"], d["truncated"]]'
 assay embed 'one two three four five six' --max-tokens 5 >/dev/null
+echo '-- with the prompts of the model: a role is the prompt before the text'
+prompted=$GOLDEN/models/dense-prompts
+for role in query passage; do
+    assay embed --model "$prompted" --role $role 'days of leave' >role.txt
+    assay embed --model "$prompted" "$role: days of leave" | cmp - role.txt && echo same
+done
+assay embed --model "$prompted" --role none 'days of leave' | cmp -s - role.txt || echo other
+assay info "$prompted" | grep _prompt
+code assay embed --role document x 2>&1 | head -1
 echo '-- nothing to embed'
 assay embed --json </dev/null | json 'd["embeddings"]'
 echo '-- the wrong kind, none at all, a damaged one'

@@ -340,10 +340,6 @@ static void bad_sentence_settings_are_refused(void **state)
     unlink(in_folder(pooling));
     fails(ASSAY_E_NOT_FOUND, "1_Pooling");
     copy_model("dense-mean");
-    put("config_sentence_transformers.json", "{\"default_prompt_name\": \"query\"}");
-    fails(ASSAY_E_UNSUPPORTED, "default_prompt_name");
-    put("config_sentence_transformers.json", "{\"default_prompt_name\": null}");
-    opens();
     put("modules.json", "{}");
     fails(ASSAY_E_FORMAT, "modules.json");
     put("modules.json", "[{\"type\":\"a.b.Transformer\",\"path\":\"../..\"}]");
@@ -358,6 +354,79 @@ static void bad_sentence_settings_are_refused(void **state)
     opens(); /* an uncased tokenizer lowers anyway */
     set_in("tokenizer_config.json", "do_lower_case", "false");
     fails(ASSAY_E_UNSUPPORTED, "do_lower_case");
+}
+
+static void prompts_fail(const char *settings, assay_status status, const char *named)
+{
+    put("config_sentence_transformers.json", settings);
+    fails(status, named);
+}
+
+/* The prompt that a role gets with these settings. */
+static void prompts_are(const char *settings, const char *query, const char *passage)
+{
+    put("config_sentence_transformers.json", settings);
+    assay_model *model = NULL;
+    assay_model_info info;
+    assert_int_equal(assay_model_open(folder, NULL, &model, NULL), ASSAY_OK);
+    assay_model_describe(model, &info);
+    assay_model_close(model);
+    assert_string_equal(info.query_prompt, query);
+    assert_string_equal(info.passage_prompt, passage);
+}
+
+static void prompts_are_heeded_or_refused(void **state)
+{
+    (void)state;
+    copy_model("dense-mean");
+    prompts_are("{\"default_prompt_name\": null}", "", "");
+    prompts_are("{\"prompts\": null}", "", "");
+    prompts_are("{\"prompts\": {\"query\": \"q: \", \"other\": \"o: \"}}", "q: ", "");
+    prompts_are("{\"prompts\": {\"corpus\": \"c: \", \"passage\": \"p: \"}}", "", "p: ");
+    prompts_are("{\"prompts\": {\"document\": null, \"passage\": \"p: \"}}", "", "");
+    prompts_are("{\"prompts\": {\"corpus\": \"c: \"}, \"default_prompt_name\": \"corpus\"}", "",
+                "c: ");
+    prompts_fail("{\"default_prompt_name\": \"query\"}", ASSAY_E_FORMAT, "default_prompt_name");
+    prompts_fail("{\"prompts\": {\"a\": \"\"}, \"default_prompt_name\": \"b\"}", ASSAY_E_FORMAT,
+                 "\"b\" is not among the prompts");
+    prompts_fail("{\"prompts\": [\"query: \"]}", ASSAY_E_FORMAT, "expected an object");
+    prompts_fail("{\"prompts\": {\"query\": 7}}", ASSAY_E_FORMAT, "query");
+    char text[700];
+    snprintf(text, sizeof text, "{\"prompts\": {\"query\": \"%0512d\"}}", 0);
+    prompts_fail(text, ASSAY_E_LIMIT, "512 bytes");
+    snprintf(text, sizeof text, "{\"prompts\": {\"query\": \"%0511d\"}}", 0);
+    put("config_sentence_transformers.json", text);
+    opens();
+    /* Prompts that are read and not pooled over: only where there are none. */
+    set_in("1_Pooling/config.json", "include_prompt", "false");
+    fails(ASSAY_E_UNSUPPORTED, "include_prompt");
+    put("config_sentence_transformers.json", "{\"prompts\": {\"query\": \"\"}}");
+    opens();
+    copy_model("cross-f32");
+    put("config_sentence_transformers.json", "{\"prompts\": {\"query\": \"q: \"}}");
+    opens();
+    prompts_fail("{\"prompts\": {\"query\": \"q: \"}, \"default_prompt_name\": \"query\"}",
+                 ASSAY_E_UNSUPPORTED, "default_prompt_name");
+}
+
+/* As encode() of sentence-transformers puts it before texts of no role. */
+static void the_default_prompt_is_put_before_texts(void **state)
+{
+    (void)state;
+    float vectors[2][28];
+    for (int prompted = 0; prompted < 2; prompted++) {
+        assay_model *model = NULL;
+        assay_text text = golden_text(prompted ? "leave" : "passage: leave");
+        copy_model("dense-prompts");
+        if (prompted)
+            set_in("config_sentence_transformers.json", "default_prompt_name", "\"document\"");
+        assert_int_equal(assay_model_open(folder, NULL, &model, NULL), ASSAY_OK);
+        assay_session *session = golden_session(model, 1);
+        assert_int_equal(assay_embed(session, &text, 1, vectors[prompted], NULL, NULL), ASSAY_OK);
+        assay_session_close(session);
+        assay_model_close(model);
+    }
+    assert_memory_equal(vectors[0], vectors[1], sizeof vectors[0]);
 }
 
 /* ---- Weights ----------------------------------------------------------------- */
@@ -530,6 +599,10 @@ int main(void)
                                         remove_folder),
         cmocka_unit_test_setup_teardown(bad_layouts_are_refused, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(bad_sentence_settings_are_refused, make_folder,
+                                        remove_folder),
+        cmocka_unit_test_setup_teardown(prompts_are_heeded_or_refused, make_folder,
+                                        remove_folder),
+        cmocka_unit_test_setup_teardown(the_default_prompt_is_put_before_texts, make_folder,
                                         remove_folder),
         cmocka_unit_test_setup_teardown(bad_weights_are_refused, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(infinite_weights_fail_the_score, make_folder,

@@ -252,6 +252,45 @@ static void cosines_whatever_the_model(void **state)
     assay_result_free(&result);
 }
 
+static void embed_as(assay_model *model, assay_role role, const char *text, float *vector)
+{
+    assay_session *session;
+    assay_text one = text_of(text);
+    assert_ok(assay_session_open(model, &(assay_session_options){.role = role}, &session, &error));
+    assert_ok(assay_embed(session, &one, 1, vector, NULL, &error));
+    assay_session_close(session);
+}
+
+/* A passage's vector is made with the passage's prompt, a query's with its own. */
+static void prompts_follow_the_role(void **state)
+{
+    (void)state;
+    const char *name = "tests/golden/models/dense-prompts";
+    write_text("only.txt", "soup\n");
+    index_files(&(assay_index_options){.model = name});
+    assay_result result =
+        search(&(assay_pipeline_options){.retriever = ASSAY_RETRIEVER_DENSE}, "holidays", 0);
+    size_t only = 0;
+    while (only < result.count && !ends_with(result.hits[only].document, "only.txt"))
+        only++;
+    assert_true(only < result.count);
+    assay_model *model;
+    float query[28], passage[28], cosine = 0;
+    assert_ok(assay_model_open(name, NULL, &model, &error));
+    embed_as(model, ASSAY_ROLE_QUERY, "holidays", query);
+    embed_as(model, ASSAY_ROLE_PASSAGE, "only.txt soup", passage);
+    for (int i = 0; i < 28; i++)
+        cosine += query[i] * passage[i];
+    assert_true(fabsf(result.hits[only].score_dense - cosine) < 1e-5f);
+    embed_as(model, ASSAY_ROLE_NONE, "only.txt soup", passage);
+    cosine = 0;
+    for (int i = 0; i < 28; i++)
+        cosine += query[i] * passage[i];
+    assert_true(fabsf(result.hits[only].score_dense - cosine) > 1e-3f);
+    assay_model_close(model);
+    assay_result_free(&result);
+}
+
 /* Every passage is found by its vector; the order does not depend on threads. */
 static void dense_and_hybrid_search(void **state)
 {
@@ -696,6 +735,7 @@ int main(void)
         with_files(interrupted_indexing_resumes),
         with_files(bm25_finds_and_tells_where),
         with_files(cosines_whatever_the_model),
+        with_files(prompts_follow_the_role),
         with_files(dense_and_hybrid_search),
         with_files(weights_set_the_final_order),
         with_files(index_file_is_made_again_when_missing_behind_or_damaged),

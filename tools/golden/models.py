@@ -324,12 +324,12 @@ make("cross-long", 13, True, "f16", (8, 2, 1, 12, 1000), family="roberta", passa
 make("cross-xlmr", 9, True, "f32", (36, 3, 2, 53, 96), family="xlm-roberta", tokenizer="unigram")
 make("cross-xlmr-f16", 10, True, "f16", (64, 4, 2, 72, 80), family="xlm-roberta",
      tokenizer="unigram")
-# As bge-m3, whose pooling is the first token's.
+# The first token's state is the text's, as in bge-m3; prompts as multilingual-e5's.
 make("dense-xlmr", 11, False, "f32", (32, 4, 2, 40, 72), family="xlm-roberta",
-     tokenizer="unigram", pooling="cls", normalise=True, max_seq_length=64)
-# As multilingual-e5-small: BERT's trunk under XLM-RoBERTa's tokenizer, with prompts.
-make("dense-prompts", 12, False, "f16", (28, 2, 2, 40, 64), tokenizer="unigram", pooling="mean",
-     normalise=True, prompts={"query": "query: ", "document": "passage: "})
+     tokenizer="unigram", pooling="cls", normalise=True, max_seq_length=64,
+     prompts={"query": "query: ", "document": "passage: "})
+make("dense-prompts", 12, False, "f16", (28, 2, 2, 40, 64), pooling="mean", normalise=True,
+     prompts={"query": "query: ", "document": "passage: "})
 check("cross-roberta")
 check("cross-long")
 check("cross-xlmr")
