@@ -88,6 +88,7 @@ typedef enum assay_phase {
     ASSAY_PHASE_VECTORS,  /* writing the vector index file */
     ASSAY_PHASE_CHECK,    /* checking integrity */
     ASSAY_PHASE_DOWNLOAD, /* bytes of a file */
+    ASSAY_PHASE_QUANTIZE, /* bytes of the weights read */
 } assay_phase;
 
 typedef struct assay_progress {
@@ -208,6 +209,50 @@ ASSAY_API assay_status assay_model_open(const char *name, const assay_model_opti
 ASSAY_API void assay_model_close(assay_model *model);
 ASSAY_API void assay_model_describe(const assay_model *model, assay_model_info *out);
 ASSAY_API const assay_tokenizer *assay_model_tokenizer(const assay_model *model);
+
+/* ------------------------------------------------------------ quantisation */
+
+typedef enum assay_tensor_kind {
+    ASSAY_TENSOR_LINEAR,    /* layers of the trunk: int8 */
+    ASSAY_TENSOR_EMBEDDING, /* word embeddings: int8 */
+    ASSAY_TENSOR_POSITION,  /* position and type embeddings: float16 */
+    ASSAY_TENSOR_KEPT,      /* head, norms, biases: as they were */
+    ASSAY_TENSOR_KINDS,
+} assay_tensor_kind;
+
+typedef struct assay_quantized {
+    uint64_t tensors;
+    uint64_t bytes_before, bytes_after; /* scales counted */
+    double error;     /* the largest of its tensors: root of the sum of squared
+                         differences over that of squares */
+    char worst[256];  /* the tensor with it; "" when there is no error */
+} assay_quantized;
+
+typedef struct assay_quantize_report {
+    assay_quantized kinds[ASSAY_TENSOR_KINDS];
+    uint64_t bytes_before, bytes_after; /* of all tensors */
+    uint64_t dropped; /* tensors left out, on which no result depends */
+    uint64_t files;   /* other files, copied */
+    double seconds;
+} assay_quantize_report;
+
+typedef struct assay_quantize_options {
+    bool replace; /* a model folder that is at the target already */
+} assay_quantize_options;
+
+/* Writes the model `source` (folder or name; F32, F16 or BF16, sharded or not)
+ * as the folder `target` with int8 weights, in the compressed-tensors convention
+ * "int-quantized": symmetric, one scale a row. Everything else in the folder is
+ * copied but for weights in other forms; the card (README.md) gets a paragraph
+ * on where the weights come from. The folder is written aside, opened once to
+ * prove it, and renamed: there is a whole one or none. Errors: NOT_FOUND,
+ * UNSUPPORTED (an architecture that assay does not know, or int8 already),
+ * CORRUPT (NaN in the weights), ARGUMENT (a target that is there), IO, FULL,
+ * INTERRUPTED. */
+ASSAY_API assay_status assay_quantize(const char *source, const char *target,
+                                      const assay_quantize_options *options,
+                                      assay_progress_fn progress, void *user,
+                                      assay_quantize_report *report, assay_error *error);
 
 /* ---------------------------------------------------------------- sessions */
 

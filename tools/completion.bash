@@ -5,7 +5,7 @@ _assay() {
     local verb=${COMP_WORDS[1]} words=
     COMPREPLY=()
     if [ "$COMP_CWORD" -eq 1 ]; then
-        words="index search rerank embed tokenize eval info check pull help --help --version"
+        words="index search rerank embed tokenize eval info check pull quantize help --help --version"
         COMPREPLY=($(compgen -W "$words" -- "$word"))
         return
     fi
@@ -34,6 +34,7 @@ _assay() {
     info) words="--collection --home --json --help" ;;
     check) words="--home --json --help" ;;
     pull) words="--revision --endpoint --to --home --json --help" ;;
+    quantize) words="--force --home --json --help" ;;
     help) words="--man --completion --home --json --help" ;;
     esac
     COMPREPLY=($(compgen -W "$words" -- "$word"))

@@ -128,6 +128,8 @@ static const char *phase_name(const assay_bar *bar)
         return "Checking";
     case ASSAY_PHASE_DOWNLOAD:
         return "Downloading";
+    case ASSAY_PHASE_QUANTIZE:
+        return "Quantising";
     }
     return "Working";
 }

@@ -65,6 +65,47 @@ static assay_status tensor_fail(const assay_tensor *tensor, assay_status code,
     return code;
 }
 
+static bool is_float(const assay_tensor *tensor)
+{
+    return tensor->dtype == ASSAY_DTYPE_F32 || tensor->dtype == ASSAY_DTYPE_F16 ||
+           tensor->dtype == ASSAY_DTYPE_BF16;
+}
+
+/* Whether none is NaN or infinite: no exponent of all ones. */
+static bool all_finite(const float *values, size_t count)
+{
+    enum { LANES = 16 };
+    uint32_t met[LANES] = {0};
+    for (size_t i = 0; i < count; i += LANES) {
+        uint32_t bits[LANES] = {0};
+        memcpy(bits, values + i, (count - i < LANES ? count - i : LANES) * sizeof *bits);
+        for (size_t j = 0; j < LANES; j++)
+            met[j] |= (bits[j] & 0x7FFFFFFFu) + 0x00800000u;
+    }
+    for (size_t j = 1; j < LANES; j++)
+        met[0] |= met[j];
+    return met[0] >> 31 == 0;
+}
+
+assay_status assay_tensor_check(const assay_tensor *tensor, assay_error *error)
+{
+    float values[CHUNK];
+    for (size_t first = 0; is_float(tensor) && first < tensor->elements; first += CHUNK) {
+        size_t count = tensor->elements - first < CHUNK ? tensor->elements - first : CHUNK;
+        convert(tensor, first, count, values);
+        if (all_finite(values, count))
+            continue;
+        size_t at = 0;
+        while (isfinite(values[at]))
+            at++;
+        char found[80];
+        snprintf(found, sizeof found, "value %zu is %s", first + at,
+                 isnan(values[at]) ? "NaN" : "infinite");
+        return tensor_fail(tensor, ASSAY_E_CORRUPT, error, found, "finite values");
+    }
+    return ASSAY_OK;
+}
+
 static assay_status check_shape(const assay_tensor *tensor, const uint64_t *shape, uint32_t rank,
                                 assay_error *error)
 {
@@ -75,12 +116,6 @@ static assay_status check_shape(const assay_tensor *tensor, const uint64_t *shap
     assay_shape_text(tensor->shape, tensor->rank, found + 6, sizeof found - 6);
     assay_shape_text(shape, rank, expected, sizeof expected);
     return tensor_fail(tensor, ASSAY_E_FORMAT, error, found, expected);
-}
-
-static bool is_float(const assay_tensor *tensor)
-{
-    return tensor->dtype == ASSAY_DTYPE_F32 || tensor->dtype == ASSAY_DTYPE_F16 ||
-           tensor->dtype == ASSAY_DTYPE_BF16;
 }
 
 static assay_status find(const assay_safetensors *tensors, const char *name,

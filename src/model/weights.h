@@ -13,6 +13,9 @@
 #include "kernels/kernels.h"
 #include "model/safetensors.h"
 
+/* CORRUPT, naming the tensor and the place, when a float of it is NaN or infinite. */
+assay_status assay_tensor_check(const assay_tensor *tensor, assay_error *error);
+
 /* A matrix in the file. scale: NULL, or one factor a row (int8 rows). */
 typedef struct assay_table {
     const assay_tensor *weight;

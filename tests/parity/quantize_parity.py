@@ -1,0 +1,116 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Compares `assay quantize` with numpy, and what transformers makes of its output.
+
+Usage: tests/parity/quantize_parity.py [BUILD] [MODEL...]
+
+MODEL is a folder of an unquantised model; without one, the goldens. Every
+tensor must be the one that numpy computes, to the bit. Where the package
+compressed-tensors is installed, transformers reads the folder, and its results
+must be assay's within 1e-3: both compute in fp32 from the same int8 weights.
+Whatever is missing is skipped with a line that says so."""
+import importlib.util
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests/parity"))
+GOLDENS = ["cross-f32", "cross-f16", "cross-old-names", "dense-mean", "dense-cls"]
+TOLERANCE = 1e-3
+QUERY = "how many days of leave"
+PASSAGES = ["Twenty-five days a year.", "It is blue.", "x", "days " * 40]
+
+
+def wanted(name, tensor):
+    import numpy as np
+    if "encoder.layer." in name and tensor.ndim == 2 or name.endswith("word_embeddings.weight"):
+        tensor = tensor.astype(np.float32)
+        scale = np.maximum(np.abs(tensor).max(1, keepdims=True), np.float32(1e-12)) / np.float32(127)
+        return {name: np.rint(tensor / scale).astype(np.int8), name + "_scale": scale}
+    if "embeddings." in name and tensor.ndim == 2:
+        return {name: tensor.astype(np.float16)}
+    return {name: tensor}
+
+
+def tensors_of(folder):
+    from safetensors import safe_open
+    for path in sorted(folder.glob("model*.safetensors")):
+        with safe_open(path, "np") as file:
+            yield from ((name, file.get_tensor(name)) for name in file.keys())
+
+
+def check_tensors(source, target):
+    found = dict(tensors_of(target))
+    for name, tensor in tensors_of(source):
+        if name.startswith(("pooler.", "cls.")) and name not in found or name.endswith("position_ids"):
+            continue
+        for key, value in wanted(name, tensor).items():
+            other = found.pop(key)
+            assert other.dtype == value.dtype and other.shape == value.shape, (key, other.dtype)
+            assert other.tobytes() == value.tobytes(), key
+    assert not found, sorted(found)
+
+
+def by_transformers(folder, cross):
+    import torch
+    from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer
+    from transformers.utils import logging
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    model = (AutoModelForSequenceClassification if cross else AutoModel).from_pretrained(
+        folder, dtype=torch.float32)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    results = []
+    for passage in PASSAGES:
+        text = tokenizer(*([QUERY, passage] if cross else [passage]), return_tensors="pt",
+                         truncation=True, max_length=model.config.max_position_embeddings)
+        with torch.no_grad():
+            out = model.eval()(**text)
+        results.append(out.logits[0] if cross else out.last_hidden_state[0])
+    return results
+
+
+def check_results(build, folder, cross):
+    import numpy as np
+    from libassay import Assay
+    found = by_transformers(folder, cross)
+    if cross:
+        logits = Assay(build, folder).rerank(QUERY, PASSAGES)
+        worst = max(abs(float(f) - l) for f, l in zip(found, logits))
+    else:
+        modules = folder / "modules.json"
+        modules.unlink(missing_ok=True)  # mean pooling, no normalisation
+        states = np.stack([f.mean(0).numpy() for f in found])
+        vectors = np.frombuffer(Assay(build, folder).embed(PASSAGES, states.shape[1]), np.float32)
+        worst = float(np.abs(states - vectors.reshape(states.shape)).max())
+    assert worst <= TOLERANCE, worst
+    return worst
+
+
+def main():
+    build = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else ROOT / "build").resolve()
+    sources = [pathlib.Path(f) for f in sys.argv[2:]] or \
+        [ROOT / "tests/golden/models" / name for name in GOLDENS]
+    if importlib.util.find_spec("safetensors") is None or importlib.util.find_spec("numpy") is None:
+        print("skipped: numpy and safetensors are not installed")
+        return
+    reads = importlib.util.find_spec("compressed_tensors") and importlib.util.find_spec("transformers")
+    for source in sources:
+        with tempfile.TemporaryDirectory() as work:
+            target = pathlib.Path(work) / "int8"
+            subprocess.run([build / "assay", "quantize", source, target, "--json"], check=True,
+                           stdout=subprocess.DEVNULL)
+            check_tensors(source, target)
+            line = f"{source.name}: tensors equal numpy's"
+            cross = "Classification" in json.loads((target / "config.json").read_text())["architectures"][0]
+            if reads:
+                line += f"; transformers' results within {check_results(build, target, cross):.1g}"
+            print(line, flush=True)
+    if not reads:
+        print("skipped: compressed-tensors is not installed, transformers did not read the folders")
+
+
+main()
