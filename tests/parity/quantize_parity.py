@@ -18,7 +18,7 @@ import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests/parity"))
-GOLDENS = ["cross-f32", "cross-f16", "cross-old-names", "dense-mean", "dense-cls"]
+GOLDENS = ["cross-f32", "cross-f16", "cross-old-names", "cross-roberta", "dense-mean", "dense-cls"]
 TOLERANCE = 1e-3
 QUERY = "how many days of leave"
 PASSAGES = ["Twenty-five days a year.", "It is blue.", "x", "days " * 40]
