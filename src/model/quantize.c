@@ -170,7 +170,7 @@ static assay_status refuse(const job *j, const assay_tensor *tensor, const char 
 
 static void plan_int8(job *j, const assay_tensor *tensor, char *name)
 {
-    sprintf(name, "%s_scale", tensor->name);
+    snprintf(name, strlen(tensor->name) + SCALE_SUFFIX, "%s_scale", tensor->name);
     j->plans[j->plan_count++] = (assay_tensor_plan){
         .name = tensor->name, .dtype_name = "I8", .rank = 2,
         .shape = {tensor->shape[0], tensor->shape[1]}, .bytes = tensor->elements,

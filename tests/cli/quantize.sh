@@ -10,7 +10,7 @@ assay info int8 --json | json '[d["stored"], d["kind"]]'
 echo '-- a name as source; for programs; sharded'
 assay quantize dense elsewhere/dense --json |
     json '[sorted(d), d["source"], d["path"], d["bytes_after"] < d["bytes_before"], sorted(d["kinds"]), sorted(d["kinds"]["linear"]), 0 < d["kinds"]["linear"]["error"] < 0.01]'
-assay embed --model elsewhere/dense days --json | json 'len(d["embeddings"])' 
+assay embed --model elsewhere/dense days --json | json 'len(d["embeddings"])'
 assay quantize "$GOLDEN/models/dense-cls" shards --json | json '[d["files"], d["dropped"]]'
 find shards -type f | sort
 echo '-- what is there stays, unless asked'

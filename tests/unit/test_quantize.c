@@ -147,8 +147,8 @@ static void results_stay_near(void **state)
 {
     (void)state;
     static const char *const names[] = {"cross-f32", "cross-f16",  "cross-old-names",
-                                        "cross-roberta",
-                                        "dense-cls", "dense-mean", "dense-plain"};
+                                        "cross-roberta", "dense-cls", "dense-mean",
+                                        "dense-plain"};
     static float original[MOST], found[MOST];
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         char source[128];
