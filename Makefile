@@ -35,7 +35,7 @@ CFLAGS   += -std=c11 -g $(OPTIMISE) $(WARN) -fPIC -fvisibility=hidden -ffp-contr
 LDFLAGS  += $(SANITIZE) -pthread
 LDLIBS   := $(shell pkg-config --libs $(PKGS)) -lm
 
-ALL_SETS := avx2 avxvnni avx512 avx512vnni
+ALL_SETS := avx2 avxvnni avx512 avx512vnni avx512bf16
 ARCH := $(shell $(CC) -dumpmachine | cut -d- -f1)
 ifeq ($(ARCH),x86_64)
 KERNEL_SETS := $(ALL_SETS)
@@ -45,6 +45,7 @@ FLAGS_avx2       := -mavx2 -mfma -mf16c
 FLAGS_avxvnni    := $(FLAGS_avx2) -mavxvnni
 FLAGS_avx512     := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mf16c -mprefer-vector-width=512
 FLAGS_avx512vnni := $(FLAGS_avx512) -mavx512vnni
+FLAGS_avx512bf16 := $(FLAGS_avx512) -mavx512bf16
 
 # ---- Files -----------------------------------------------------------------
 ALL := $(filter-out $(KERNEL_SKIP:%=src/kernels/kernels_%.c),$(wildcard src/*/*.c))

@@ -80,6 +80,18 @@ TARGET("avx512f") static __m512i dpbusd_512(__m512i s, __m512i w, __m512i v)
     return s;
 }
 
+/* As many operations as floats hold 16-bit halves. */
+TARGET("avx512f,avx512bf16") static __m512i dpbf16_512(__m512i s, __m512i w, __m512i v)
+{
+    __asm__("vdpbf16ps %2, %1, %0" : "+v"(s) : "v"(w), "v"(v));
+    return s;
+}
+
+TARGET("avx512bw,avx512bf16") static double peak_bf16_avx512(long rounds)
+{
+    PEAK_BODY(__m512i, _mm512_set1_epi16, dpbf16_512, int16_t);
+}
+
 TARGET("avx2,fma") static double peak_i8_avx2(long rounds)
 {
     PEAK_BODY(__m256i, _mm256_set1_epi16, WIDENED_256, int16_t);
@@ -103,30 +115,40 @@ TARGET("avx512bw,avx512vnni") static double peak_i8_avx512vnni(long rounds)
 
 typedef double (*peak_fn)(long rounds);
 
-/* Operations a second of one core, 0 where this is not known. */
-static double peak_of(const char *set, bool bytes)
+typedef struct peak_loops {
+    const char *set;
+    peak_fn floats, bf16, bytes; /* bf16 where there is an instruction for it */
+} peak_loops;
+
+static const peak_loops peaks[] = {
+#ifdef __x86_64__
+    {"avx2", peak_avx2, NULL, peak_i8_avx2},
+    {"avxvnni", peak_avx2, NULL, peak_i8_avxvnni},
+    {"avx512", peak_avx512, NULL, peak_i8_avx512},
+    {"avx512vnni", peak_avx512, NULL, peak_i8_avx512vnni},
+    {"avx512bf16", peak_avx512, peak_bf16_avx512, peak_i8_avx512vnni},
+#endif
+    {"scalar", NULL, NULL, NULL},
+};
+
+/* The loops of a set, the last ones' where this is not known. */
+static const peak_loops *loops_of(const char *set)
+{
+    const peak_loops *p = peaks;
+    while (p->floats != NULL && strcmp(p->set, set) != 0)
+        p++;
+    return p;
+}
+
+/* Operations a second of one core, 0 without a loop. */
+static double rate_of(peak_fn loop)
 {
     double best = 0;
-#ifdef __x86_64__
-    static const struct {
-        const char *set;
-        peak_fn floats, bytes;
-    } loops[] = {{"avx2", peak_avx2, peak_i8_avx2},
-                 {"avxvnni", peak_avx2, peak_i8_avxvnni},
-                 {"avx512", peak_avx512, peak_i8_avx512},
-                 {"avx512vnni", peak_avx512, peak_i8_avx512vnni}};
-    peak_fn loop = NULL;
-    for (size_t i = 0; i < sizeof loops / sizeof *loops; i++)
-        if (strcmp(set, loops[i].set) == 0)
-            loop = bytes ? loops[i].bytes : loops[i].floats;
     for (int i = 0; loop && i < 200; i++) {
         double start = seconds();
         double done = loop(500000);
         best = fmax(best, done / (seconds() - start));
     }
-#else
-    (void)set, (void)bytes;
-#endif
     return best;
 }
 
@@ -167,6 +189,23 @@ static void step_gemm(const work *w)
 {
     w->kernels->gemm_f32(w->a, w->depth, w->rows, w->b, w->columns, w->depth, w->epilogue, w->c,
                          w->columns);
+}
+
+static void step_gemm_bf16(const work *w)
+{
+    w->kernels->gemm_bf16((const uint16_t *)w->pairs, w->rows,
+                          (const uint16_t *)(const void *)w->packed, w->columns, w->depth,
+                          w->epilogue, w->c, w->columns);
+}
+
+static void step_round_bf16(const work *w)
+{
+    w->kernels->round_bf16(w->a, w->depth, w->rows, w->depth, (uint16_t *)w->pairs);
+}
+
+static void step_pack_bf16(const work *w)
+{
+    w->kernels->pack_bf16(w->a, w->depth, w->columns, w->depth, (uint16_t *)(void *)w->packed);
 }
 
 static void step_gemm_i8(const work *w)
@@ -259,7 +298,7 @@ static void bench_gemm(work w, const char *name, step_fn step, const shape *shap
         w.epilogue = shapes[i].gelu ? &gelu : NULL;
         double rate = 2e-9 * (double)w.rows * (double)w.columns * (double)w.depth /
                       seconds_of(step, &w);
-        printf("%-10s %s %4zu x %4zu x %4zu %-5s %8.1f GOP/s", w.kernels->name, name, w.rows,
+        printf("%-10s %-9s %4zu x %4zu x %4zu %-5s %8.1f GOP/s", w.kernels->name, name, w.rows,
                w.columns, w.depth, w.epilogue ? "+gelu" : "", rate);
         printf(peak > 0 ? " %5.1f%% of peak\n" : "\n", 1e11 * rate / peak);
     }
@@ -276,16 +315,23 @@ static void bench_bytes(work w, const char *name, step_fn step, size_t rows, siz
 
 static void bench_set(work w)
 {
-    double floats = peak_of(w.kernels->name, false), bytes = peak_of(w.kernels->name, true);
+    const peak_loops *p = loops_of(w.kernels->name);
+    double floats = rate_of(p->floats), bf16 = rate_of(p->bf16), bytes = rate_of(p->bytes);
     if (floats > 0)
-        printf("%-10s peak %.1f GFLOP/s, of bytes %.1f GOP/s\n", w.kernels->name, 1e-9 * floats,
-               1e-9 * bytes);
+        printf("%-10s peak %.1f GFLOP/s", w.kernels->name, 1e-9 * floats);
+    if (bf16 > 0)
+        printf(", of bfloat16 %.1f GFLOP/s", 1e-9 * bf16);
+    if (bytes > 0)
+        printf(", of bytes %.1f GOP/s\n", 1e-9 * bytes);
     bench_gemm(w, "gemm_f32", step_gemm, SHAPES(layer_shapes), floats);
     bench_gemm(w, "gemm_f32", step_gemm, SHAPES(head_shapes), floats);
-    bench_gemm(w, "gemm_i8 ", step_gemm_i8, SHAPES(layer_shapes), bytes);
+    bench_gemm(w, "gemm_bf16", step_gemm_bf16, SHAPES(layer_shapes), bf16);
+    bench_gemm(w, "gemm_i8", step_gemm_i8, SHAPES(layer_shapes), bytes);
     bench_gemm(w, "gemm_i16", step_gemm_i16, SHAPES(head_shapes), 0);
     bench_bytes(w, "quantize_i8", step_quantize_i8, 128, 384, 5);
     bench_bytes(w, "softmax_i16", step_softmax_i16, 128, 128, 6);
+    bench_bytes(w, "round_bf16", step_round_bf16, 128, 384, 6);
+    bench_bytes(w, "pack_bf16", step_pack_bf16, 384, 1536, 6);
     bench_bytes(w, "pack_f32", step_pack, 384, 1536, 8);
     bench_bytes(w, "layer_norm_f32", step_layer_norm, 128, 384, 8);
     bench_bytes(w, "softmax_f32", step_softmax, 128, 128, 8);
@@ -418,7 +464,7 @@ int main(int argc, char **argv)
               .c = aligned(4096 * 1024 * sizeof(float)),
               .half = aligned(16384 * sizeof(uint16_t)),
               .bytes = aligned(16384),
-              .packed = aligned(assay_i8_panels_size(4096, 1024)),
+              .packed = aligned(2 * assay_bf16_panels_size(4096, 1024)),
               .pairs = aligned(512 * 4096 * sizeof(int16_t))};
     if (!w.a || !w.b || !w.c || !w.half || !w.bytes || !w.packed || !w.pairs)
         return 1;

@@ -23,15 +23,17 @@ enum {
     AVXVNNI = 2,
     AVX512 = 4,
     AVX512VNNI = 8,
+    AVX512BF16 = 16,
 };
 
 #define KERNEL(set, name, parameters) .name = assay_##name##_##set,
 /* A set, what it needs, and whose kernels it has. */
-#define SET(set, features, floats, bytes, pairs) \
-    {{.name = #set,                              \
-      ASSAY_FLOAT_KERNELS(KERNEL, floats)        \
-      ASSAY_I8_KERNELS(KERNEL, bytes)            \
-      ASSAY_I16_KERNELS(KERNEL, pairs)},         \
+#define SET(set, features, floats, bf16, i8, i16) \
+    {{.name = #set,                               \
+      ASSAY_FLOAT_KERNELS(KERNEL, floats)         \
+      ASSAY_BF16_KERNELS(KERNEL, bf16)            \
+      ASSAY_I8_KERNELS(KERNEL, i8)                \
+      ASSAY_I16_KERNELS(KERNEL, i16)},            \
      features}
 
 /* In the order of preference, best last. */
@@ -39,12 +41,13 @@ static const struct {
     assay_kernels kernels;
     uint32_t features;
 } sets[] = {
-    SET(scalar, 0, scalar, scalar, scalar),
+    SET(scalar, 0, scalar, scalar, scalar, scalar),
 #ifdef __x86_64__
-    SET(avx2, AVX2, avx2, avx2, avx2),
-    SET(avxvnni, AVX2 | AVXVNNI, avx2, avxvnni, avxvnni),
-    SET(avx512, AVX512, avx512, avx512, avx512),
-    SET(avx512vnni, AVX512 | AVX512VNNI, avx512, avx512vnni, avx512vnni),
+    SET(avx2, AVX2, avx2, avx2, avx2, avx2),
+    SET(avxvnni, AVX2 | AVXVNNI, avx2, avx2, avxvnni, avxvnni),
+    SET(avx512, AVX512, avx512, avx512, avx512, avx512),
+    SET(avx512vnni, AVX512 | AVX512VNNI, avx512, avx512, avx512vnni, avx512vnni),
+    SET(avx512bf16, AVX512 | AVX512VNNI | AVX512BF16, avx512, avx512bf16, avx512vnni, avx512vnni),
 #endif
 };
 
@@ -86,6 +89,7 @@ static uint32_t features_here(void)
         return features;
     features |= AVX512;
     features |= c7 & bit_AVX512VNNI ? AVX512VNNI : 0;
+    features |= a71 & bit_AVX512BF16 ? AVX512BF16 : 0;
     return features;
 }
 

@@ -4,9 +4,9 @@
  *
  * Every kernel exists for each instruction set (kernels_scalar.c,
  * kernels_avx2.c ...), chosen once by CPUID and $ASSAY_CPU. The
- * results are the same bits in all of them, whatever the row a value stands in
- * and however many rows there are, because the order of every sum is part of
- * the contract:
+ * results are the same bits in all of them (but see bfloat16 below), whatever the
+ * row a value stands in and however many rows there are, because the order of
+ * every sum is part of the contract:
  *
  *  - A product sum over `depth` (gemm) is one chain of fused multiply-adds per
  *    output, k = 0, 1, 2 ... starting from 0.
@@ -34,6 +34,7 @@
 #include "kernels/kernels.inc"
 
 #define ASSAY_PANEL 16
+#define ASSAY_BF16_STEP 32 /* depths of bfloat16 are filled up with zeros to this */
 
 /* Largest integers of quantised rows, and what stands for a probability of 1. */
 #define ASSAY_I8_LIMIT 127.0f
@@ -43,6 +44,17 @@
 static inline size_t assay_panels_size(size_t columns, size_t depth)
 {
     return (columns + ASSAY_PANEL - 1) / ASSAY_PANEL * ASSAY_PANEL * depth;
+}
+
+/* Elements of a row from round_bf16, and of a matrix packed by pack_bf16. */
+static inline size_t assay_bf16_row_size(size_t depth)
+{
+    return (depth + ASSAY_BF16_STEP - 1) / ASSAY_BF16_STEP * ASSAY_BF16_STEP;
+}
+
+static inline size_t assay_bf16_panels_size(size_t columns, size_t depth)
+{
+    return assay_panels_size(columns, assay_bf16_row_size(depth));
 }
 
 /* Bytes of a matrix packed by pack_i8, and of one row from quantize_i8, at most. */
@@ -94,6 +106,23 @@ typedef struct assay_epilogue {
  * bf16_to_f32         the upper half of a binary32.
  * i8_to_f32           y = x * scale.
  *
+ * Products of bfloat16, for models that run at it: operands are rounded to 8 bits
+ * of mantissa (to nearest, ties to even; what is smaller than the smallest normal
+ * float counts as 0, a NaN becomes quiet), products and sums are floats. Rounding
+ * and panels are the same bits in every set. Of the product, a sum is one chain of
+ * fused multiply-adds per output, k = 1, 0, 3, 2, 5, 4 ... starting from 0: what
+ * the instruction vdpbf16ps does, which Zen 4 was found to follow to the bit. So
+ * sets agree bit for bit, but that one with the instruction (avx512bf16) makes 0 of
+ * a sum on its way that is smaller than the smallest normal float.
+ *
+ * round_bf16          y[rows][assay_bf16_row_size(n)] of x[rows][n], filled up
+ *                     with 0.
+ * pack_bf16           panels of w[columns][depth], rounded likewise, in pairs along
+ *                     the depth, which is filled up with 0. The panels from column
+ *                     j on, a multiple of ASSAY_PANEL, stand at
+ *                     assay_bf16_panels_size(j, depth), so packing may be shared.
+ * gemm_bf16           c = epilogue(a · panels), a as round_bf16 makes it.
+ *
  * Integer products, for models that run at int8. The sums are exact, so sets
  * agree bit for bit here too; exp and GELU are coarser (kernels_math.h). The
  * forms of quantised rows and of panels of bytes are the set's own: read them
@@ -123,6 +152,7 @@ typedef struct assay_kernels {
     const char *name; /* as $ASSAY_CPU takes it */
 #define ASSAY_FIELD(set, name, parameters) void(*name) parameters;
     ASSAY_FLOAT_KERNELS(ASSAY_FIELD, )
+    ASSAY_BF16_KERNELS(ASSAY_FIELD, )
     ASSAY_I8_KERNELS(ASSAY_FIELD, )
     ASSAY_I16_KERNELS(ASSAY_FIELD, )
 #undef ASSAY_FIELD

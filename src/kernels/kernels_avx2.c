@@ -7,6 +7,7 @@
 #include "kernels/vector_avx2.h"
 
 #define NAME(kernel) assay_##kernel##_avx2
+#define BF16_NAME NAME
 #define INTEGER_NAME NAME
 
 /* Accumulators: 6 x 2 registers, 2 for the panel's row and 1 for the factor. */
@@ -14,8 +15,14 @@
 #define TILE_PANELS 1
 #define DEPTH_BLOCK 384 /* 24 KiB of panel, in a level-1 cache of 32 */
 
+/* Of bfloat16, whose halves take registers of their own: 4 x 2, and 4 for the
+ * panel's row, 2 for the factor. */
+#define BF16_ROWS 4
+
 #define WIDEN
 
 #include "kernels/kernels_x86.inc"
+
+#include "kernels/kernels_bf16.inc"
 
 #include "kernels/kernels_integer.inc"

@@ -4,6 +4,7 @@
  * every other set computes sixteen at a time; also serves processors without
  * vector units of a known kind.
  */
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -238,6 +239,61 @@ void assay_i8_to_f32_scalar(const int8_t *x, size_t n, float scale, float *y)
 {
     for (size_t i = 0; i < n; i++)
         y[i] = (float)x[i] * scale;
+}
+
+/* ---------------------------------------------------------------- bfloat16 */
+
+static uint16_t bf16_of(float x)
+{
+    uint32_t bits = bits_of(x);
+    if (isnan(x))
+        return (uint16_t)(bits >> 16 | 0x40);
+    if (fabsf(x) < FLT_MIN)
+        return (uint16_t)(bits >> 31 << 15);
+    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16); /* beyond the largest: infinity */
+}
+
+static float float_of_bf16(uint16_t x)
+{
+    return float_of((uint32_t)x << 16);
+}
+
+void assay_round_bf16_scalar(const float *x, size_t ldx, size_t rows, size_t n, uint16_t *y)
+{
+    for (size_t row = 0; row < rows; row++)
+        for (size_t i = 0; i < assay_bf16_row_size(n); i++)
+            *y++ = i < n ? bf16_of(x[row * ldx + i]) : 0;
+}
+
+void assay_pack_bf16_scalar(const float *w, size_t ldw, size_t columns, size_t depth,
+                            uint16_t *panels)
+{
+    for (size_t j = 0; j < columns; j += ASSAY_PANEL)
+        for (size_t k = 0; k < assay_bf16_row_size(depth); k += 2)
+            for (size_t l = j; l < j + ASSAY_PANEL; l++)
+                for (size_t e = k; e < k + 2; e++)
+                    *panels++ = l < columns && e < depth ? bf16_of(w[l * ldw + e]) : 0;
+}
+
+void assay_gemm_bf16_scalar(const uint16_t *a, size_t rows, const uint16_t *panels,
+                            size_t columns, size_t depth, const assay_epilogue *epilogue,
+                            float *c, size_t ldc)
+{
+    size_t width = assay_bf16_row_size(depth);
+    for (size_t j = 0; j < columns; j += ASSAY_PANEL) {
+        size_t count = columns - j < ASSAY_PANEL ? columns - j : ASSAY_PANEL;
+        for (size_t i = 0; i < rows; i++) {
+            float sums[ASSAY_PANEL] = {0};
+            for (size_t k = 0; k < width; k++)
+                for (size_t l = 0; l < ASSAY_PANEL; l++) {
+                    size_t other = k ^ 1; /* of a pair the second comes first */
+                    const uint16_t *pair = panels + j * width + (k / 2 * ASSAY_PANEL + l) * 2;
+                    sums[l] = fmaf(float_of_bf16(a[i * width + other]),
+                                   float_of_bf16(pair[other % 2]), sums[l]);
+                }
+            finish(epilogue, sums, i, j, count, c + i * ldc + j);
+        }
+    }
 }
 
 /* ---------------------------------------------------------------- integers */

@@ -9,6 +9,7 @@
 #define DECLARE_KERNEL(set, name, parameters) void assay_##name##_##set parameters;
 #define DECLARE_SET(set)                     \
     ASSAY_FLOAT_KERNELS(DECLARE_KERNEL, set) \
+    ASSAY_BF16_KERNELS(DECLARE_KERNEL, set)  \
     ASSAY_I8_KERNELS(DECLARE_KERNEL, set)    \
     ASSAY_I16_KERNELS(DECLARE_KERNEL, set)
 
@@ -17,5 +18,6 @@ DECLARE_SET(avx2)
 DECLARE_SET(avxvnni)
 DECLARE_SET(avx512)
 DECLARE_SET(avx512vnni)
+DECLARE_SET(avx512bf16)
 
 #endif

@@ -6,6 +6,7 @@
 #ifndef ASSAY_VECTOR_AVX2_H
 #define ASSAY_VECTOR_AVX2_H
 
+#include <float.h>
 #include <immintrin.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -248,6 +249,41 @@ INLINE integers i_load_i8(const int8_t *x)
     const __m128i *at = (const __m128i *)x;
     return (integers){_mm256_cvtepi8_epi16(_mm_loadu_si128(at)),
                       _mm256_cvtepi8_epi16(_mm_loadu_si128(at + 1))};
+}
+
+/* Sixteen pairs of bfloat16: the products of the upper halves added to the sums,
+ * then those of the lower. */
+INLINE vector v_dot_bf16(vector sums, integers a, integers b)
+{
+#define HIGH(x) _mm256_castsi256_ps(_mm256_and_si256(x, _mm256_set1_epi32(-65536)))
+#define LOW(x) _mm256_castsi256_ps(_mm256_slli_epi32(x, 16))
+    sums.low = _mm256_fmadd_ps(HIGH(a.low), HIGH(b.low), sums.low);
+    sums.high = _mm256_fmadd_ps(HIGH(a.high), HIGH(b.high), sums.high);
+    return (vector){_mm256_fmadd_ps(LOW(a.low), LOW(b.low), sums.low),
+                    _mm256_fmadd_ps(LOW(a.high), LOW(b.high), sums.high)};
+#undef HIGH
+#undef LOW
+}
+
+/* Eight floats rounded to bfloat16, in the upper halves (kernels.h). */
+INLINE __m256i rounded_bf16(__m256 a)
+{
+    __m256i bits = _mm256_castps_si256(a), sign = _mm256_set1_epi32(INT32_MIN);
+    __m256 size = _mm256_andnot_ps(_mm256_castsi256_ps(sign), a);
+    __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
+    __m256i up = _mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff)));
+    __m256i quiet = _mm256_or_si256(bits, _mm256_set1_epi32(0x400000));
+    __m256i nan = _mm256_castps_si256(_mm256_cmp_ps(a, a, _CMP_UNORD_Q));
+    __m256i tiny = _mm256_castps_si256(_mm256_cmp_ps(size, _mm256_set1_ps(FLT_MIN), _CMP_LT_OQ));
+    up = _mm256_blendv_epi8(up, quiet, nan);
+    return _mm256_blendv_epi8(up, _mm256_and_si256(bits, sign), tiny);
+}
+
+INLINE void v_store_bf16(uint16_t *x, vector a)
+{
+    __m256i both = _mm256_packus_epi32(_mm256_srli_epi32(rounded_bf16(a.low), 16),
+                                       _mm256_srli_epi32(rounded_bf16(a.high), 16));
+    _mm256_storeu_si256((__m256i *)x, _mm256_permute4x64_epi64(both, _MM_SHUFFLE(3, 1, 2, 0)));
 }
 
 /* Pairs (low[i], high[i]) of 16-bit integers. */

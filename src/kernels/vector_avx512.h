@@ -6,6 +6,7 @@
 #ifndef ASSAY_VECTOR_AVX512_H
 #define ASSAY_VECTOR_AVX512_H
 
+#include <float.h>
 #include <immintrin.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -209,6 +210,40 @@ INLINE integers i_dot_i16(integers sums, integers a, integers b)
 INLINE integers i_load_i8(const int8_t *x)
 {
     return _mm512_cvtepi8_epi16(_mm256_loadu_si256((const __m256i *)x));
+}
+
+/* Sixteen pairs of bfloat16: the products of the upper halves added to the sums,
+ * then those of the lower. */
+INLINE vector v_dot_bf16(vector sums, integers a, integers b)
+{
+#ifdef __AVX512BF16__
+    __asm__("vdpbf16ps %2, %1, %0" : "+v"(sums) : "v"(a), "v"(b)); /* as in i_dot_i16 */
+    return sums;
+#else
+    const __m512i upper = _mm512_set1_epi32(-65536);
+    sums = _mm512_fmadd_ps(_mm512_castsi512_ps(_mm512_and_si512(a, upper)),
+                           _mm512_castsi512_ps(_mm512_and_si512(b, upper)), sums);
+    return _mm512_fmadd_ps(_mm512_castsi512_ps(_mm512_slli_epi32(a, 16)),
+                           _mm512_castsi512_ps(_mm512_slli_epi32(b, 16)), sums);
+#endif
+}
+
+/* Rounded to bfloat16 (kernels.h). */
+INLINE void v_store_bf16(uint16_t *x, vector a)
+{
+#ifdef __AVX512BF16__
+    __m256i halves = (__m256i)_mm512_cvtneps_pbh(a);
+#else
+    __m512i bits = _mm512_castps_si512(a);
+    __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+    __m512i up = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
+    __mmask16 nan = _mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q);
+    up = _mm512_mask_or_epi32(up, nan, bits, _mm512_set1_epi32(0x400000));
+    __mmask16 tiny = m_less(v_abs(a), v_all(FLT_MIN));
+    up = _mm512_mask_and_epi32(up, tiny, bits, _mm512_set1_epi32(INT32_MIN));
+    __m256i halves = _mm512_cvtepi32_epi16(_mm512_srli_epi32(up, 16));
+#endif
+    _mm256_storeu_si256((__m256i *)x, halves);
 }
 
 /* Pairs (low[i], high[i]) of 16-bit integers. */
