@@ -203,10 +203,17 @@ ASSAY_API assay_status assay_model_find(const char *name, char *path, size_t pat
 
 /* Opens a model folder in Hugging Face or sentence-transformers layout, found
  * with assay_model_find. Weights are mapped, checked against config.json
- * (every tensor present, every shape right) and packed once. */
+ * (every tensor present, every shape right) and packed once. CORRUPT, with its
+ * name, for a tensor that holds NaN or infinity; of embedding tables, which stay
+ * in the file, only assay_model_check reads all. */
 ASSAY_API assay_status assay_model_open(const char *name, const assay_model_options *options,
                                         assay_model **out, assay_error *error);
 ASSAY_API void assay_model_close(assay_model *model);
+/* Reads every value in the model's files, and opens it. Each problem is told
+ * through `progress` (as .problem). Returns ASSAY_E_CORRUPT when there was one
+ * and puts their number in *problems. */
+ASSAY_API assay_status assay_model_check(const char *name, assay_progress_fn progress,
+                                         void *user, uint64_t *problems, assay_error *error);
 ASSAY_API void assay_model_describe(const assay_model *model, assay_model_info *out);
 ASSAY_API const assay_tokenizer *assay_model_tokenizer(const assay_model *model);
 
@@ -304,7 +311,8 @@ typedef struct assay_embedding_info {
 
 /* Embeds texts with a bi-encoder (Reimers & Gurevych 2019).
  * vectors: [count][dimensions] floats, row after row, owned by the caller.
- * info: [count], or NULL. Same determinism as assay_rerank. */
+ * info: [count], or NULL. Same determinism as assay_rerank. CORRUPT, with the
+ * first such text's number, for a vector that holds NaN or infinity. */
 ASSAY_API assay_status assay_embed(assay_session *session, const assay_text *texts,
                                    size_t count, float *vectors,
                                    assay_embedding_info *info, assay_error *error);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* verb_check.c: `assay check`, whether the data directory is whole. */
+/* verb_check.c: `assay check`, whether the data directory, or a model, is whole. */
 #include <string.h>
 
 #include "cli/output.h"
@@ -38,7 +38,8 @@ static bool take_problem(const assay_progress *progress, void *user)
     return assay_bar_update(&plain, &list->bar);
 }
 
-static int check_store(const check_settings *settings, assay_store *store)
+/* Checks the model, or else the store. */
+static int check(const check_settings *settings, assay_store *store, const char *model)
 {
     assay_error error;
     uint64_t counted = 0;
@@ -48,7 +49,9 @@ static int check_store(const check_settings *settings, assay_store *store)
     if (list.answer)
         list.problems = assay_answer_array(&answer, answer.root, "problems");
     assay_interrupt_arm();
-    assay_status status = assay_store_check(store, take_problem, &list, &counted, &error);
+    assay_status status =
+        model ? assay_model_check(model, take_problem, &list, &counted, &error)
+              : assay_store_check(store, take_problem, &list, &counted, &error);
     assay_bar_clear(&list.bar);
     if (status != ASSAY_OK && status != ASSAY_E_CORRUPT) {
         json_decref(answer.root);
@@ -70,32 +73,35 @@ static int check_store(const check_settings *settings, assay_store *store)
 
 static int run(const void *given, char **arguments, size_t count)
 {
-    (void)arguments;
-    (void)count;
     assay_error error;
+    if (count > 0)
+        return check(given, NULL, arguments[0]);
     assay_store *store;
     if (assay_store_open(NULL, &(assay_store_options){.read_only = true}, &store, &error) !=
         ASSAY_OK)
         return assay_report(&error);
-    int code = check_store(given, store);
+    int code = check(given, store, NULL);
     assay_store_close(store);
     return code;
 }
 
 static const assay_example examples[] = {
     {"assay check", "Says 'Everything is whole.', or a line for each problem"},
+    {"assay check cross", "A model: every value of its weights, and whether it opens"},
     {"assay check --json", "{\"problems\":[{\"where\":..,\"message\":..}],\"whole\":false}"},
     {NULL, NULL},
 };
 
 const assay_verb assay_verb_check = {
     .name = "check",
-    .arguments = "",
-    .summary = "check that the data directory is whole",
+    .arguments = "[MODEL]",
+    .summary = "check that the data directory, or a model, is whole",
     .description = "Checks the database, what refers to what, the vectors and token ids, the "
-                   "index files and the score cache. "
+                   "index files and the score cache; or, with MODEL (a folder or a name), that "
+                   "the model opens and no weight is NaN or infinite. "
                    "Exits with 1 when there is a problem. Nothing is changed.",
     .examples = examples,
     .settings_size = sizeof(check_settings),
+    .arguments_max = 1,
     .run = run,
 };

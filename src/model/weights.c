@@ -10,6 +10,7 @@
 #include "model/weights.h"
 
 #include <math.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -146,7 +147,8 @@ static assay_status find_scale(const assay_safetensors *tensors, const char *nam
         return tensor_fail(table->scale, ASSAY_E_UNSUPPORTED, error, table->scale->dtype_name,
                            "F32, F16 or BF16");
     uint64_t shape[2] = {table->rows, 1};
-    return check_shape(table->scale, shape, table->scale->rank == 1 ? 1 : 2, error);
+    ASSAY_TRY(check_shape(table->scale, shape, table->scale->rank == 1 ? 1 : 2, error));
+    return assay_tensor_check(table->scale, error);
 }
 
 assay_status assay_table_find(const assay_safetensors *tensors, const char *name, size_t rows,
@@ -175,6 +177,7 @@ assay_status assay_vector_load(const assay_safetensors *tensors, const char *nam
     if (!is_float(tensor))
         return tensor_fail(tensor, ASSAY_E_UNSUPPORTED, error, tensor->dtype_name,
                            "F32, F16 or BF16");
+    ASSAY_TRY(assay_tensor_check(tensor, error));
     float *values = assay_arena_take(arena, count * sizeof *values);
     if (values == NULL)
         return assay_fail_memory(error, count * sizeof *values);
@@ -196,6 +199,7 @@ typedef struct packing {
     float *rows;        /* [workers][ASSAY_PANEL * deepest] */
     int8_t *byte_rows;  /* likewise */
     size_t rows_stride;
+    atomic_bool *damaged; /* a value is not finite */
     void (*first)(void *);
     void *context;
 } packing;
@@ -239,15 +243,17 @@ static float linear_row_i8(const assay_linear *linear, size_t row, float *floats
     return scale;
 }
 
-static void pack_floats(const assay_linear *linear, size_t at, size_t count, float *rows)
+/* Both return whether all values are finite. */
+static bool pack_floats(const assay_linear *linear, size_t at, size_t count, float *rows)
 {
     for (size_t i = 0; i < count; i++)
         linear_row(linear, at + i, rows + i * linear->depth);
     assay_kernels_active()->pack_f32(rows, linear->depth, count, linear->depth,
                                      (float *)(uintptr_t)linear->panels + at * linear->depth);
+    return all_finite(rows, count * linear->depth);
 }
 
-static void pack_bytes(const assay_linear *linear, size_t at, size_t count, float *rows,
+static bool pack_bytes(const assay_linear *linear, size_t at, size_t count, float *rows,
                        int8_t *byte_rows)
 {
     size_t depth = linear->depth;
@@ -257,6 +263,7 @@ static void pack_bytes(const assay_linear *linear, size_t at, size_t count, floa
     assay_kernels_active()->pack_i8(byte_rows, depth, count, depth,
                                     (int8_t *)(uintptr_t)linear->panels +
                                         assay_i8_panels_size(at, depth));
+    return all_finite(scales + at, count);
 }
 
 static void pack_task(void *context, size_t item, uint32_t worker)
@@ -273,10 +280,10 @@ static void pack_task(void *context, size_t item, uint32_t worker)
     size_t end = t->first + (size_t)GROUPS_AN_ITEM * ASSAY_PANEL;
     for (size_t at = t->first; at < end && at < linear->columns; at += ASSAY_PANEL) {
         size_t count = linear->columns - at < ASSAY_PANEL ? linear->columns - at : ASSAY_PANEL;
-        if (linear->bytes)
-            pack_bytes(linear, at, count, rows, work->byte_rows + worker * work->rows_stride);
-        else
-            pack_floats(linear, at, count, rows);
+        int8_t *byte_rows = work->byte_rows + worker * work->rows_stride;
+        if (!(linear->bytes ? pack_bytes(linear, at, count, rows, byte_rows)
+                            : pack_floats(linear, at, count, rows)))
+            atomic_store(work->damaged, true);
     }
 }
 
@@ -310,6 +317,20 @@ static size_t tasks_of(const assay_linear *linear)
     return (linear->columns + width - 1) / width;
 }
 
+/* Which tensor it was: the first in the order of the layers. */
+static assay_status find_damage(assay_linear *const *linears, size_t count, assay_error *error)
+{
+    const assay_tensor *tensor = NULL;
+    for (size_t i = 0; i < count; i++)
+        for (size_t part = 0; part < linears[i]->part_count; part++) {
+            tensor = linears[i]->parts[part].weight;
+            ASSAY_TRY(assay_tensor_check(tensor, error));
+        }
+    /* Finite in the file, and not when multiplied by its scale. */
+    return tensor_fail(tensor, ASSAY_E_CORRUPT, error, "or a layer before it: values beyond float32",
+                       "finite values");
+}
+
 /* Gives every layer its place in the block and lists the work. */
 static void plan(assay_linear *const *linears, size_t count, char *block, task *tasks)
 {
@@ -333,7 +354,9 @@ assay_status assay_linears_pack(assay_linear *const *linears, size_t count,
         deepest = linears[i]->depth > deepest ? linears[i]->depth : deepest;
         task_count += tasks_of(linears[i]);
     }
-    packing work = {.rows_stride = deepest * ASSAY_PANEL, .first = first, .context = context};
+    atomic_bool damaged = false;
+    packing work = {.rows_stride = deepest * ASSAY_PANEL, .damaged = &damaged, .first = first,
+                    .context = context};
     void *panels = panels_new(bytes);
     task *tasks = calloc(task_count + 1, sizeof *tasks);
     work.tasks = tasks;
@@ -347,6 +370,8 @@ assay_status assay_linears_pack(assay_linear *const *linears, size_t count,
         plan(linears, count, panels, tasks);
         assay_loop(task_count + 1, 0, pack_task, &work);
         *block = panels;
+        if (damaged)
+            status = find_damage(linears, count, error);
     }
     free(tasks);
     free(work.rows);

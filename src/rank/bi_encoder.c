@@ -14,11 +14,16 @@ typedef struct embedding {
     float *vectors;
 } embedding;
 
-static void normalise(float *vector, size_t n)
+static float square_of(const float *vector, size_t n)
 {
     float square;
     assay_kernels_active()->dots_f32(vector, vector, 1, n, &square);
-    float length = sqrtf(square);
+    return square;
+}
+
+static void normalise(float *vector, size_t n)
+{
+    float length = sqrtf(square_of(vector, n));
     if (length < 1e-12f)
         length = 1e-12f;
     for (size_t i = 0; i < n; i++)
@@ -84,16 +89,31 @@ static assay_status check(const assay_session *session, const assay_text *texts,
     return ASSAY_OK;
 }
 
+/* A vector that is none would be kept, and spoil every search. */
+static assay_status check_vectors(const assay_session *session, const float *vectors,
+                                  size_t first, size_t end, assay_error *error)
+{
+    size_t n = session->model->config.hidden;
+    for (size_t i = first; i < end; i++)
+        if (!isfinite(square_of(vectors + i * n, n)))
+            return assay_fail(error, ASSAY_E_CORRUPT, session->model->info.path,
+                              "the embedding of text %zu is not finite: the weights may be "
+                              "damaged (assay check MODEL)", i);
+    return ASSAY_OK;
+}
+
 assay_status assay_embed(assay_session *session, const assay_text *texts, size_t count,
                          float *vectors, assay_embedding_info *info, assay_error *error)
 {
     ASSAY_TRY(check(session, texts, count, vectors, error));
     embedding work = {session, vectors};
     for (size_t first = 0; first < count; first += ASSAY_BATCH_SEQUENCES) {
+        size_t end = count - first < ASSAY_BATCH_SEQUENCES ? count : first + ASSAY_BATCH_SEQUENCES;
         assay_batch_begin(session);
-        for (size_t i = first; i < count && i - first < ASSAY_BATCH_SEQUENCES; i++)
+        for (size_t i = first; i < end; i++)
             ASSAY_TRY(add_text(session, texts[i], i, info != NULL ? &info[i] : NULL, error));
         assay_batch_run(session, take_block, &work);
+        ASSAY_TRY(check_vectors(session, vectors, first, end, error));
     }
     return ASSAY_OK;
 }

@@ -34,3 +34,21 @@ code assay check >out.txt 2>&1
 grep -c 'assay.sqlite: ' out.txt | sed 's/^[1-9]$/some/'
 grep -c '^[1-9][0-9]* problems\.$' out.txt
 tail -1 out.txt
+echo '-- a model'
+assay check cross
+assay check cross --json | json 'd'
+cp -R "$ASSAY_MODELS/cross" bad
+python3 - <<'PY'
+import json, struct
+data = bytearray(open("bad/model.safetensors", "rb").read())
+length = struct.unpack("<Q", data[:8])[0]
+header = json.loads(data[8:8 + length])
+for name in ("bert.embeddings.word_embeddings.weight", "bert.encoder.layer.0.output.dense.weight"):
+    begin = 8 + length + header[name]["data_offsets"][0]
+    data[begin + 8:begin + 12] = struct.pack("<f", float("nan"))
+open("bad/model.safetensors", "wb").write(data)
+PY
+code assay check bad
+code assay rerank --model ./bad --query q passage
+code assay check nowhere 2>&1 | cut -c1-30
+code assay check cross dense 2>&1 | head -1

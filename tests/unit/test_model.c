@@ -512,27 +512,137 @@ static void bad_weights_are_refused(void **state)
     fails(ASSAY_E_FORMAT, "too short");
 }
 
-/* Weights that are no numbers are told in the score, not passed on. */
-static void infinite_weights_fail_the_score(void **state)
+/* Puts a value into a float tensor of model.safetensors. */
+static void put_value(const char *name, size_t at, float value)
+{
+    FILE *file = fopen(in_folder("model.safetensors"), "r+b");
+    static char header[1 << 20];
+    uint64_t length;
+    assert_int_equal(fread(&length, 8, 1, file), 1);
+    assert_int_equal(fread(header, 1, length, file), length);
+    json_t *root = json_loadb(header, length, 0, NULL);
+    const json_t *entry = json_object_get(root, name);
+    assert_non_null(entry);
+    assert_string_equal(json_string_value(json_object_get(entry, "dtype")), "F32");
+    json_int_t begin = json_integer_value(json_array_get(json_object_get(entry, "data_offsets"), 0));
+    fseek(file, (long)(8 + length + (uint64_t)begin + 4 * at), SEEK_SET);
+    fwrite(&value, sizeof value, 1, file);
+    fclose(file);
+    json_decref(root);
+}
+
+static void damage_is_told_with_the_tensor(void **state)
 {
     (void)state;
+    static const struct {
+        const char *model, *tensor;
+    } cases[] = {
+        {"cross-f32", "bert.encoder.layer.1.attention.self.value.weight"},
+        {"cross-f32", "bert.encoder.layer.0.intermediate.dense.bias"},
+        {"cross-f32", "bert.encoder.layer.0.output.LayerNorm.weight"},
+        {"cross-f32", "bert.pooler.dense.weight"},
+        {"cross-f32", "classifier.bias"},
+        {"dense-mean", "encoder.layer.1.output.dense.weight"},
+        {"cross-int8", "bert.embeddings.word_embeddings.weight_scale"},
+        {"cross-int8", "bert.encoder.layer.2.output.dense.weight_scale"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        for (int precision = ASSAY_PRECISION_FP32; precision <= ASSAY_PRECISION_INT8;
+             precision++) {
+            copy_model(cases[i].model);
+            put_value(cases[i].tensor, 0, precision % 2 != 0 ? NAN : -INFINITY);
+            assay_model *model = NULL;
+            assay_error error = {0};
+            const assay_model_options options = {.precision = (assay_precision)precision};
+            assert_int_equal(assay_model_open(folder, &options, &model, &error),
+                             ASSAY_E_CORRUPT);
+            assert_non_null(strstr(error.where, cases[i].tensor));
+            assert_non_null(strstr(error.message, precision % 2 != 0 ? "is NaN" : "is infinite"));
+        }
+}
+
+/* Words are read when they are met: a passage with such a word has no score,
+ * at any precision, the others have theirs; a text no vector. */
+static void damaged_words_fail_their_texts_alone(void **state)
+{
+    (void)state;
+    for (int precision = ASSAY_PRECISION_FP32; precision <= ASSAY_PRECISION_INT8; precision++) {
+        const assay_model_options options = {.precision = (assay_precision)precision};
+        assay_text texts[2] = {golden_text("leave"), golden_text("days")};
+        assay_encoding encoding;
+        assay_model *model = golden_open("cross-f32");
+        assert_int_equal(assay_tokenize(assay_model_tokenizer(model), texts[1], NULL, NULL,
+                                        &encoding, NULL), ASSAY_OK);
+        size_t word = (size_t)encoding.ids[0] * 36 + 5;
+        assay_encoding_free(&encoding);
+        assay_model_close(model);
+
+        copy_model("cross-f32");
+        put_value("bert.embeddings.word_embeddings.weight", word, NAN);
+        assert_int_equal(assay_model_open(folder, &options, &model, NULL), ASSAY_OK);
+        assay_session *session = golden_session(model, 1);
+        assay_score scores[2];
+        assert_int_equal(assay_rerank(session, golden_text("leave"), texts, 2, scores, NULL),
+                         ASSAY_OK);
+        assert_int_equal(scores[0].status, ASSAY_OK);
+        assert_true(isfinite(scores[0].logit));
+        assert_int_equal(scores[1].status, ASSAY_E_CORRUPT);
+        assert_true(scores[1].logit == -INFINITY);
+        assay_session_close(session);
+        assay_model_close(model);
+
+        copy_model("dense-mean");
+        put_value("embeddings.word_embeddings.weight", word / 36 * 40, INFINITY);
+        assert_int_equal(assay_model_open(folder, &options, &model, NULL), ASSAY_OK);
+        session = golden_session(model, 1);
+        float vectors[80];
+        assay_error error;
+        assert_int_equal(assay_embed(session, texts, 1, vectors, NULL, NULL), ASSAY_OK);
+        assert_int_equal(assay_embed(session, texts, 2, vectors, NULL, &error), ASSAY_E_CORRUPT);
+        assert_non_null(strstr(error.message, "text 1"));
+        assay_session_close(session);
+        assay_model_close(model);
+    }
+}
+
+typedef struct told {
+    size_t problems, calls;
+    char where[4][256];
+} told;
+
+static bool take_told(const assay_progress *progress, void *user)
+{
+    told *list = user;
+    list->calls++;
+    if (progress->problem != NULL && list->problems < 4)
+        strcpy(list->where[list->problems++], progress->problem->where);
+    return list->calls < 1000;
+}
+
+static void a_check_reads_every_value(void **state)
+{
+    (void)state;
+    uint64_t problems = 9;
+    told list = {0};
     copy_model("cross-f32");
-    FILE *file = fopen(in_folder("model.safetensors"), "r+b");
-    fseek(file, -4000, SEEK_END);
-    for (int i = 0; i < 1000; i++)
-        fwrite("\x00\x00\x80\x7f", 1, 4, file);
-    fclose(file);
-    assay_model *model;
-    assert_int_equal(assay_model_open(folder, NULL, &model, NULL), ASSAY_OK);
-    assay_session *session = golden_session(model, 1);
-    assay_text passage = golden_text("days");
-    assay_score score;
-    assert_int_equal(assay_rerank(session, golden_text("leave"), &passage, 1, &score, NULL),
-                     ASSAY_OK);
-    assert_int_equal(score.status, ASSAY_E_CORRUPT);
-    assert_true(score.logit == -INFINITY);
-    assay_session_close(session);
-    assay_model_close(model);
+    assert_int_equal(assay_model_check(folder, take_told, &list, &problems, NULL), ASSAY_OK);
+    assert_true(problems == 0 && list.problems == 0 && list.calls > 30);
+    put_value("bert.embeddings.word_embeddings.weight", 116 * 36 - 1, NAN);
+    put_value("bert.embeddings.position_embeddings.weight", 7, NAN);
+    assert_int_equal(assay_model_check(folder, take_told, &list, &problems, NULL),
+                     ASSAY_E_CORRUPT);
+    assert_true(problems == 2 && list.problems == 2);
+    assert_non_null(strstr(list.where[0], "position_embeddings"));
+    assert_non_null(strstr(list.where[1], "word_embeddings"));
+    list.calls = 999;
+    assert_int_equal(assay_model_check(folder, take_told, &list, &problems, NULL),
+                     ASSAY_E_INTERRUPTED);
+    list = (told){0};
+    assert_int_equal(truncate(in_folder("model.safetensors"), 1000), 0);
+    assert_int_equal(assay_model_check(folder, take_told, &list, &problems, NULL),
+                     ASSAY_E_CORRUPT);
+    assert_true(problems == 1 && list.problems == 1);
+    assert_int_equal(assay_model_check("/nowhere", NULL, NULL, NULL, NULL), ASSAY_E_NOT_FOUND);
 }
 
 static void names_are_found(void **state)
@@ -605,7 +715,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_default_prompt_is_put_before_texts, make_folder,
                                         remove_folder),
         cmocka_unit_test_setup_teardown(bad_weights_are_refused, make_folder, remove_folder),
-        cmocka_unit_test_setup_teardown(infinite_weights_fail_the_score, make_folder,
+        cmocka_unit_test_setup_teardown(damage_is_told_with_the_tensor, make_folder,
+                                        remove_folder),
+        cmocka_unit_test_setup_teardown(damaged_words_fail_their_texts_alone, make_folder,
+                                        remove_folder),
+        cmocka_unit_test_setup_teardown(a_check_reads_every_value, make_folder,
                                         remove_folder),
         cmocka_unit_test_setup_teardown(names_are_found, make_folder, remove_folder),
         cmocka_unit_test(home_follows_the_environment),
