@@ -23,37 +23,12 @@ void assay_bert_normalizer_init(assay_bert_normalizer *normalizer, assay_bert_op
     }
 }
 
-void assay_normal_free(assay_normal *normal)
-{
-    free(normal->bytes);
-    free(normal->begins);
-    free(normal->ends);
-    free(normal->pending);
-    free(normal->sorted);
-    *normal = (assay_normal){0};
-}
-
 static bool resize(void *list, size_t count, size_t item)
 {
     void *grown = realloc(*(void **)list, count * item);
     if (grown != NULL)
         *(void **)list = grown;
     return grown != NULL;
-}
-
-/* Room for `more` bytes in all three arrays. */
-static bool reserve(assay_normal *normal, size_t more)
-{
-    size_t needed = normal->count + more;
-    if (needed <= normal->capacity)
-        return true;
-    size_t capacity = needed > 2 * normal->capacity ? needed : 2 * normal->capacity;
-    if (!resize(&normal->bytes, capacity, 1) ||
-        !resize(&normal->begins, capacity, sizeof *normal->begins) ||
-        !resize(&normal->ends, capacity, sizeof *normal->ends))
-        return false;
-    normal->capacity = capacity;
-    return true;
 }
 
 static bool reserve_pending(assay_normal *normal, size_t more)
@@ -79,16 +54,8 @@ typedef struct run {
 
 static bool put(run *r, uint32_t point, uint32_t begin, uint32_t end)
 {
-    assay_normal *normal = r->normal;
-    if (!reserve(normal, 4))
-        return false;
-    size_t bytes = assay_utf8_put(point, normal->bytes + normal->count);
-    for (size_t i = 0; i < bytes; i++) {
-        normal->begins[normal->count + i] = begin;
-        normal->ends[normal->count + i] = end;
-    }
-    normal->count += bytes;
-    return true;
+    uint8_t bytes[4];
+    return assay_normal_put(r->normal, bytes, assay_utf8_put(point, bytes), begin, end);
 }
 
 /* Last step: lower case. */
@@ -248,7 +215,7 @@ assay_status assay_bert_normalize(const assay_bert_normalizer *normalizer,
     size_t length = to - from;
     normal->count = 0;
     normal->pending_count = 0;
-    if (!reserve(normal, length + 4))
+    if (!assay_normal_reserve(normal, length + 4))
         return assay_fail_memory(error, length * 9);
     normal->base = (uint32_t)from;
     normal->straight = straight(normalizer, text + from, length, normal->bytes);

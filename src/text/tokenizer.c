@@ -3,10 +3,10 @@
  * tokenizer.c: text to tokens, pairs, truncation. See tokenizer.h and assay.h.
  *
  * A text goes through in segments of some hundred bytes that end at white
- * space, where no step of BERT's pipeline looks across: added tokens are taken
- * out, a segment is normalised, cut into words, and each word into pieces. Only
- * where an added token is to be found in normalised text, which may hold white
- * space, is a segment all of the text.
+ * space, where no step of the pipeline looks across: added tokens are taken out,
+ * a segment is normalised, cut into words, and each word into pieces. Where a
+ * step does look across, as where an added token that may hold white space is to
+ * be found in normalised text, a segment is all of the text.
  */
 #include "text/tokenizer.h"
 
@@ -54,7 +54,9 @@ typedef struct passage {
     const uint8_t *text;
     size_t enough; /* tokens: what comes after them is not wanted */
     assay_tokens *tokens;
-    assay_normal normal;
+    assay_normal buffers[2];
+    assay_normal *normal; /* one of them: the segment */
+    assay_lattice lattice;
     assay_error *error;
 } passage;
 
@@ -63,7 +65,7 @@ typedef struct passage {
 static assay_status encode_word(passage *p, size_t from, size_t to)
 {
     assay_tokens *tokens = p->tokens;
-    const assay_normal *normal = &p->normal;
+    const assay_normal *normal = p->normal;
     size_t first = tokens->count;
     ASSAY_TRY(assay_wordpiece_encode(&p->tokenizer->model, normal->bytes + from, to - from,
                                      from, tokens, p->error));
@@ -80,7 +82,7 @@ static assay_status encode_word(passage *p, size_t from, size_t to)
 static assay_status encode_words(passage *p, size_t from, size_t to)
 {
     const assay_char_table *classes = &p->tokenizer->classes;
-    const uint8_t *bytes = p->normal.bytes;
+    const uint8_t *bytes = p->normal->bytes;
     size_t word = from;
     for (size_t at = from; at < to && p->tokens->count < p->enough;) {
         size_t begin = at;
@@ -99,16 +101,51 @@ static assay_status encode_words(passage *p, size_t from, size_t to)
     return ASSAY_OK;
 }
 
+/* Adds the pieces of what a Unigram model sees at a time. A mark that stands for
+ * nothing has the place of the character after it. */
+static assay_status encode_marked(passage *p, assay_metaspace_piece piece)
+{
+    assay_tokens *tokens = p->tokens;
+    const assay_normal *normal = p->normal;
+    assay_unigram_text text = {piece.marked, normal->bytes + piece.from, piece.to - piece.from};
+    size_t first = tokens->count;
+    ASSAY_TRY(assay_unigram_encode(&p->tokenizer->unigram, &p->lattice, text, p->enough, tokens,
+                                   p->error));
+    for (size_t i = first; i < tokens->count; i++) {
+        size_t begin = tokens->begins[i], end = tokens->ends[i];
+        begin -= piece.marked && begin > 0;
+        end -= piece.marked && end > 1;
+        tokens->begins[i] = assay_normal_begin(normal, piece.from + begin);
+        tokens->ends[i] = assay_normal_end(normal, piece.from + end);
+    }
+    return ASSAY_OK;
+}
+
+/* Normalised bytes [from, to), in which there is no added token. */
+static assay_status encode_between(passage *p, size_t from, size_t to)
+{
+    const assay_tokenizer *tokenizer = p->tokenizer;
+    if (tokenizer->kind == ASSAY_WORDPIECE)
+        return encode_words(p, from, to);
+    assay_metaspace_walk walk = {.next = from, .to = to};
+    assay_metaspace_piece piece;
+    while (p->tokens->count < p->enough &&
+           assay_metaspace_next(&tokenizer->metaspace, &tokenizer->classes, p->normal, &walk,
+                                &piece))
+        ASSAY_TRY(encode_marked(p, piece));
+    return ASSAY_OK;
+}
+
 /* Normalised text, added tokens taken out. */
 static assay_status encode_normal(passage *p)
 {
     const assay_added_tokens *set = &p->tokenizer->normalized;
-    const assay_normal *normal = &p->normal;
+    const assay_normal *normal = p->normal;
     assay_added_search search = {0};
     for (;;) {
         assay_added_match match = assay_added_tokens_next(
             set, &p->tokenizer->classes, normal->bytes, 0, normal->count, &search);
-        ASSAY_TRY(encode_words(p, match.before, match.begin));
+        ASSAY_TRY(encode_between(p, match.before, match.begin));
         if (match.id < 0 || p->tokens->count >= p->enough)
             return ASSAY_OK;
         ASSAY_TRY(assay_tokens_add(p->tokens, match.id, assay_normal_begin(normal, match.begin),
@@ -137,13 +174,27 @@ static size_t segment_end(const passage *p, size_t from, size_t to)
     return end;
 }
 
+static assay_status encode_spm(passage *p, size_t from, size_t to)
+{
+    assay_spm_run run = {.text = p->text, .begin = from, .end = to, .done = from,
+                         .cursor = from, .normal = &p->buffers[0], .spare = &p->buffers[1]};
+    while (run.done < to && p->tokens->count < p->enough) {
+        ASSAY_TRY(assay_spm_segment(&p->tokenizer->spm, &run, p->error));
+        p->normal = run.normal;
+        ASSAY_TRY(encode_normal(p));
+    }
+    return ASSAY_OK;
+}
+
 /* Original bytes [from, to), in which there is no added token of the plain kind. */
 static assay_status encode_plain(passage *p, size_t from, size_t to)
 {
+    if (p->tokenizer->kind == ASSAY_UNIGRAM)
+        return encode_spm(p, from, to);
     while (from < to && p->tokens->count < p->enough) {
         size_t end = segment_end(p, from, to);
         ASSAY_TRY(assay_bert_normalize(&p->tokenizer->normalizer, p->text, from, end,
-                                       &p->normal, p->error));
+                                       p->normal, p->error));
         ASSAY_TRY(encode_normal(p));
         from = end;
     }
@@ -177,8 +228,11 @@ static assay_status encode(const assay_tokenizer *tokenizer, assay_text text, si
                                                              : tokens->count + wanted,
                  .tokens = tokens,
                  .error = error};
+    p.normal = &p.buffers[0];
     assay_status status = encode_text(&p, text.length);
-    assay_normal_free(&p.normal);
+    assay_normal_free(&p.buffers[0]);
+    assay_normal_free(&p.buffers[1]);
+    assay_lattice_free(&p.lattice);
     return status;
 }
 
@@ -241,6 +295,8 @@ void assay_tokenizer_close(assay_tokenizer *tokenizer)
     if (tokenizer == NULL)
         return;
     assay_vocabulary_free(&tokenizer->vocabulary);
+    assay_spm_normalizer_free(&tokenizer->spm);
+    assay_unigram_free(&tokenizer->unigram);
     assay_added_tokens_free(&tokenizer->plain);
     assay_added_tokens_free(&tokenizer->normalized);
     free(tokenizer);

@@ -3,11 +3,11 @@
  * tokenizer_file.c: tokenizers out of files.
  *
  * Reads tokenizer.json of the Hugging Face tokenizers library (version 1.0,
- * model WordPiece with BertNormalizer, BertPreTokenizer, and TemplateProcessing
- * or BertProcessing), or else vocab.txt with tokenizer_config.json, as BERT
- * checkpoints have had them since 2019. What another kind of tokenizer would
- * need is refused by name. Of tokenizer_config.json, next to either, the length
- * limit is taken too.
+ * model WordPiece with BertNormalizer and BertPreTokenizer, or Unigram with what
+ * unigram_file.c reads; TemplateProcessing, BertProcessing or RobertaProcessing),
+ * or else vocab.txt with tokenizer_config.json, as BERT checkpoints have had them
+ * since 2019. What another kind of tokenizer would need is refused by name. Of
+ * tokenizer_config.json, next to either, the length limit is taken too.
  */
 #include <ctype.h>
 #include <limits.h>
@@ -15,8 +15,7 @@
 #include <string.h>
 
 #include "base/file.h"
-#include "base/json.h"
-#include "text/tokenizer_parts.h"
+#include "text/tokenizer_file.h"
 #include "text/vocabulary_json.h"
 
 #define FILE_MAX (64u * 1024 * 1024)
@@ -33,40 +32,10 @@ typedef struct sources {
     char map[PATH_SIZE];    /* special_tokens_map.json, or "" */
 } sources;
 
-/* A field of a file, for the `where` of errors. */
-typedef struct place {
-    char text[256];
-} place;
-
-static place place_of(const char *path, const char *field)
-{
-    place p;
-    size_t length = strlen(path);
-    const char *tail = length > 160 ? path + length - 160 : path;
-    snprintf(p.text, sizeof p.text, "%s: %s", tail, field);
-    return p;
-}
-
-static assay_status unsupported(const char *path, const char *field, const char *found,
-                                const char *expected, assay_error *error)
-{
-    return assay_fail(error, ASSAY_E_UNSUPPORTED, place_of(path, field).text,
-                      "%s is not supported, %s is", found, expected);
-}
-
 static assay_status wrong(const char *path, const char *field, const char *expected,
                           assay_error *error)
 {
-    return assay_fail(error, ASSAY_E_FORMAT, place_of(path, field).text, "expected %s", expected);
-}
-
-/* The field "type" of a component; "null" when there is no component. */
-static const char *type_of(const json_t *component)
-{
-    const char *type = json_string_value(json_object_get(component, "type"));
-    if (type != NULL)
-        return type;
-    return component == NULL || json_is_null(component) ? "null" : "a component without type";
+    return assay_fail(error, ASSAY_E_FORMAT, assay_place_of(path, field).text, "expected %s", expected);
 }
 
 /* A component that must be of this type; a Sequence of one counts as that one. */
@@ -75,25 +44,35 @@ static assay_status component(const json_t *root, const char *field, const char 
                               assay_error *error)
 {
     const json_t *found = json_object_get(root, field);
-    if (strcmp(type_of(found), "Sequence") == 0) {
+    if (strcmp(assay_type_of(found), "Sequence") == 0) {
         const json_t *members = json_object_get(found, list);
         if (json_array_size(members) != 1)
-            return unsupported(path, field, "a Sequence of several", type, error);
+            return assay_refuse(path, field, "a Sequence of several", type, error);
         found = json_array_get(members, 0);
     }
-    if (strcmp(type_of(found), type) != 0)
-        return unsupported(path, field, type_of(found), type, error);
+    if (strcmp(assay_type_of(found), type) != 0)
+        return assay_refuse(path, field, assay_type_of(found), type, error);
     *out = found;
     return ASSAY_OK;
 }
 
 /* ------------------------------------------------------------ added tokens */
 
+static assay_status find_token(assay_tokenizer *tokenizer, const char *content, size_t length,
+                               const char *where, int32_t *id, assay_error *error)
+{
+    if (tokenizer->kind == ASSAY_UNIGRAM)
+        return assay_unigram_find(tokenizer, content, length, where, id, error);
+    *id = assay_vocabulary_find(&tokenizer->vocabulary, content, length);
+    return ASSAY_OK;
+}
+
 /* Gives an added token its id: that of the vocabulary, or the next one. */
 static assay_status place_added(assay_tokenizer *tokenizer, const char *content, size_t length,
                                 uint64_t id, const char *where, assay_error *error)
 {
-    int32_t known = assay_vocabulary_find(&tokenizer->vocabulary, content, length);
+    int32_t known;
+    ASSAY_TRY(find_token(tokenizer, content, length, where, &known, error));
     uint64_t expected = known >= 0 ? (uint64_t)known : tokenizer->vocabulary.count;
     if (id != expected)
         return assay_fail(error, ASSAY_E_FORMAT, where,
@@ -106,6 +85,23 @@ static assay_status place_added(assay_tokenizer *tokenizer, const char *content,
     return assay_vocabulary_add(&tokenizer->vocabulary, content, length, where, error);
 }
 
+/* Replaces *normal by the normal form of a token, without its places. */
+static assay_status normalize_token(const assay_tokenizer *tokenizer, const char *content,
+                                    size_t length, assay_normal *normal, assay_error *error)
+{
+    const uint8_t *text = (const uint8_t *)content;
+    if (tokenizer->kind == ASSAY_WORDPIECE)
+        return assay_bert_normalize(&tokenizer->normalizer, text, 0, length, normal, error);
+    assay_normal spare = {0};
+    assay_spm_run run = {.text = text, .end = length, .normal = normal, .spare = &spare};
+    assay_status status = assay_spm_segment(&tokenizer->spm, &run, error);
+    assay_normal *other = run.normal == normal ? &spare : normal;
+    assay_normal kept = *run.normal;
+    assay_normal_free(other);
+    *normal = kept;
+    return status;
+}
+
 /* Makes a token findable in text, in its normal form if it is to be. */
 static assay_status match_added(assay_tokenizer *tokenizer, const char *content, size_t length,
                                 const assay_added_token *token, bool normalized,
@@ -114,8 +110,7 @@ static assay_status match_added(assay_tokenizer *tokenizer, const char *content,
     if (!normalized)
         return assay_added_tokens_add(&tokenizer->plain, content, length, token, where, error);
     assay_normal normal = {0};
-    assay_status status = assay_bert_normalize(&tokenizer->normalizer, (const uint8_t *)content,
-                                               0, length, &normal, error);
+    assay_status status = normalize_token(tokenizer, content, length, &normal, error);
     if (status == ASSAY_OK && normal.count == 0)
         status = assay_fail(error, ASSAY_E_FORMAT, where,
                             "nothing is left of token \"%.60s\" when it is normalised", content);
@@ -165,7 +160,7 @@ static assay_status read_added(assay_tokenizer *tokenizer, const json_t *root,
     json_array_foreach(list, i, item) {
         char field[64];
         snprintf(field, sizeof field, "added_tokens[%zu]", i);
-        place where = place_of(path, field);
+        assay_place where = assay_place_of(path, field);
         if (!json_is_object(item))
             return wrong(path, field, "an object", error);
         uint64_t id = UINT64_MAX;
@@ -174,7 +169,7 @@ static assay_status read_added(assay_tokenizer *tokenizer, const json_t *root,
             return assay_fail(error, ASSAY_E_FORMAT, where.text, "an added token without id");
         ASSAY_TRY(add_described(tokenizer, item, id, where.text, error));
     }
-    return index_added(tokenizer, place_of(path, "added_tokens").text, error);
+    return index_added(tokenizer, assay_place_of(path, "added_tokens").text, error);
 }
 
 /* ---------------------------------------------------------------- templates */
@@ -250,7 +245,7 @@ static assay_status read_template(const assay_tokenizer *tokenizer, const json_t
     const json_t *list = json_object_get(processor, field), *piece;
     char name[64];
     snprintf(name, sizeof name, "post_processor.%s", field);
-    place where = place_of(path, name);
+    assay_place where = assay_place_of(path, name);
     if (!json_is_array(list))
         return wrong(path, name, "a list", error);
     size_t i;
@@ -275,6 +270,17 @@ static assay_status bert_templates(assay_tokenizer *tokenizer, int32_t cls, int3
     return template_add(&tokenizer->pair, ASSAY_PIECE_SPECIAL, 1, sep, where, error);
 }
 
+/* <s> A </s> and <s> A </s></s> B </s>, as RoBERTa was trained, of one type. */
+static assay_status roberta_templates(assay_tokenizer *tokenizer, int32_t cls, int32_t sep,
+                                      const char *where, assay_error *error)
+{
+    ASSAY_TRY(bert_templates(tokenizer, cls, sep, where, error));
+    tokenizer->pair = tokenizer->single;
+    ASSAY_TRY(template_add(&tokenizer->pair, ASSAY_PIECE_SPECIAL, 0, sep, where, error));
+    ASSAY_TRY(template_add(&tokenizer->pair, ASSAY_PIECE_SECOND, 0, -1, where, error));
+    return template_add(&tokenizer->pair, ASSAY_PIECE_SPECIAL, 0, sep, where, error);
+}
+
 /* ["[SEP]", 102] */
 static assay_status bert_token(const assay_tokenizer *tokenizer, const json_t *processor,
                                const char *field, const char *where, int32_t *out,
@@ -294,25 +300,32 @@ static assay_status read_processor(assay_tokenizer *tokenizer, const json_t *roo
                                    const char *path, assay_error *error)
 {
     const json_t *processor = json_object_get(root, "post_processor");
-    const char *type = type_of(processor);
-    if (strcmp(type, "BertProcessing") == 0) {
+    const char *type = assay_type_of(processor);
+    bool roberta = strcmp(type, "RobertaProcessing") == 0;
+    if (roberta || strcmp(type, "BertProcessing") == 0) {
         int32_t cls, sep;
-        place where = place_of(path, "post_processor");
+        bool trim = roberta;
+        assay_place where = assay_place_of(path, "post_processor");
+        ASSAY_TRY(assay_json_bool(processor, "trim_offsets", where.text, &trim, error));
+        if (trim)
+            return assay_refuse(path, "post_processor", "RobertaProcessing with trim_offsets",
+                                "without", error);
         ASSAY_TRY(bert_token(tokenizer, processor, "cls", where.text, &cls, error));
         ASSAY_TRY(bert_token(tokenizer, processor, "sep", where.text, &sep, error));
-        return bert_templates(tokenizer, cls, sep, where.text, error);
+        return roberta ? roberta_templates(tokenizer, cls, sep, where.text, error)
+                       : bert_templates(tokenizer, cls, sep, where.text, error);
     }
     if (strcmp(type, "TemplateProcessing") != 0)
-        return unsupported(path, "post_processor", type, "TemplateProcessing or BertProcessing",
-                           error);
+        return assay_refuse(path, "post_processor", type,
+                            "TemplateProcessing, BertProcessing or RobertaProcessing", error);
     ASSAY_TRY(read_template(tokenizer, processor, "single", 0, path, &tokenizer->single, error));
     return read_template(tokenizer, processor, "pair", 1, path, &tokenizer->pair, error);
 }
 
 /* What stands first and last around a single text. */
-static void find_special(assay_tokenizer *tokenizer, const char *pad, const char *mask)
+static assay_status find_special(assay_tokenizer *tokenizer, const char *pad, const char *mask,
+                                 const char *where, assay_error *error)
 {
-    const assay_vocabulary *words = &tokenizer->vocabulary;
     const assay_template *single = &tokenizer->single;
     assay_special_tokens *special = &tokenizer->special;
     special->cls = special->sep = -1;
@@ -320,9 +333,10 @@ static void find_special(assay_tokenizer *tokenizer, const char *pad, const char
         special->cls = single->pieces[0].id; /* -1 when that is the text itself */
         special->sep = single->pieces[single->count - 1].id;
     }
-    special->unk = tokenizer->model.unknown;
-    special->pad = assay_vocabulary_find(words, pad, strlen(pad));
-    special->mask = assay_vocabulary_find(words, mask, strlen(mask));
+    special->unk = tokenizer->kind == ASSAY_UNIGRAM ? tokenizer->unigram.unknown
+                                                    : tokenizer->model.unknown;
+    ASSAY_TRY(find_token(tokenizer, pad, strlen(pad), where, &special->pad, error));
+    return find_token(tokenizer, mask, strlen(mask), where, &special->mask, error);
 }
 
 /* ------------------------------------------------------- model, normalizer */
@@ -351,7 +365,7 @@ static assay_status read_model(assay_tokenizer *tokenizer, const json_t *root, c
     const json_t *model = json_object_get(root, "model");
     const char *unknown = "[UNK]", *prefix = "##";
     uint64_t longest_word = 100;
-    place where = place_of(path, "model");
+    assay_place where = assay_place_of(path, "model");
     ASSAY_TRY(assay_json_string(model, "unk_token", where.text, &unknown, error));
     ASSAY_TRY(assay_json_string(model, "continuing_subword_prefix", where.text, &prefix, error));
     ASSAY_TRY(assay_json_uint(model, "max_input_chars_per_word", where.text, 0, UINT32_MAX,
@@ -367,7 +381,7 @@ static assay_status read_normalizer(assay_tokenizer *tokenizer, const json_t *ro
                         error));
     assay_bert_options options = {.clean_text = true, .split_ideographs = true,
                                   .lowercase = true};
-    place where = place_of(path, "normalizer");
+    assay_place where = assay_place_of(path, "normalizer");
     ASSAY_TRY(assay_json_bool(found, "clean_text", where.text, &options.clean_text, error));
     ASSAY_TRY(assay_json_bool(found, "handle_chinese_chars", where.text,
                               &options.split_ideographs, error));
@@ -385,35 +399,47 @@ static assay_status read_truncation(assay_tokenizer *tokenizer, const json_t *ro
                                     const char *path, assay_error *error)
 {
     const json_t *truncation = json_object_get(root, "truncation");
-    place where = place_of(path, "truncation");
+    assay_place where = assay_place_of(path, "truncation");
     const char *direction = "Right";
     uint64_t length = 0;
     ASSAY_TRY(assay_json_uint(truncation, "max_length", where.text, 0, UINT64_MAX, &length,
                               error));
     ASSAY_TRY(assay_json_string(truncation, "direction", where.text, &direction, error));
     if (strcmp(direction, "Right") != 0)
-        return unsupported(path, "truncation.direction", direction, "Right", error);
+        return assay_refuse(path, "truncation.direction", direction, "Right", error);
     tokenizer->limit = length <= (uint64_t)LIMIT_MAX ? (uint32_t)length : 0;
     return ASSAY_OK;
+}
+
+static assay_status read_wordpiece(assay_tokenizer *tokenizer, const json_t *root,
+                                   const char *path, assay_error *error)
+{
+    const json_t *ignored;
+    ASSAY_TRY(assay_vocabulary_index(&tokenizer->vocabulary, false,
+                                     assay_place_of(path, "model.vocab").text, error));
+    ASSAY_TRY(read_model(tokenizer, root, path, error));
+    ASSAY_TRY(read_normalizer(tokenizer, root, path, error));
+    return component(root, "pre_tokenizer", "BertPreTokenizer", "pretokenizers", path, &ignored,
+                     error);
 }
 
 /* The vocabulary is read already, the rest is in `root`. */
 static assay_status read_root(assay_tokenizer *tokenizer, const json_t *root, const char *path,
                               assay_error *error)
 {
-    const json_t *ignored;
-    ASSAY_TRY(read_model(tokenizer, root, path, error));
-    ASSAY_TRY(read_normalizer(tokenizer, root, path, error));
-    ASSAY_TRY(component(root, "pre_tokenizer", "BertPreTokenizer", "pretokenizers", path,
-                        &ignored, error));
+    bool unigram = tokenizer->kind == ASSAY_UNIGRAM;
+    ASSAY_TRY(unigram ? assay_unigram_read(tokenizer, root, path, error)
+                      : read_wordpiece(tokenizer, root, path, error));
     ASSAY_TRY(read_added(tokenizer, root, path, error));
+    if (unigram)
+        assay_unigram_allow_segments(tokenizer);
     ASSAY_TRY(read_processor(tokenizer, root, path, error));
     ASSAY_TRY(read_truncation(tokenizer, root, path, error));
-    const char *pad = "[PAD]";
-    ASSAY_TRY(assay_json_string(json_object_get(root, "padding"), "pad_token",
-                                place_of(path, "padding").text, &pad, error));
-    find_special(tokenizer, pad, "[MASK]");
-    return ASSAY_OK;
+    const char *pad = unigram ? "<pad>" : "[PAD]";
+    assay_place where = assay_place_of(path, "padding");
+    ASSAY_TRY(assay_json_string(json_object_get(root, "padding"), "pad_token", where.text, &pad,
+                                error));
+    return find_special(tokenizer, pad, unigram ? "<mask>" : "[MASK]", where.text, error);
 }
 
 /* Empties the vocabulary in the text, so that Jansson parses what remains; line
@@ -461,33 +487,63 @@ static assay_status make_digest(assay_tokenizer *tokenizer, uint64_t vocabulary,
     return made ? ASSAY_OK : assay_fail_memory(error, 1024);
 }
 
+/* A Unigram model has a list, others have an object; those of before 2021 do not
+ * say which they are. */
+static assay_status read_words(assay_tokenizer *tokenizer, const char *text,
+                               assay_json_span span, const char *path, assay_error *error)
+{
+    char first = span.begin < span.end ? text[span.begin] : '\0';
+    if (first == '[') {
+        tokenizer->kind = ASSAY_UNIGRAM;
+        return assay_vocabulary_json_read_scored(text, span, path, &tokenizer->vocabulary,
+                                                 &tokenizer->unigram.scores, error);
+    }
+    if (first == '{')
+        return assay_vocabulary_json_read(text, span, path, &tokenizer->vocabulary, error);
+    return ASSAY_OK;
+}
+
+static assay_status check_kind(const assay_tokenizer *tokenizer, const json_t *root,
+                               const char *path, assay_error *error)
+{
+    if (!json_is_object(root))
+        return assay_fail(error, ASSAY_E_FORMAT, path, "expected an object");
+    const json_t *model = json_object_get(root, "model");
+    const char *type = assay_type_of(model);
+    bool list = tokenizer->kind == ASSAY_UNIGRAM;
+    if (list && json_is_object(model) && json_object_get(model, "type") == NULL)
+        type = "Unigram";
+    if (strcmp(type, "WordPiece") != 0 && strcmp(type, "Unigram") != 0)
+        return assay_refuse(path, "model.type", type, "WordPiece or Unigram", error);
+    if (list != (strcmp(type, "Unigram") == 0))
+        return wrong(path, "model.vocab",
+                     list ? "an object of tokens and ids, not empty"
+                          : "a list of pieces and scores, not empty", error);
+    return ASSAY_OK;
+}
+
 static assay_status read_json_text(assay_tokenizer *tokenizer, char *text, size_t length,
                                    const char *path, json_t **root, assay_error *error)
 {
     assay_json_span span = assay_vocabulary_json_find(text, length);
     uint64_t words = assay_hash64(text + span.begin, span.end - span.begin);
-    assay_status vocabulary = ASSAY_OK;
     assay_error reason = {0};
-    if (span.begin < span.end && text[span.begin] == '{')
-        vocabulary = assay_vocabulary_json_read(text, span, path, &tokenizer->vocabulary,
-                                                &reason);
+    assay_status vocabulary = read_words(tokenizer, text, span, path, &reason);
     if (vocabulary == ASSAY_OK)
         length = empty_vocabulary(text, length, span);
     assay_status rest = assay_json_parse(text, length, path, root, error);
-    if (rest == ASSAY_OK && !json_is_object(*root))
-        return assay_fail(error, ASSAY_E_FORMAT, path, "expected an object");
     /* A tokenizer of another kind is told to be that, whatever its vocabulary. */
-    const char *type = type_of(json_object_get(*root, "model"));
-    if (rest == ASSAY_OK && strcmp(type, "WordPiece") != 0)
-        return unsupported(path, "model.type", type, "WordPiece", error);
+    if (rest == ASSAY_OK)
+        ASSAY_TRY(check_kind(tokenizer, *root, path, error));
     if (vocabulary != ASSAY_OK && error != NULL)
         *error = reason;
     if (vocabulary != ASSAY_OK || rest != ASSAY_OK)
         return vocabulary != ASSAY_OK ? vocabulary : rest;
     if (tokenizer->vocabulary.count == 0)
-        return wrong(path, "model.vocab", "an object of tokens and ids, not empty", error);
-    ASSAY_TRY(assay_vocabulary_index(&tokenizer->vocabulary, false,
-                                     place_of(path, "model.vocab").text, error));
+        return wrong(path, "model.vocab",
+                     tokenizer->kind == ASSAY_UNIGRAM ? "a list of pieces and scores, not empty"
+                                                      : "an object of tokens and ids, not empty",
+                     error);
     ASSAY_TRY(make_digest(tokenizer, words, *root, error));
     return read_root(tokenizer, *root, path, error);
 }
@@ -540,7 +596,7 @@ static assay_status read_limit(assay_tokenizer *tokenizer, const json_t *config,
     ASSAY_TRY(assay_json_double(config, "model_max_length", path, 0, 1e300, &length, error));
     ASSAY_TRY(assay_json_string(config, "truncation_side", path, &side, error));
     if (strcmp(side, "right") != 0)
-        return unsupported(path, "truncation_side", side, "right", error);
+        return assay_refuse(path, "truncation_side", side, "right", error);
     if (length >= 1 && length <= LIMIT_MAX)
         tokenizer->limit = (uint32_t)length;
     return ASSAY_OK;
@@ -601,7 +657,7 @@ static assay_status read_decoder(assay_tokenizer *tokenizer, const json_t *decod
     size_t base = tokenizer->vocabulary.count, inside = 0;
     const char *key;
     json_t *object;
-    place where = place_of(path, "added_tokens_decoder");
+    assay_place where = assay_place_of(path, "added_tokens_decoder");
     json_object_foreach((json_t *)(uintptr_t)decoder, key, object) {
         char *end = NULL;
         unsigned long id = isdigit((unsigned char)key[0]) ? strtoul(key, &end, 10) : ULONG_MAX;
@@ -670,7 +726,7 @@ static assay_status check_class(const json_t *config, const char *path, assay_er
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (strcmp(class, known[i]) == 0)
             return ASSAY_OK;
-    return unsupported(path, "tokenizer_class", class, "BertTokenizer", error);
+    return assay_refuse(path, "tokenizer_class", class, "BertTokenizer", error);
 }
 
 /* Fields of the two files count as `named` looks them up. */
@@ -713,8 +769,8 @@ static assay_status read_bert(assay_tokenizer *tokenizer, const sources *from,
     ASSAY_TRY(find_named(tokenizer, named(config, map, "cls_token", "[CLS]"), path, &cls, error));
     ASSAY_TRY(find_named(tokenizer, named(config, map, "sep_token", "[SEP]"), path, &sep, error));
     ASSAY_TRY(bert_templates(tokenizer, cls, sep, path, error));
-    find_special(tokenizer, named(config, map, "pad_token", "[PAD]"),
-                 named(config, map, "mask_token", "[MASK]"));
+    ASSAY_TRY(find_special(tokenizer, named(config, map, "pad_token", "[PAD]"),
+                           named(config, map, "mask_token", "[MASK]"), path, error));
     return digest_bert(tokenizer, config, map, error);
 }
 

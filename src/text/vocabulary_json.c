@@ -2,6 +2,8 @@
 /* vocabulary_json.c: see vocabulary_json.h. */
 #include "text/vocabulary_json.h"
 
+#include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -298,5 +300,167 @@ assay_status assay_vocabulary_json_read(const char *text, assay_json_span span,
     free(order);
     free(r.entries);
     assay_buffer_free(&r.strings);
+    return status;
+}
+
+/* -------------------------------------------------------- pieces and scores */
+
+/* A number as far as it was read: digits x 10^exponent. */
+typedef struct decimal {
+    bool negative;
+    uint64_t digits;
+    int64_t exponent;
+} decimal;
+
+static bool is_digit(const reader *r)
+{
+    return r->c.at < r->c.end && r->c.text[r->c.at] >= '0' && r->c.text[r->c.at] <= '9';
+}
+
+/* Digits that 64 bits have no room for count as zeros; after the point, so do
+ * all that follow. */
+static bool read_digits(reader *r, decimal *d, bool fraction)
+{
+    bool any = false, full = false;
+    for (; is_digit(r); r->c.at++, any = true) {
+        uint64_t digit = (uint64_t)(r->c.text[r->c.at] - '0');
+        full = full || d->digits > UINT64_MAX / 10 ||
+               (d->digits == UINT64_MAX / 10 && digit > UINT64_MAX % 10);
+        if (!full)
+            d->digits = d->digits * 10 + digit;
+        d->exponent += fraction ? -!full : full;
+    }
+    return any;
+}
+
+static bool read_exponent(reader *r, decimal *d)
+{
+    bool negative = false, any = false;
+    int64_t exponent = 0;
+    if (r->c.at < r->c.end && (r->c.text[r->c.at] == '+' || r->c.text[r->c.at] == '-'))
+        negative = r->c.text[r->c.at++] == '-';
+    for (; is_digit(r); r->c.at++, any = true)
+        if (exponent < 1000000000)
+            exponent = exponent * 10 + (r->c.text[r->c.at] - '0');
+    d->exponent += negative ? -exponent : exponent;
+    return any;
+}
+
+static bool read_decimal(reader *r, decimal *d)
+{
+    skip_space(&r->c);
+    if (r->c.at < r->c.end && r->c.text[r->c.at] == '-') {
+        d->negative = true;
+        r->c.at++;
+    }
+    bool zero = r->c.at < r->c.end && r->c.text[r->c.at] == '0';
+    size_t begin = r->c.at;
+    if (!read_digits(r, d, false) || (zero && r->c.at > begin + 1))
+        return false;
+    if (r->c.at < r->c.end && r->c.text[r->c.at] == '.') {
+        r->c.at++;
+        if (!read_digits(r, d, true))
+            return false;
+    }
+    if (r->c.at < r->c.end && (r->c.text[r->c.at] == 'e' || r->c.text[r->c.at] == 'E')) {
+        r->c.at++;
+        return read_exponent(r, d);
+    }
+    return true;
+}
+
+static double power_of_ten(int64_t exponent)
+{
+    static const double small[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
+                                   1e8,  1e9,  1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
+                                   1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
+    char text[16];
+    if (exponent < (int64_t)(sizeof small / sizeof *small))
+        return small[exponent];
+    snprintf(text, sizeof text, "1e%d", (int)exponent);
+    return strtod(text, NULL);
+}
+
+/* In one division or multiplication, as serde_json does. */
+static double value_of(const decimal *d)
+{
+    double value = (double)d->digits;
+    int64_t exponent = d->exponent;
+    while (exponent < -308 && value != 0.0) {
+        value /= 1e308;
+        exponent += 308;
+    }
+    if (value != 0.0)
+        value = exponent > 308 ? HUGE_VAL
+                : exponent >= 0 ? value * power_of_ten(exponent)
+                                : value / power_of_ten(-exponent);
+    return d->negative ? -value : value;
+}
+
+static assay_status read_score(reader *r, double *score)
+{
+    decimal d = {0};
+    size_t begin = r->c.at;
+    bool fine = read_decimal(r, &d);
+    if (fine)
+        *score = value_of(&d);
+    if (fine && isfinite(*score))
+        return ASSAY_OK;
+    r->c.at = begin;
+    return fail(r, "a finite number as a piece's score");
+}
+
+typedef struct scored {
+    double *scores;
+    size_t capacity;
+} scored;
+
+static assay_status read_piece(reader *r, assay_vocabulary *out, scored *scores)
+{
+    if (out->count == scores->capacity) {
+        size_t capacity = scores->capacity > 0 ? 2 * scores->capacity : 4096;
+        double *grown = realloc(scores->scores, capacity * sizeof *grown);
+        if (grown == NULL)
+            return assay_fail_memory(r->error, capacity * sizeof *grown);
+        scores->scores = grown;
+        scores->capacity = capacity;
+    }
+    if (!take(&r->c, '[') || !take(&r->c, '"'))
+        return fail(r, "a list of a piece in quotes and its score");
+    assay_buffer_clear(&r->strings);
+    ASSAY_TRY(read_string(r));
+    ASSAY_TRY(assay_buffer_status(&r->strings, r->where, r->error));
+    if (!take(&r->c, ','))
+        return fail(r, "',' after a piece");
+    ASSAY_TRY(read_score(r, &scores->scores[out->count]));
+    if (!take(&r->c, ']'))
+        return fail(r, "']' after a score");
+    const char *text = r->strings.length > 0 ? r->strings.data : "";
+    return assay_vocabulary_add(out, text, r->strings.length, r->where, r->error);
+}
+
+static assay_status read_pieces(reader *r, assay_vocabulary *out, scored *scores)
+{
+    if (!take(&r->c, '['))
+        return fail(r, "a list of pieces and scores");
+    if (take(&r->c, ']'))
+        return ASSAY_OK;
+    do
+        ASSAY_TRY(read_piece(r, out, scores));
+    while (take(&r->c, ','));
+    return take(&r->c, ']') ? ASSAY_OK : fail(r, "',' or ']'");
+}
+
+assay_status assay_vocabulary_json_read_scored(const char *text, assay_json_span span,
+                                               const char *where, assay_vocabulary *out,
+                                               double **scores, assay_error *error)
+{
+    reader r = {.c = {.text = text, .at = span.begin, .end = span.end},
+                .where = where, .error = error};
+    scored list = {0};
+    assay_buffer_init(&r.strings, 0);
+    assay_status status = read_pieces(&r, out, &list);
+    assay_buffer_free(&r.strings);
+    *scores = list.scores;
     return status;
 }
