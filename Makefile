@@ -6,11 +6,13 @@
 #   make install    DESTDIR= and PREFIX= as usual
 #   make check-san  the tests under ASan and UBSan (SUITE=unit: unit tests only);
 #                   check-tsan under TSan
+#   make check-arm  the kernels' and models' tests, built for aarch64, under qemu
 #   make fuzz       coverage-guided fuzzing, FUZZ_SECONDS each (clang)
 #   make bench      speed against the hardware, with DATA= and $PYTHON peers (bench/run)
 
 BUILD  ?= build
 PREFIX ?= /usr/local
+OBJCOPY ?= objcopy
 VERSION := $(shell sed -n 's/^.define ASSAY_VERSION "\(.*\)"/\1/p' include/assay.h)
 SOVERSION := $(firstword $(subst ., ,$(VERSION)))
 
@@ -35,17 +37,19 @@ CFLAGS   += -std=c11 -g $(OPTIMISE) $(WARN) -fPIC -fvisibility=hidden -ffp-contr
 LDFLAGS  += $(SANITIZE) -pthread
 LDLIBS   := $(shell pkg-config --libs $(PKGS)) -lm
 
-ALL_SETS := avx2 avxvnni avx512 avx512vnni avx512bf16
-ARCH := $(shell $(CC) -dumpmachine | cut -d- -f1)
-ifeq ($(ARCH),x86_64)
-KERNEL_SETS := $(ALL_SETS)
-endif
-KERNEL_SKIP := $(filter-out $(KERNEL_SETS),$(ALL_SETS))
+SETS_x86_64  := avx2 avxvnni avx512 avx512vnni avx512bf16
+SETS_aarch64 := neon neondot
+ALL_SETS     := $(SETS_x86_64) $(SETS_aarch64)
+KERNEL_SETS  := $(SETS_$(shell $(CC) -dumpmachine | cut -d- -f1))
+KERNEL_SKIP  := $(filter-out $(KERNEL_SETS),$(ALL_SETS))
 FLAGS_avx2       := -mavx2 -mfma -mf16c
 FLAGS_avxvnni    := $(FLAGS_avx2) -mavxvnni
 FLAGS_avx512     := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mf16c -mprefer-vector-width=512
 FLAGS_avx512vnni := $(FLAGS_avx512) -mavx512vnni
 FLAGS_avx512bf16 := $(FLAGS_avx512) -mavx512bf16
+# gcc, asked to order instructions before it gives out registers, runs out of them.
+FLAGS_neon       := -fno-schedule-insns -Wno-ignored-optimization-argument
+FLAGS_neondot    := $(FLAGS_neon) -march=armv8.2-a+dotprod
 
 # ---- Files -----------------------------------------------------------------
 ALL := $(filter-out $(KERNEL_SKIP:%=src/kernels/kernels_%.c),$(wildcard src/*/*.c))
@@ -55,7 +59,7 @@ UNIT := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.
 FUZZ := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 BENCH := $(patsubst bench/%.c,$(BUILD)/bench/%,$(wildcard bench/*.c))
 
-.PHONY: all lib test unit demo install check-floors check-san check-tsan fuzz bench clean
+.PHONY: all lib test unit demo install check-floors check-san check-tsan check-arm fuzz bench clean
 .SECONDARY:
 all: $(BUILD)/assay $(BUILD)/libassay.a $(BUILD)/libassay.so $(BUILD)/assay.pc
 lib: $(BUILD)/internal.a
@@ -76,7 +80,7 @@ $(BUILD)/internal.a: $(LIB)
 $(BUILD)/libassay.a: $(LIB)
 	@rm -f $@
 	$(LD) -r -o $(BUILD)/libassay.o $(LIB)
-	objcopy --localize-hidden $(BUILD)/libassay.o
+	$(OBJCOPY) --localize-hidden $(BUILD)/libassay.o
 	$(AR) rcs $@ $(BUILD)/libassay.o
 
 $(BUILD)/libassay.so: $(LIB)
@@ -110,6 +114,9 @@ check-san:
 
 check-tsan:
 	$(MAKE) BUILD=$(BUILD)/tsan HARDEN= OPTIMISE=-O1 SANITIZE="-fsanitize=thread" unit
+
+check-arm:
+	tests/emulate_arm $(BUILD)/arm64
 
 # ---- Fuzzing (clang, libFuzzer) --------------------------------------------
 FUZZ_SECONDS ?= 60
@@ -155,4 +162,4 @@ install: all
 clean:
 	rm -rf $(BUILD)
 
--include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+-include $(shell find $(BUILD) -type f -name '*.d' 2>/dev/null)

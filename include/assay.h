@@ -69,9 +69,9 @@ ASSAY_API const char *assay_status_name(assay_status status);
 /* Version of the library at run time, e.g. "0.1.0". */
 ASSAY_API const char *assay_version(void);
 
-/* Name of the instruction set in use: "scalar", "avx2", "avxvnni",
- * "avx512" or "avx512vnni". Decided
- * once, at first use, from CPUID and $ASSAY_CPU (which can only lower it). */
+/* Name of the instruction set in use: "scalar", "avx2", "avxvnni", "avx512",
+ * "avx512vnni", "avx512bf16", "neon" or "neondot". Decided once, at first use, from what the
+ * processor has and $ASSAY_CPU (which can only lower it). */
 ASSAY_API const char *assay_cpu(void);
 
 /* -------------------------------------------------------------------- text */

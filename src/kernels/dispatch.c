@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * dispatch.c: chooses the kernels, once, by what the CPU can do (CPUID), what
- * the operating system saves on a context switch (XGETBV), and $ASSAY_CPU,
- * which can only lower the choice.
+ * dispatch.c: chooses the kernels, once, by what the CPU can do (CPUID; on ARM
+ * the operating system tells), what the operating system saves on a context
+ * switch (XGETBV), and $ASSAY_CPU, which can only lower the choice.
  */
 #include <pthread.h>
 #include <stdbool.h>
@@ -15,6 +15,9 @@
 
 #ifdef __x86_64__
 #include <cpuid.h>
+#elif defined __aarch64__ && defined __linux__
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
 #endif
 
 /* What a set needs of the processor. */
@@ -24,6 +27,7 @@ enum {
     AVX512 = 4,
     AVX512VNNI = 8,
     AVX512BF16 = 16,
+    DOT_PRODUCT = 32, /* NEON's; NEON itself is always there */
 };
 
 #define KERNEL(set, name, parameters) .name = assay_##name##_##set,
@@ -48,6 +52,9 @@ static const struct {
     SET(avx512, AVX512, avx512, avx512, avx512, avx512),
     SET(avx512vnni, AVX512 | AVX512VNNI, avx512, avx512, avx512vnni, avx512vnni),
     SET(avx512bf16, AVX512 | AVX512VNNI | AVX512BF16, avx512, avx512bf16, avx512vnni, avx512vnni),
+#elif defined __aarch64__
+    SET(neon, 0, neon, neon, neon, neon),
+    SET(neondot, DOT_PRODUCT, neon, neon, neondot, neondot),
 #endif
 };
 
@@ -91,6 +98,13 @@ static uint32_t features_here(void)
     features |= c7 & bit_AVX512VNNI ? AVX512VNNI : 0;
     features |= a71 & bit_AVX512BF16 ? AVX512BF16 : 0;
     return features;
+}
+
+#elif defined __aarch64__ && defined __linux__
+
+static uint32_t features_here(void)
+{
+    return getauxval(AT_HWCAP) & HWCAP_ASIMDDP ? DOT_PRODUCT : 0;
 }
 
 #else

@@ -3,7 +3,7 @@
  * kernels.h: the contract of the SIMD arithmetic.
  *
  * Every kernel exists for each instruction set (kernels_scalar.c,
- * kernels_avx2.c ...), chosen once by CPUID and $ASSAY_CPU. The
+ * kernels_avx2.c ...), chosen once by what the processor has and $ASSAY_CPU. The
  * results are the same bits in all of them (but see bfloat16 below), whatever the
  * row a value stands in and however many rows there are, because the order of
  * every sum is part of the contract:
@@ -125,8 +125,8 @@ typedef struct assay_epilogue {
  *
  * Integer products, for models that run at int8. The sums are exact, so sets
  * agree bit for bit here too; exp and GELU are coarser (kernels_math.h). The
- * forms of quantised rows and of panels of bytes are the set's own: read them
- * with the same set only.
+ * forms of quantised rows of bytes and of panels of integers are the set's own:
+ * read them with the same set only.
  *
  * quantize_i8         each row of x[rows][n] as integers of at most 127, rounded
  *                     to even, times scales[row]. A row that holds NaN or

@@ -19,7 +19,7 @@
 
 #define WIDEN
 
-#include "kernels/kernels_x86.inc"
+#include "kernels/kernels_float.inc"
 
 #include "kernels/kernels_bf16.inc"
 

@@ -13,6 +13,8 @@
 #define TILE_ROWS 12
 #define TILE_PANELS 2
 
+#define BYTE_OFFSET 128
+
 /* Not the intrinsic: gcc 12 copies the sums before and after each one. */
 INLINE integers i_dot_i8(integers sums, integers a, integers b)
 {

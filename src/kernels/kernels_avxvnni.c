@@ -13,6 +13,8 @@
 #define TILE_ROWS 6
 #define TILE_PANELS 1
 
+#define BYTE_OFFSET 128
+
 /* Not the intrinsic: see kernels_avx512vnni.c. */
 INLINE integers i_dot_i8(integers sums, integers a, integers b)
 {

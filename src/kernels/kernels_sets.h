@@ -19,5 +19,7 @@ DECLARE_SET(avxvnni)
 DECLARE_SET(avx512)
 DECLARE_SET(avx512vnni)
 DECLARE_SET(avx512bf16)
+DECLARE_SET(neon)
+DECLARE_SET(neondot)
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * vector_avx2.h: sixteen lanes in two AVX registers, for kernels_x86.inc and
+ * vector_avx2.h: sixteen lanes in two AVX registers, for kernels_float.inc and
  * kernels_integer.inc.
  */
 #ifndef ASSAY_VECTOR_AVX2_H
@@ -8,10 +8,8 @@
 
 #include <float.h>
 #include <immintrin.h>
-#include <stddef.h>
-#include <stdint.h>
 
-#define INLINE static inline __attribute__((always_inline))
+#include "kernels/vector_base.h"
 
 typedef struct vector {
     __m256 low, high; /* lanes 0-7 and 8-15 */
@@ -295,5 +293,7 @@ INLINE integers i_pair_i16(const int16_t *low, const int16_t *high)
                                          _MM_SHUFFLE(3, 1, 2, 0));
     return (integers){_mm256_unpacklo_epi16(a, b), _mm256_unpackhi_epi16(a, b)};
 }
+
+#include "kernels/vector_x86.inc"
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * vector_avx512.h: sixteen lanes in one AVX-512 register, for kernels_x86.inc and
+ * vector_avx512.h: sixteen lanes in one AVX-512 register, for kernels_float.inc and
  * kernels_integer.inc.
  */
 #ifndef ASSAY_VECTOR_AVX512_H
@@ -8,10 +8,8 @@
 
 #include <float.h>
 #include <immintrin.h>
-#include <stddef.h>
-#include <stdint.h>
 
-#define INLINE static inline __attribute__((always_inline))
+#include "kernels/vector_base.h"
 
 typedef __m512 vector;
 typedef __mmask16 mask;
@@ -253,5 +251,7 @@ INLINE integers i_pair_i16(const int16_t *low, const int16_t *high)
     __m512i b = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)high));
     return _mm512_or_si512(a, _mm512_slli_epi32(b, 16));
 }
+
+#include "kernels/vector_x86.inc"
 
 #endif
