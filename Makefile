@@ -17,9 +17,11 @@ VERSION := $(shell sed -n 's/^.define ASSAY_VERSION "\(.*\)"/\1/p' include/assay
 SOVERSION := $(firstword $(subst ., ,$(VERSION)))
 
 # ---- Libraries -------------------------------------------------------------
-PKGS := jansson sqlite3 libutf8proc libcurl libcrypto libxxhash gumbo
+PKGS := jansson sqlite3 libutf8proc libcrypto libxxhash gumbo
+# Loaded when they are first needed (src/base/library.h).
+LATE := libcurl
 ifeq ($(shell pkg-config --exists poppler-glib && echo yes),yes)
-PKGS += poppler-glib
+LATE += poppler-glib
 HAVE := -DASSAY_HAVE_POPPLER
 endif
 
@@ -31,11 +33,11 @@ HARDEN   ?= -fstack-protector-strong -D_FORTIFY_SOURCE=2
 WARN     := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
             -Wpointer-arith -Wvla -Wundef
 CPPFLAGS += -Iinclude -Isrc -D_GNU_SOURCE $(HAVE) -DASSAY_PREFIX='"$(PREFIX)"' \
-            $(shell pkg-config --cflags-only-I $(PKGS) | sed 's/-I/-isystem /g')
+            $(shell pkg-config --cflags-only-I $(PKGS) $(LATE) | sed 's/-I/-isystem /g')
 CFLAGS   += -std=c11 -g $(OPTIMISE) $(WARN) -fPIC -fvisibility=hidden -ffp-contract=off \
             -fno-math-errno $(HARDEN) $(SANITIZE)
 LDFLAGS  += $(SANITIZE) -pthread
-LDLIBS   := $(shell pkg-config --libs $(PKGS)) -lm
+LDLIBS   := $(shell pkg-config --libs $(PKGS)) -ldl -lm
 
 SETS_x86_64  := avx2 avxvnni avx512 avx512vnni avx512bf16
 SETS_aarch64 := neon neondot

@@ -15,10 +15,19 @@
 #include <time.h>
 #include <unistd.h>
 
+#define CURL_DISABLE_TYPECHECK /* its macros know no pointers to functions */
 #include <curl/curl.h>
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/library.h"
+
+#define LIBRARY "libcurl.so.4"
+#define FUNCTIONS(F)                                                                     \
+    F(curl_global_init) F(curl_easy_init) F(curl_easy_cleanup) F(curl_easy_reset)        \
+    F(curl_easy_setopt) F(curl_easy_perform) F(curl_easy_getinfo) F(curl_easy_strerror)  \
+    F(curl_slist_append) F(curl_slist_free_all) F(curl_url) F(curl_url_set)              \
+    F(curl_url_get) F(curl_url_cleanup) F(curl_free)
 
 enum {
     ATTEMPTS = 6,           /* without headway, before giving up */
@@ -71,21 +80,31 @@ typedef struct transfer {
 
 /* -------------------------------------------------------------- the handle */
 
+static struct {
+    FUNCTIONS(ASSAY_LATE_FIELD)
+} late;
 static pthread_once_t curl_once = PTHREAD_ONCE_INIT;
+static assay_error curl_missing; /* code ASSAY_OK: it is there */
 
 static void curl_start(void)
 {
-    curl_global_init(CURL_GLOBAL_DEFAULT);
+    static const char *const names[] = {FUNCTIONS(ASSAY_LATE_NAME)};
+    if (assay_library_load(LIBRARY, names, sizeof names / sizeof *names, &late,
+                           &curl_missing) == ASSAY_OK)
+        late.curl_global_init(CURL_GLOBAL_DEFAULT);
 }
 
 assay_status assay_download_new(const char *token, assay_progress_fn progress, void *user,
                                 assay_download **out, assay_error *error)
 {
     pthread_once(&curl_once, curl_start);
+    if (curl_missing.code != ASSAY_OK)
+        return assay_fail(error, curl_missing.code, curl_missing.where, "%s",
+                          curl_missing.message);
     assay_download *download = calloc(1, sizeof *download);
     if (download == NULL)
         return assay_fail_memory(error, sizeof *download);
-    download->curl = curl_easy_init();
+    download->curl = late.curl_easy_init();
     download->token = strdup(token);
     download->progress = progress;
     download->user = user;
@@ -102,7 +121,7 @@ void assay_download_free(assay_download *download)
     if (download == NULL)
         return;
     if (download->curl != NULL)
-        curl_easy_cleanup(download->curl);
+        late.curl_easy_cleanup(download->curl);
     if (download->token != NULL)
         explicit_bzero(download->token, strlen(download->token));
     free(download->token);
@@ -350,11 +369,11 @@ static void set_protocols(CURL *curl, const char *url)
 {
     bool secure = strncasecmp(url, "https:", 6) == 0;
 #if LIBCURL_VERSION_NUM >= 0x075500
-    curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
-    curl_easy_setopt(curl, CURLOPT_REDIR_PROTOCOLS_STR, secure ? "https" : "http,https");
+    late.curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
+    late.curl_easy_setopt(curl, CURLOPT_REDIR_PROTOCOLS_STR, secure ? "https" : "http,https");
 #else
-    curl_easy_setopt(curl, CURLOPT_PROTOCOLS, (long)(CURLPROTO_HTTP | CURLPROTO_HTTPS));
-    curl_easy_setopt(curl, CURLOPT_REDIR_PROTOCOLS,
+    late.curl_easy_setopt(curl, CURLOPT_PROTOCOLS, (long)(CURLPROTO_HTTP | CURLPROTO_HTTPS));
+    late.curl_easy_setopt(curl, CURLOPT_REDIR_PROTOCOLS,
                      (long)(secure ? CURLPROTO_HTTPS : CURLPROTO_HTTP | CURLPROTO_HTTPS));
 #endif
 }
@@ -368,7 +387,7 @@ static CURLcode perform_quietly(CURL *curl)
     sigaddset(&pipe, SIGPIPE);
     sigpending(&pending);
     pthread_sigmask(SIG_BLOCK, &pipe, &before);
-    CURLcode result = curl_easy_perform(curl);
+    CURLcode result = late.curl_easy_perform(curl);
     if (!sigismember(&pending, SIGPIPE))
         while (sigtimedwait(&pipe, NULL, &(struct timespec){0}) < 0 && errno == EINTR)
             continue;
@@ -381,40 +400,40 @@ static CURLcode perform(transfer *t)
     CURL *curl = t->download->curl;
     struct curl_slist *headers = NULL;
     char text[320];
-    curl_easy_reset(curl);
+    late.curl_easy_reset(curl);
     set_protocols(curl, t->url);
-    curl_easy_setopt(curl, CURLOPT_URL, t->url);
-    curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(curl, CURLOPT_USERAGENT, "assay/" ASSAY_VERSION);
-    curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 1L);
-    curl_easy_setopt(curl, CURLOPT_MAXREDIRS, (long)REDIRECTS);
-    curl_easy_setopt(curl, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
-    curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, (long)CONNECT_SECONDS);
-    curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, (long)STALL_SECONDS);
-    curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, (long)STALL_BYTES);
-    curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_header);
-    curl_easy_setopt(curl, CURLOPT_HEADERDATA, t);
-    curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_body);
-    curl_easy_setopt(curl, CURLOPT_WRITEDATA, t);
-    curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
-    curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, on_tick);
-    curl_easy_setopt(curl, CURLOPT_XFERINFODATA, t);
+    late.curl_easy_setopt(curl, CURLOPT_URL, t->url);
+    late.curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+    late.curl_easy_setopt(curl, CURLOPT_USERAGENT, "assay/" ASSAY_VERSION);
+    late.curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 1L);
+    late.curl_easy_setopt(curl, CURLOPT_MAXREDIRS, (long)REDIRECTS);
+    late.curl_easy_setopt(curl, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+    late.curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, (long)CONNECT_SECONDS);
+    late.curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, (long)STALL_SECONDS);
+    late.curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, (long)STALL_BYTES);
+    late.curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_header);
+    late.curl_easy_setopt(curl, CURLOPT_HEADERDATA, t);
+    late.curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_body);
+    late.curl_easy_setopt(curl, CURLOPT_WRITEDATA, t);
+    late.curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
+    late.curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, on_tick);
+    late.curl_easy_setopt(curl, CURLOPT_XFERINFODATA, t);
     if (t->download->token[0] != '\0') {
         /* libcurl takes this for the first host alone. */
-        curl_easy_setopt(curl, CURLOPT_HTTPAUTH, (long)CURLAUTH_BEARER);
-        curl_easy_setopt(curl, CURLOPT_XOAUTH2_BEARER, t->download->token);
+        late.curl_easy_setopt(curl, CURLOPT_HTTPAUTH, (long)CURLAUTH_BEARER);
+        late.curl_easy_setopt(curl, CURLOPT_XOAUTH2_BEARER, t->download->token);
     }
     if (t->path != NULL && t->offset > 0) {
         snprintf(text, sizeof text, "%llu-", (unsigned long long)t->offset);
-        curl_easy_setopt(curl, CURLOPT_RANGE, text);
+        late.curl_easy_setopt(curl, CURLOPT_RANGE, text);
         if (t->wanted[0] != '\0') {
             snprintf(text, sizeof text, "If-Range: %s", t->wanted);
-            headers = curl_slist_append(NULL, text);
-            curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
+            headers = late.curl_slist_append(NULL, text);
+            late.curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
         }
     }
     CURLcode result = perform_quietly(curl);
-    curl_slist_free_all(headers);
+    late.curl_slist_free_all(headers);
     return result;
 }
 
@@ -497,13 +516,13 @@ static assay_status local_failure(const transfer *t, assay_error *error)
 static assay_status transport_failure(const transfer *t, CURLcode result, assay_error *error)
 {
     char *host = NULL;
-    CURLU *url = curl_url();
-    if (url != NULL && curl_url_set(url, CURLUPART_URL, t->url, 0) == CURLUE_OK)
-        (void)curl_url_get(url, CURLUPART_HOST, &host, 0);
-    assay_fail(error, ASSAY_E_NETWORK, t->item, "%s (hub %.200s)", curl_easy_strerror(result),
+    CURLU *url = late.curl_url();
+    if (url != NULL && late.curl_url_set(url, CURLUPART_URL, t->url, 0) == CURLUE_OK)
+        (void)late.curl_url_get(url, CURLUPART_HOST, &host, 0);
+    assay_fail(error, ASSAY_E_NETWORK, t->item, "%s (hub %.200s)", late.curl_easy_strerror(result),
                host != NULL ? host : "?");
-    curl_free(host);
-    curl_url_cleanup(url);
+    late.curl_free(host);
+    late.curl_url_cleanup(url);
     return ASSAY_E_NETWORK;
 }
 
@@ -540,7 +559,7 @@ static double next_wait(const transfer *t, int attempt)
     if (t->restart)
         return 0;
     if (is_passing_code(t->code))
-        curl_easy_getinfo(t->download->curl, CURLINFO_RETRY_AFTER, &asked);
+        late.curl_easy_getinfo(t->download->curl, CURLINFO_RETRY_AFTER, &asked);
     if (asked > 0)
         return (double)asked;
     return first_wait * (double)(1 << (attempt - 1));

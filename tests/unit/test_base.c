@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_base.c: arena, buffer, files, JSON fields, threads. */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -15,6 +16,7 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/json.h"
+#include "base/library.h"
 #include "base/threads.h"
 
 static void error_texts_are_cut_at_a_character(void **state)
@@ -178,6 +180,27 @@ static void digests_tell_pieces_apart(void **state)
     assert_memory_not_equal(da.bytes, db.bytes, sizeof da.bytes);
 }
 
+/* What is there is found; what is missing is told by name. */
+static void libraries_are_loaded_late(void **state)
+{
+    (void)state;
+    struct {
+        ASSAY_LATE_FIELD(cos)
+    } late = {0};
+    assay_error error;
+    static const char *const there[] = {ASSAY_LATE_NAME(cos)};
+    static const char *const missing[] = {"assay_no_such_function"};
+    assert_int_equal(assay_library_load("libm.so.6", there, 1, &late, &error), ASSAY_OK);
+    assert_true(late.cos(0.0) == 1.0);
+    assert_int_equal(assay_library_load("libm.so.6", missing, 1, &late, &error),
+                     ASSAY_E_UNSUPPORTED);
+    assert_non_null(strstr(error.message, "assay_no_such_function"));
+    assert_int_equal(assay_library_load("libnowhere.so.1", there, 1, &late, &error),
+                     ASSAY_E_UNSUPPORTED);
+    assert_string_equal(error.where, "libnowhere.so.1");
+    assert_non_null(strstr(error.message, "cannot be loaded"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -189,6 +212,7 @@ int main(void)
         cmocka_unit_test(json_fields_are_checked),
         cmocka_unit_test(loop_takes_every_item_once),
         cmocka_unit_test(digests_tell_pieces_apart),
+        cmocka_unit_test(libraries_are_loaded_late),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
