@@ -28,7 +28,7 @@ for role in query passage; do
     assay embed --model "$prompted" "$role: days of leave" | cmp - role.txt && echo same
 done
 assay embed --model "$prompted" --role none 'days of leave' | cmp -s - role.txt || echo other
-assay info "$prompted" | grep _prompt
+assay info "$prompted" --json | json '[d["query_prompt"], d["passage_prompt"]]'
 code assay embed --role document x 2>&1 | head -1
 echo '-- nothing to embed'
 assay embed --json </dev/null | json 'd["embeddings"]'

@@ -92,9 +92,8 @@ static void roles_change_nothing_without_prompts(void **state)
     assay_model_close(model);
 }
 
-static void vectors_do_not_depend_on_the_batch(void **state)
+static void expect_independence(assay_precision precision)
 {
-    (void)state;
     enum { MANY = 1300 };
     static assay_text many[MANY];
     static float found[MANY * LARGEST], alone[GOLDEN_TEXTS * LARGEST];
@@ -102,7 +101,7 @@ static void vectors_do_not_depend_on_the_batch(void **state)
         json_t *expected = golden_expected(names[m]);
         assay_text texts[GOLDEN_TEXTS];
         size_t count = golden_texts(json_object_get(expected, "texts"), texts);
-        assay_model *model = golden_open(names[m]);
+        assay_model *model = golden_open_at(names[m], precision);
         assay_session *one = golden_session(model, 1), *all = golden_session(model, 0);
         assay_model_info info;
         assay_model_describe(model, &info);
@@ -124,6 +123,13 @@ static void vectors_do_not_depend_on_the_batch(void **state)
         assay_model_close(model);
         json_decref(expected);
     }
+}
+
+static void vectors_do_not_depend_on_the_batch(void **state)
+{
+    (void)state;
+    expect_independence(ASSAY_PRECISION_FP32);
+    expect_independence(ASSAY_PRECISION_INT8);
 }
 
 static void bad_arguments_are_refused(void **state)
