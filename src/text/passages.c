@@ -149,6 +149,13 @@ static bool is_word_boundary(const char *text, size_t begin, size_t at, size_t e
            is_ideographic(assay_char_at(text + at, end - at, &bytes));
 }
 
+/* The byte where a token's text begins. Tokens such as "▁word" hold the space
+ * before a word, which is between two pieces and in neither. */
+static size_t token_begin(const assay_tokens *tokens, const section_cut *section, size_t i)
+{
+    return assay_skip_space(section->text, section->begin + tokens->begins[i], section->end);
+}
+
 /* How many of the tokens from index `first` on a piece takes that began at
  * `begin`: as many as fit, up to a word boundary; failing that up to the last
  * character that fits; failing that, of a character with more tokens than the
@@ -157,17 +164,17 @@ static size_t fit_tokens(const assay_tokens *tokens, const section_cut *section,
                          size_t last, size_t begin, size_t end, size_t *cut)
 {
     for (size_t k = section->max_tokens; k > 0; k--) {
-        *cut = section->begin + tokens->begins[first + k];
+        *cut = token_begin(tokens, section, first + k);
         if (is_word_boundary(section->text, begin, *cut, end))
             return k;
     }
     for (size_t k = section->max_tokens; k > 0; k--) {
-        *cut = section->begin + tokens->begins[first + k];
+        *cut = token_begin(tokens, section, first + k);
         if (*cut > begin && *cut < end && is_char_begin(section->text, *cut))
             return k;
     }
     for (size_t k = section->max_tokens + 1; first + k < last; k++) {
-        *cut = section->begin + tokens->begins[first + k];
+        *cut = token_begin(tokens, section, first + k);
         if (*cut > begin && *cut < end && is_char_begin(section->text, *cut))
             return k;
     }
@@ -204,7 +211,7 @@ static assay_status cut_sentences(assay_passage_list *list, const section_cut *s
         size_t next = assay_skip_space(text, end, section->end);
         size_t last = token;
         while (last < tokens->count &&
-               (section->begin + tokens->begins[last] < next || next == section->end))
+               (token_begin(tokens, section, last) < next || next == section->end))
             last++;
         ASSAY_TRY(add_sentence(list, section, at, end, token, last, error));
         token = last;

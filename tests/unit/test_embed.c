@@ -13,7 +13,8 @@
 
 #define TOLERANCE 1e-5
 
-static const char *const names[] = {"dense-mean", "dense-cls", "dense-plain", "dense-prompts"};
+static const char *const names[] = {"dense-mean", "dense-cls", "dense-plain", "dense-prompts",
+                                    "dense-xlmr"};
 enum { NAMES = sizeof names / sizeof *names, LARGEST = 64 };
 
 /* Embeds the texts of a part of expected.json and compares. */
@@ -62,7 +63,7 @@ static void vectors_are_those_of_sentence_transformers(void **state)
 static void prompts_are_those_of_sentence_transformers(void **state)
 {
     (void)state;
-    static const char *const prompted[] = {"dense-prompts"};
+    static const char *const prompted[] = {"dense-prompts", "dense-xlmr"};
     for (size_t m = 0; m < sizeof prompted / sizeof *prompted; m++) {
         json_t *expected = golden_expected(prompted[m]);
         assay_model *model = golden_open(prompted[m]);

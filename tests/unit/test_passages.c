@@ -141,6 +141,22 @@ static assay_status encode_odd(const void *context, assay_text text, assay_token
     return ASSAY_OK;
 }
 
+/* A token a word, with the white space before it, as some tokenizers of
+ * SentencePiece models have it; what is left at the end is a token, too. */
+static assay_status encode_spaced(const void *context, assay_text text, assay_tokens *tokens,
+                                  assay_error *error)
+{
+    (void)context, (void)error;
+    for (size_t at = 0; at < text.length;) {
+        size_t end = assay_skip_space(text.data, at, text.length);
+        while (end < text.length && assay_space_at(text.data + end, text.length - end) == 0)
+            end++;
+        push_token(tokens, at, end);
+        at = end;
+    }
+    return ASSAY_OK;
+}
+
 static assay_status encode_fails(const void *context, assay_text text, assay_tokens *tokens,
                                  assay_error *error)
 {
@@ -223,7 +239,8 @@ static void check_passages(const assay_document *document, uint32_t max_tokens,
 static void random_documents_are_covered_exactly_once(void **state)
 {
     (void)state;
-    static const assay_encode_fn encoders[] = {NULL, encode_bytes, encode_odd};
+    static const assay_encode_fn encoders[] = {NULL, encode_bytes, encode_odd,
+                                               encode_spaced};
     assay_passage_list list = {0};
     char text[4000];
     uint64_t seed = 88172645463325252u;
@@ -243,7 +260,7 @@ static void random_documents_are_covered_exactly_once(void **state)
         uint32_t overlap = round % 3 == 0 && max_tokens > 1
                                ? (uint32_t)draw(&seed, max_tokens > 200 ? 200 : max_tokens)
                                : 0;
-        assay_encode_fn encode = encoders[round % 3];
+        assay_encode_fn encode = encoders[round % 4];
         assay_error error;
         assay_status status =
             encode == NULL
@@ -345,6 +362,32 @@ static void long_sentences_are_cut_between_words(void **state)
     check_split_with(encode_bytes, "ab 漢字漢字 cd", 7, 0, "ab 漢 / 字漢 / 字 cd");
 }
 
+/* Whether a token begins with the space before its word or behind it. */
+static void spaces_in_tokens_cut_nothing_elsewhere(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {
+        "One two. Three four. Five six.", "One two three four five six. Seven.",
+        "  A b. C d.\n\nE f. G h.", "a  b  c  d  e  f  g  h",
+    };
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        for (uint32_t most = 1; most <= 8; most++) {
+            assay_document document = {.text = {texts[i], strlen(texts[i])}};
+            assay_passage_list words = {0}, spaced = {0};
+            assert_int_equal(assay_split_passages(NULL, &document, most, most / 2, &words, NULL),
+                             ASSAY_OK);
+            assert_int_equal(assay_split_with(encode_spaced, NULL, &document, most, most / 2,
+                                              &spaced, NULL), ASSAY_OK);
+            assert_int_equal(words.count, spaced.count);
+            for (size_t j = 0; j < words.count; j++) {
+                assert_int_equal(words.items[j].offset, spaced.items[j].offset);
+                assert_int_equal(words.items[j].length, spaced.items[j].length);
+            }
+            assay_passage_list_free(&words);
+            assay_passage_list_free(&spaced);
+        }
+}
+
 static void white_space_is_as_unicode_says(void **state)
 {
     (void)state;
@@ -439,6 +482,7 @@ int main(void)
         cmocka_unit_test(headings_stay_with_their_text),
         cmocka_unit_test(a_giant_word_is_cut_between_characters),
         cmocka_unit_test(long_sentences_are_cut_between_words),
+        cmocka_unit_test(spaces_in_tokens_cut_nothing_elsewhere),
         cmocka_unit_test(white_space_is_as_unicode_says),
         cmocka_unit_test(arguments_that_make_no_sense_are_refused),
         cmocka_unit_test(damaged_text_does_no_harm),

@@ -322,7 +322,7 @@ make("dense-plain", 7, False, "bf16", (48, 3, 4, 33, 70))
 make("cross-roberta", 8, True, "f32", (40, 2, 1, 48, 64), family="roberta")
 make("cross-long", 13, True, "f16", (8, 2, 1, 12, 1000), family="roberta", passages=LONG)
 make("cross-xlmr", 9, True, "f32", (36, 3, 2, 53, 96), family="xlm-roberta", tokenizer="unigram")
-make("cross-xlmr-f16", 10, True, "f16", (64, 4, 2, 72, 80), family="xlm-roberta",
+make("cross-xlmr-f16", 10, True, "f16", (64, 4, 1, 72, 80), family="xlm-roberta",
      tokenizer="unigram")
 # The first token's state is the text's, as in bge-m3; prompts as multilingual-e5's.
 make("dense-xlmr", 11, False, "f32", (32, 4, 2, 40, 72), family="xlm-roberta",
