@@ -608,6 +608,29 @@ static void stored_tokens_change_no_bit(void **state)
     expect_tokenized(CROSS, 0, NULL);
 }
 
+/* XLM-RoBERTa's kin share a tokenizer, too: ids that were kept at indexing, and
+ * logits that were kept at searching, change no bit. */
+static void xlm_roberta_keeps_tokens_and_scores(void **state)
+{
+    (void)state;
+    const char *cross = "tests/golden/models/cross-xlmr";
+    index_files(&(assay_index_options){.model = "tests/golden/models/dense-xlmr",
+                                       .passage_tokens = 30});
+    assay_pipeline_options options = {.reranker = cross, .no_cache = true};
+    const char *query = "may holidays be carried over";
+    assay_result first = search(&options, query, 0);
+    assert_int_equal(first.tokenized, 0);
+    assert_true(first.hits[0].reranked);
+    sql("assay.sqlite", "DELETE FROM tokens");
+    expect_tokenized(cross, first.scored, &first);
+    options.no_cache = false;
+    assay_result again = search(&options, query, 0);
+    assert_int_equal(again.cached, first.scored);
+    assert_same_hits(&again, &first);
+    assay_result_free(&again);
+    assay_result_free(&first);
+}
+
 /* Searches and expects so many logits from the cache; the hits are those of
  * `expected` to the bit. */
 static void expect_cached(assay_pipeline_options options, uint32_t cached, uint32_t scored,
@@ -743,6 +766,7 @@ int main(void)
         with_files(empty_collection_finds_nothing),
         with_files(too_long_a_query_degrades_visibly),
         with_files(stored_tokens_change_no_bit),
+        with_files(xlm_roberta_keeps_tokens_and_scores),
         with_files(cached_scores_change_no_bit),
         with_files(a_cache_that_cannot_be_used_is_told),
         with_files(tokens_without_a_bi_encoder),
