@@ -162,7 +162,9 @@ typedef enum assay_precision {
     ASSAY_PRECISION_FP32,
     ASSAY_PRECISION_INT8, /* symmetric 8 bits: weights by output feature, activations
                              by token; attention on 16 bits; the head fp32. The same
-                             bits with every instruction set, as at fp32 */
+                             bits with every instruction set, as at fp32. A model
+                             whose activations it would ruin, which one short text
+                             tells when it is opened, is run at fp32: see `notice` */
 } assay_precision;
 
 typedef struct assay_model_options {
@@ -174,6 +176,7 @@ typedef struct assay_model_info {
     char name[256];         /* folder name, or _name_or_path of its config */
     char architecture[64];  /* "BertForSequenceClassification" */
     char precision[16];     /* of the arithmetic: "fp32", "int8" */
+    char notice[512];       /* why that is not the precision asked for; "" when it is */
     char stored[16];        /* of the weights in the file: "F32", "F16", "I8" */
     char pooling[16];       /* "mean", "cls"; "" for a cross-encoder */
     assay_model_kind kind;
@@ -240,6 +243,8 @@ typedef struct assay_quantize_report {
     uint64_t bytes_before, bytes_after; /* of all tensors */
     uint64_t dropped; /* tensors left out, on which no result depends */
     uint64_t files;   /* other files, copied */
+    char notice[512]; /* as assay_model_info's: the activations do not suit int8
+                         either, and only the file gets smaller; "" when they do */
     double seconds;
 } assay_quantize_report;
 

@@ -115,6 +115,12 @@ int assay_report_memory(void)
     return ASSAY_EXIT_ERROR;
 }
 
+void assay_warn_of_model(const assay_model_info *info)
+{
+    if (info->notice[0] != '\0')
+        assay_warn("%s: %s", info->name, info->notice);
+}
+
 int assay_usage(const assay_verb *verb, const char *format, ...)
 {
     va_list arguments;
@@ -177,6 +183,14 @@ json_t *assay_answer_object(assay_answer *answer, json_t *parent, const char *na
 json_t *assay_answer_array(assay_answer *answer, json_t *parent, const char *name)
 {
     return add(answer, parent, name, json_array());
+}
+
+void assay_answer_model(assay_answer *answer, const assay_model_info *info)
+{
+    assay_answer_set(answer, answer->root, "model", assay_json_name(info->name));
+    assay_answer_set(answer, answer->root, "precision", assay_json_name(info->precision));
+    if (info->notice[0] != '\0')
+        assay_answer_set(answer, answer->root, "notice", assay_json_name(info->notice));
 }
 
 int assay_answer_print(assay_answer *answer)

@@ -21,6 +21,8 @@
 int assay_report(const assay_error *error);
 /* "assay: ..." for something that concerns one item or is good to know. */
 void assay_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* What is to be known of a model that was opened: its notice, if it has one. */
+void assay_warn_of_model(const assay_model_info *info);
 /* "assay: ..." and where help is; verb may be NULL. ASSAY_EXIT_USAGE. */
 int assay_usage(const assay_verb *verb, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
@@ -47,6 +49,9 @@ json_t *assay_answer_object(assay_answer *answer, json_t *parent, const char *na
 json_t *assay_answer_array(assay_answer *answer, json_t *parent, const char *name);
 /* Prints it as one line and frees it; returns an exit code. */
 int assay_answer_print(assay_answer *answer);
+
+/* "model", "precision" and, where there is one, "notice". */
+void assay_answer_model(assay_answer *answer, const assay_model_info *info);
 
 /* A JSON string of any bytes. */
 json_t *assay_json_text(const char *data, size_t length);

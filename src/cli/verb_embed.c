@@ -64,7 +64,7 @@ static int print_json(const embedding_job *job)
         assay_answer_append(&answer, truncated, json_boolean(job->each[i].truncated));
     }
     assay_answer_set(&answer, answer.root, "dimensions", assay_json_count(job->info.dimensions));
-    assay_answer_set(&answer, answer.root, "model", assay_json_name(job->info.name));
+    assay_answer_model(&answer, &job->info);
     return assay_answer_print(&answer);
 }
 
@@ -93,6 +93,7 @@ static int embed_with(const embed_settings *settings, embedding_job *job, assay_
                    "embeddings", job->info.path, job->info.architecture);
         return ASSAY_EXIT_ERROR;
     }
+    assay_warn_of_model(&job->info);
     const assay_session_options options = {
         .threads = settings->threads,
         .max_tokens = settings->max_tokens,

@@ -26,6 +26,8 @@ static int print_json(const char *source, const char *target, const assay_quanti
     assay_answer_set(&answer, answer.root, "dropped", assay_json_count(report->dropped));
     assay_answer_set(&answer, answer.root, "files", assay_json_count(report->files));
     assay_answer_set(&answer, answer.root, "seconds", json_real(report->seconds));
+    if (report->notice[0] != '\0')
+        assay_answer_set(&answer, answer.root, "notice", assay_json_name(report->notice));
     json_t *kinds = assay_answer_object(&answer, answer.root, "kinds");
     for (size_t i = 0; i < ASSAY_TENSOR_KINDS; i++) {
         const assay_quantized *kind = &report->kinds[i];
@@ -75,6 +77,8 @@ static int run(const void *given, char **arguments, size_t count)
     }
     if (status != ASSAY_OK)
         return assay_report(&error);
+    if (report.notice[0] != '\0')
+        assay_warn("%s: %s", arguments[1], report.notice);
     if (settings->common.json)
         return print_json(arguments[0], arguments[1], &report);
     print_table(arguments[1], &report);

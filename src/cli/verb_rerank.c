@@ -157,8 +157,7 @@ static int print_json(const rerank_job *job, size_t shown, const assay_model_inf
     json_t *results = assay_answer_array(&answer, answer.root, "results");
     for (size_t i = 0; i < shown; i++)
         add_result(&answer, results, job, i);
-    assay_answer_set(&answer, answer.root, "model", assay_json_name(info->name));
-    assay_answer_set(&answer, answer.root, "precision", assay_json_name(info->precision));
+    assay_answer_model(&answer, info);
     return assay_answer_print(&answer);
 }
 
@@ -223,6 +222,7 @@ static int rerank_with(const rerank_settings *settings, assay_model *model, char
                    "cross-encoder", info.path, info.architecture);
         return ASSAY_EXIT_ERROR;
     }
+    assay_warn_of_model(&info);
     const assay_session_options options = {
         .threads = settings->threads,
         .max_tokens = settings->max_tokens,

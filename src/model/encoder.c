@@ -49,6 +49,7 @@ typedef struct scratch {
 /* Rows on their way into linear layers. */
 typedef struct operand {
     const void *rows;    /* floats, or a set's own form of integers */
+    const float *floats; /* what the rows were made of */
     size_t ld;           /* of floats */
     const float *scales; /* of integers */
 } operand;
@@ -61,6 +62,7 @@ typedef struct run {
     size_t tokens;
     size_t hidden, head_size;
     float scale; /* of scores: 1 / sqrt(head_size) */
+    assay_audit *audit; /* NULL: none */
     scratch s;
 } run;
 
@@ -129,9 +131,10 @@ size_t assay_encoder_scratch(const assay_encoder *encoder, size_t tokens, size_t
 static operand operand_of(const run *r, const float *x, size_t ldx, size_t rows, size_t depth)
 {
     if (!r->encoder->bytes)
-        return (operand){.rows = x, .ld = ldx};
+        return (operand){.rows = x, .floats = x, .ld = ldx};
     r->kernels->quantize_i8(x, ldx, rows, depth, r->s.quantized, r->s.row_scales);
-    return (operand){.rows = r->s.quantized, .scales = r->s.row_scales};
+    return (operand){
+        .rows = r->s.quantized, .floats = x, .ld = ldx, .scales = r->s.row_scales};
 }
 
 static void linear(const run *r, const assay_linear *layer, const operand *a, size_t rows,
@@ -141,12 +144,16 @@ static void linear(const run *r, const assay_linear *layer, const operand *a, si
                                .residual = residual,
                                .ld_residual = ldc,
                                .activation = activation};
+    if (r->audit != NULL)
+        assay_audit_expect(r->audit, layer, a->floats, a->ld, rows, &epilogue);
     if (layer->bytes)
         r->kernels->gemm_i8(a->rows, a->scales, rows, layer->panels, layer->scales,
                             layer->columns, layer->depth, &epilogue, c, ldc);
     else
         r->kernels->gemm_f32(a->rows, a->ld, rows, layer->panels, layer->columns, layer->depth,
                              &epilogue, c, ldc);
+    if (r->audit != NULL)
+        assay_audit_compare(r->audit, layer, rows, c, ldc);
 }
 
 static void normalise(const run *r, const assay_norm *norm, float *x, size_t rows)
@@ -322,12 +329,13 @@ static void pool_mean(const run *r, float *states)
 }
 
 void assay_encoder_run(const assay_encoder *encoder, const assay_sequence *sequences,
-                       size_t count, float *memory, float *states)
+                       size_t count, float *memory, float *states, assay_audit *audit)
 {
     const assay_model_config *config = encoder->config;
     run r = {
         .encoder = encoder,
         .kernels = assay_kernels_active(),
+        .audit = audit,
         .sequences = sequences,
         .count = count,
         .hidden = config->hidden,

@@ -10,6 +10,7 @@
 #ifndef ASSAY_ENCODER_H
 #define ASSAY_ENCODER_H
 
+#include "model/audit.h"
 #include "model/model_config.h"
 #include "model/weights.h"
 
@@ -50,9 +51,9 @@ size_t assay_encoder_scratch(const assay_encoder *encoder, size_t tokens, size_t
                              size_t longest);
 
 /* Runs a block; states[count][hidden] are the sequences' pooled last states,
- * as config->pooling says. */
+ * as config->pooling says. audit: NULL, or what to tell of every product. */
 void assay_encoder_run(const assay_encoder *encoder, const assay_sequence *sequences,
-                       size_t count, float *scratch, float *states);
+                       size_t count, float *scratch, float *states, assay_audit *audit);
 
 /* logits[count] of pooled states; scratch[count][hidden]. */
 void assay_encoder_classify(const assay_encoder *encoder, const float *states, size_t count,

@@ -8,6 +8,7 @@
 
 #include "base/file.h"
 #include "model/bert.h"
+#include "model/self_check.h"
 
 static void copy_text(char *target, size_t size, const char *source)
 {
@@ -56,9 +57,10 @@ static assay_status pack(assay_model *model, assay_error *error)
     assay_linear **linears = calloc(most, sizeof(assay_linear *));
     if (linears == NULL)
         return assay_fail_memory(error, most * sizeof *linears);
-    tokenizer_work work = {.folder = model->config.weights};
+    tokenizer_work work = {.folder = model->config.weights, .tokenizer = model->tokenizer};
     assay_status status = assay_linears_pack(linears, list_linears(&model->encoder, linears),
-                                             open_tokenizer, &work, &model->panels, error);
+                                             model->tokenizer == NULL ? open_tokenizer : NULL,
+                                             &work, &model->panels, error);
     free(linears);
     model->tokenizer = work.tokenizer;
     if (status == ASSAY_OK && work.status != ASSAY_OK) {
@@ -173,6 +175,20 @@ static void digest_tokenizer(const char *folder, assay_hasher *hasher)
     }
 }
 
+/* Packs the layers again, as floats, when int8 does not suit them. */
+static assay_status fall_back(assay_model *model, assay_error *error)
+{
+    assay_model_info *info = &model->info;
+    ASSAY_TRY(assay_self_check(&model->encoder, model->tokenizer, info->notice,
+                               sizeof info->notice, error));
+    if (info->notice[0] == '\0')
+        return ASSAY_OK;
+    free(model->panels);
+    model->panels = NULL;
+    model->encoder.bytes = false;
+    return pack(model, error);
+}
+
 static assay_status load(assay_model *model, bool int8, assay_error *error)
 {
     ASSAY_TRY(assay_safetensors_open(model->config.weights, &model->tensors, error));
@@ -180,7 +196,8 @@ static assay_status load(assay_model *model, bool int8, assay_error *error)
                               error));
     model->encoder.bytes = int8;
     ASSAY_TRY(pack(model, error));
-    return check_tokenizer(model, error);
+    ASSAY_TRY(check_tokenizer(model, error));
+    return int8 ? fall_back(model, error) : ASSAY_OK;
 }
 
 static assay_status open_folder(assay_model *model, const char *path, bool int8,

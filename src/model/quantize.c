@@ -526,6 +526,9 @@ static assay_status prove(job *j)
     ASSAY_TRY(assay_model_open(j->target.temporary,
                                &(assay_model_options){.precision = ASSAY_PRECISION_INT8}, &model,
                                j->error));
+    assay_model_info info;
+    assay_model_describe(model, &info);
+    snprintf(j->report->notice, sizeof j->report->notice, "%s", info.notice);
     assay_model_close(model);
     return ASSAY_OK;
 }

@@ -212,7 +212,7 @@ static const assay_table *part_of(const assay_linear *linear, size_t *row)
     return &linear->parts[part];
 }
 
-static void linear_row(const assay_linear *linear, size_t row, float *out)
+void assay_linear_row(const assay_linear *linear, size_t row, float *out)
 {
     const assay_table *table = part_of(linear, &row);
     assay_table_row(table, row, out);
@@ -233,7 +233,7 @@ static float linear_row_i8(const assay_linear *linear, size_t row, float *floats
             return scale;
         }
     }
-    linear_row(linear, row, floats);
+    assay_linear_row(linear, row, floats);
     float largest = 0; /* NaN once one is met: the scale then makes NaN of every result */
     for (size_t i = 0; i < depth; i++)
         largest = isnan(largest) || fabsf(floats[i]) <= largest ? largest : fabsf(floats[i]);
@@ -247,7 +247,7 @@ static float linear_row_i8(const assay_linear *linear, size_t row, float *floats
 static bool pack_floats(const assay_linear *linear, size_t at, size_t count, float *rows)
 {
     for (size_t i = 0; i < count; i++)
-        linear_row(linear, at + i, rows + i * linear->depth);
+        assay_linear_row(linear, at + i, rows + i * linear->depth);
     assay_kernels_active()->pack_f32(rows, linear->depth, count, linear->depth,
                                      (float *)(uintptr_t)linear->panels + at * linear->depth);
     return all_finite(rows, count * linear->depth);

@@ -47,6 +47,9 @@ typedef struct assay_linear {
     const float *scales;   /* ... and then [columns] */
 } assay_linear;
 
+/* Weights of output feature `row`, as floats into out[depth]. */
+void assay_linear_row(const assay_linear *linear, size_t row, float *out);
+
 /* Packs all the layers into one block, on all cores; `first` runs beside it, as
  * one more item of the loop. *block is freed with free(). */
 assay_status assay_linears_pack(assay_linear *const *linears, size_t count,

@@ -247,7 +247,7 @@ static void run_block(void *context, size_t item, uint32_t worker)
     float *spare = states + BLOCK_SEQUENCES * session->model->config.hidden;
     float *scratch = spare + BLOCK_SEQUENCES * session->model->config.hidden;
     const assay_sequence *sequences = batch->sequences + first;
-    assay_encoder_run(&session->model->encoder, sequences, count, scratch, states);
+    assay_encoder_run(&session->model->encoder, sequences, count, scratch, states, NULL);
     work->fn(work->user, sequences, count, states, spare);
 }
 

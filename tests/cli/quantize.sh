@@ -62,3 +62,21 @@ out, err = p.communicate(timeout=100)
 print("exit", p.returncode, out.decode(), err.decode(), end="")
 print(sorted(os.listdir(".")) == before)
 PY
+echo '-- activations that 8 bits do not hold: told, and run at fp32'
+python3 - <<'PY'
+import json, os, shutil, struct
+shutil.copytree(os.environ["GOLDEN"] + "/models/cross-f32", "wild")
+data = bytearray(open("wild/model.safetensors", "rb").read())
+length = struct.unpack("<Q", data[:8])[0]
+header = json.loads(data[8:8 + length])
+def put(name, at, value):
+    begin = 8 + length + header[name]["data_offsets"][0] + 4 * at
+    data[begin:begin + 4] = struct.pack("<f", value)
+put("bert.encoder.layer.1.intermediate.dense.bias", 7, 10000)
+for row in range(36):
+    put("bert.encoder.layer.1.output.dense.weight", row * 53 + 7, 0)
+open("wild/model.safetensors", "wb").write(data)
+PY
+assay rerank --model ./wild --query q passage --precision int8 --json | json '[d["precision"], "notice" in d]'
+assay rerank --model ./wild --query q passage --precision fp32 --json | json '[d["precision"], "notice" in d]'
+assay quantize wild tame --json | json '"notice" in d'

@@ -605,6 +605,42 @@ static void damaged_words_fail_their_texts_alone(void **state)
     }
 }
 
+/* A channel of the activations of 10000 that no weight reads changes nothing at
+ * fp32, and drowns the others when a row is rounded to 8 bits: told, and fp32. */
+static void outliers_are_run_at_fp32(void **state)
+{
+    (void)state;
+    static const char layer[] = "bert.encoder.layer.1.output.dense.weight";
+    assay_text passage = golden_text("days");
+    assay_score scores[2];
+    assay_model_info info;
+    copy_model("cross-f32");
+    for (size_t row = 0; row < 36; row++)
+        put_value(layer, row * 53 + 7, 0);
+    for (int outlier = 0; outlier < 2; outlier++) {
+        put_value("bert.encoder.layer.1.intermediate.dense.bias", 7, outlier ? 1e4f : 0);
+        for (int precision = ASSAY_PRECISION_FP32; precision <= ASSAY_PRECISION_INT8;
+             precision++) {
+            const assay_model_options options = {.precision = (assay_precision)precision};
+            assay_model *model;
+            assert_int_equal(assay_model_open(folder, &options, &model, NULL), ASSAY_OK);
+            assay_model_describe(model, &info);
+            assay_session *session = golden_session(model, 1);
+            assert_int_equal(assay_rerank(session, golden_text("leave"), &passage, 1,
+                                          &scores[precision - ASSAY_PRECISION_FP32], NULL),
+                             ASSAY_OK);
+            assay_session_close(session);
+            assay_model_close(model);
+            bool fell = outlier && precision == ASSAY_PRECISION_INT8;
+            assert_string_equal(info.precision,
+                                precision == ASSAY_PRECISION_INT8 && !fell ? "int8" : "fp32");
+            assert_true((info.notice[0] != '\0') == fell);
+            assert_true(!fell || strstr(info.notice, layer) != NULL);
+        }
+        assert_true((scores[0].logit == scores[1].logit) == (outlier == 1));
+    }
+}
+
 typedef struct told {
     size_t problems, calls;
     char where[4][256];
@@ -718,6 +754,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(damage_is_told_with_the_tensor, make_folder,
                                         remove_folder),
         cmocka_unit_test_setup_teardown(damaged_words_fail_their_texts_alone, make_folder,
+                                        remove_folder),
+        cmocka_unit_test_setup_teardown(outliers_are_run_at_fp32, make_folder,
                                         remove_folder),
         cmocka_unit_test_setup_teardown(a_check_reads_every_value, make_folder,
                                         remove_folder),
