@@ -39,7 +39,7 @@ CFLAGS   += -std=c11 -g $(OPTIMISE) $(WARN) -fPIC -fvisibility=hidden -ffp-contr
 LDFLAGS  += $(SANITIZE) -pthread
 LDLIBS   := $(shell pkg-config --libs $(PKGS)) -ldl -lm
 
-SETS_x86_64  := avx2 avxvnni avx512 avx512vnni avx512bf16
+SETS_x86_64  := avx2 avxvnni avx512 avx512vnni avx512bf16 amx
 SETS_aarch64 := neon neondot
 ALL_SETS     := $(SETS_x86_64) $(SETS_aarch64)
 KERNEL_SETS  := $(SETS_$(shell $(CC) -dumpmachine | cut -d- -f1))
@@ -49,6 +49,7 @@ FLAGS_avxvnni    := $(FLAGS_avx2) -mavxvnni
 FLAGS_avx512     := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mf16c -mprefer-vector-width=512
 FLAGS_avx512vnni := $(FLAGS_avx512) -mavx512vnni
 FLAGS_avx512bf16 := $(FLAGS_avx512) -mavx512bf16
+FLAGS_amx        := $(FLAGS_avx512) -mamx-tile -mamx-int8 -mamx-bf16
 # gcc, asked to order instructions before it gives out registers, runs out of them.
 FLAGS_neon       := -fno-schedule-insns -Wno-ignored-optimization-argument
 FLAGS_neondot    := $(FLAGS_neon) -march=armv8.2-a+dotprod

@@ -70,8 +70,9 @@ ASSAY_API const char *assay_status_name(assay_status status);
 ASSAY_API const char *assay_version(void);
 
 /* Name of the instruction set in use: "scalar", "avx2", "avxvnni", "avx512",
- * "avx512vnni", "avx512bf16", "neon" or "neondot". Decided once, at first use, from what the
- * processor has and $ASSAY_CPU (which can only lower it). */
+ * "avx512vnni", "avx512bf16", "amx", "neon" or "neondot". Decided once, at first
+ * use, from what the processor has and $ASSAY_CPU (which can only lower it). Linux
+ * is then asked for AMX where the processor has it and $ASSAY_CPU allows it. */
 ASSAY_API const char *assay_cpu(void);
 
 /* -------------------------------------------------------------------- text */

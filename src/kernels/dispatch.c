@@ -2,7 +2,10 @@
 /*
  * dispatch.c: chooses the kernels, once, by what the CPU can do (CPUID; on ARM
  * the operating system tells), what the operating system saves on a context
- * switch (XGETBV), and $ASSAY_CPU, which can only lower the choice.
+ * switch (XGETBV), and $ASSAY_CPU, which can only lower the choice. AMX is asked
+ * of the operating system, and only where nothing else speaks against it: from
+ * then on each thread that uses it has 8 KiB more to be saved, and signals want
+ * larger stacks.
  */
 #include <pthread.h>
 #include <stdbool.h>
@@ -15,6 +18,8 @@
 
 #ifdef __x86_64__
 #include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 #elif defined __aarch64__ && defined __linux__
 #include <asm/hwcap.h>
 #include <sys/auxv.h>
@@ -27,7 +32,8 @@ enum {
     AVX512 = 4,
     AVX512VNNI = 8,
     AVX512BF16 = 16,
-    DOT_PRODUCT = 32, /* NEON's; NEON itself is always there */
+    AMX = 32,
+    DOT_PRODUCT = 64, /* NEON's; NEON itself is always there */
 };
 
 #define KERNEL(set, name, parameters) .name = assay_##name##_##set,
@@ -52,6 +58,7 @@ static const struct {
     SET(avx512, AVX512, avx512, avx512, avx512, avx512),
     SET(avx512vnni, AVX512 | AVX512VNNI, avx512, avx512, avx512vnni, avx512vnni),
     SET(avx512bf16, AVX512 | AVX512VNNI | AVX512BF16, avx512, avx512bf16, avx512vnni, avx512vnni),
+    SET(amx, AVX512 | AVX512VNNI | AVX512BF16 | AMX, avx512, amx, avx512vnni, avx512vnni),
 #elif defined __aarch64__
     SET(neon, 0, neon, neon, neon, neon),
     SET(neondot, DOT_PRODUCT, neon, neon, neondot, neondot),
@@ -66,6 +73,15 @@ static const struct {
  * and both halves of its vector registers. */
 #define XCR0_AVX 0x06u
 #define XCR0_AVX512 0xe6u
+/* ... and the tiles and their configuration. */
+#define XCR0_AMX 0x60000u
+
+/* In CPUID 7's edx, all of AMX that is used here. */
+#define AMX_7D (1u << 22 | 1u << 24 | 1u << 25) /* bf16, tile, int8 */
+
+/* Linux since 5.16 (Documentation/arch/x86/xstate.rst). */
+#define ARCH_REQ_XCOMP_PERM 0x1023
+#define XFEATURE_XTILEDATA 18
 
 static uint64_t saved_state(void)
 {
@@ -83,9 +99,9 @@ static uint32_t features_here(void)
 {
     const uint32_t avx2_1c = bit_OSXSAVE | bit_AVX | bit_FMA | bit_F16C;
     const uint32_t avx512_7b = bit_AVX512F | bit_AVX512BW | bit_AVX512DQ | bit_AVX512VL;
-    uint32_t a, b, c, d, b7, c7, a71 = 0, features = 0;
+    uint32_t a, b, c, d, b7, c7, d7, a71 = 0, features = 0;
     if (!__get_cpuid(1, &a, &b, &c, &d) || !all_of(c, avx2_1c) ||
-        !__get_cpuid_count(7, 0, &a, &b7, &c7, &d) || !all_of(saved_state(), XCR0_AVX) ||
+        !__get_cpuid_count(7, 0, &a, &b7, &c7, &d7) || !all_of(saved_state(), XCR0_AVX) ||
         !(b7 & bit_AVX2))
         return 0;
     if (a > 0)
@@ -97,6 +113,7 @@ static uint32_t features_here(void)
     features |= AVX512;
     features |= c7 & bit_AVX512VNNI ? AVX512VNNI : 0;
     features |= a71 & bit_AVX512BF16 ? AVX512BF16 : 0;
+    features |= all_of(d7, AMX_7D) && all_of(saved_state(), XCR0_AMX) ? AMX : 0;
     return features;
 }
 
@@ -116,9 +133,20 @@ static uint32_t features_here(void)
 
 #endif
 
+/* Whether this process may use tiles: every thread of it may from then on. */
+static bool may_use_amx(void)
+{
+#if defined __x86_64__ && defined __linux__
+    return syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0;
+#else
+    return false;
+#endif
+}
+
 static bool runs_here(size_t set)
 {
-    return (sets[set].features & ~features_here()) == 0;
+    uint32_t needed = sets[set].features;
+    return (needed & ~features_here()) == 0 && (!(needed & AMX) || may_use_amx());
 }
 
 /* The number of sets that $ASSAY_CPU allows; all where it is unset or not

@@ -112,8 +112,11 @@ typedef struct assay_epilogue {
  * and panels are the same bits in every set. Of the product, a sum is one chain of
  * fused multiply-adds per output, k = 1, 0, 3, 2, 5, 4 ... starting from 0: what
  * the instruction vdpbf16ps does, which Zen 4 was found to follow to the bit. So
- * sets agree bit for bit, but that one with the instruction (avx512bf16) makes 0 of
- * a sum on its way that is smaller than the smallest normal float.
+ * sets agree bit for bit, but for two: with that instruction (avx512bf16) a sum on
+ * its way that is smaller than the smallest normal float becomes 0; amx does that
+ * too, and adds the even and the odd of every ASSAY_BF16_STEP products up by
+ * themselves before they go into the sum. Whatever the set, the bits do not depend
+ * on the rows around a row.
  *
  * round_bf16          y[rows][assay_bf16_row_size(n)] of x[rows][n], filled up
  *                     with 0.

@@ -22,4 +22,10 @@ DECLARE_SET(avx512bf16)
 DECLARE_SET(neon)
 DECLARE_SET(neondot)
 
+/* AMX has a product of its own; rows and panels are those of this set. */
+#define assay_round_bf16_amx assay_round_bf16_avx512bf16
+#define assay_pack_bf16_amx assay_pack_bf16_avx512bf16
+
+DECLARE_SET(amx)
+
 #endif

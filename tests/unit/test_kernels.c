@@ -24,7 +24,7 @@
 
 #include <assay.h>
 
-#include "kernels/kernels.h"
+#include "kernel_sets.h"
 
 /* ----------------------------------------------------------------- numbers */
 
@@ -139,23 +139,6 @@ static void expect_same(const block *got, const block *expected, const char *set
         if (!same(got->data[i], expected->data[i]))
             fail_msg("%s %s %zu x %zu x %zu: element %zu is %a, scalar has %a", set, what, rows,
                      columns, depth, i, (double)got->data[i], (double)expected->data[i]);
-}
-
-/* The scalar set, and the next of those usable after *i. */
-static const assay_kernels *scalar(void)
-{
-    int usable;
-    return assay_kernels_at(0, &usable);
-}
-
-static const assay_kernels *next_set(size_t *i)
-{
-    int usable;
-    const assay_kernels *k;
-    while ((k = assay_kernels_at((*i)++, &usable)) != NULL)
-        if (usable)
-            return k;
-    return NULL;
 }
 
 /* -------------------------------------------------------------------- gemm */

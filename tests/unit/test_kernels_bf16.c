@@ -21,7 +21,7 @@
 
 #include <cmocka.h>
 
-#include "kernels/kernels.h"
+#include "kernel_sets.h"
 
 static uint64_t state_of_random;
 static bool quick;
@@ -76,22 +76,6 @@ static float *floats(size_t count, bool wild)
     for (size_t i = 0; i < count; i++)
         x[i] = number(wild);
     return x;
-}
-
-static const assay_kernels *scalar(void)
-{
-    int usable;
-    return assay_kernels_at(0, &usable);
-}
-
-static const assay_kernels *next_set(size_t *i)
-{
-    int usable;
-    const assay_kernels *k;
-    while ((k = assay_kernels_at((*i)++, &usable)) != NULL)
-        if (usable)
-            return k;
-    return NULL;
 }
 
 /* ---------------------------------------------------------------- rounding */
@@ -253,6 +237,12 @@ static double exact(const problem *p, size_t i, size_t j, double *bound)
     return sum + (residual ? (double)residual[i * p->ldc + j] : 0);
 }
 
+/* Where kernels.h says that the bits are those of the scalar set. */
+static bool has_one_chain(const assay_kernels *set)
+{
+    return strcmp(set->name, "amx") != 0;
+}
+
 static void expect_near(const problem *p, const float *c, const char *set)
 {
     for (size_t i = 0; i < p->rows; i++)
@@ -278,7 +268,8 @@ static void expect_agreement(size_t rows, size_t columns, size_t depth, bool wil
     for (size_t s = 1; (set = next_set(&s)) != NULL;) {
         float *got = solve(&p, set);
         for (size_t i = 0; i < rows * p.ldc; i++)
-            if (!same(got[i], expected[i]))
+            if (has_one_chain(set) ? !same(got[i], expected[i])
+                                   : i % p.ldc >= columns && got[i] != p.c[i])
                 fail_msg("%s gemm_bf16 %zu x %zu x %zu: element %zu is %a, scalar has %a",
                          set->name, rows, columns, depth, i, (double)got[i],
                          (double)expected[i]);

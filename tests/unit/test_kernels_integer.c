@@ -18,7 +18,7 @@
 
 #include <cmocka.h>
 
-#include "kernels/kernels.h"
+#include "kernel_sets.h"
 
 static uint64_t state_of_random = 1;
 
@@ -61,16 +61,6 @@ static float *floats(size_t count, bool wild)
     for (size_t i = 0; i < count; i++)
         x[i] = number(wild);
     return x;
-}
-
-static const assay_kernels *next_set(size_t *i)
-{
-    int usable;
-    const assay_kernels *k;
-    while ((k = assay_kernels_at((*i)++, &usable)) != NULL)
-        if (usable)
-            return k;
-    return NULL;
 }
 
 static void expect_same(const float *got, const float *expected, size_t count, const char *set,
