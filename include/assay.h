@@ -206,7 +206,7 @@ ASSAY_API assay_status assay_model_find(const char *name, char *path, size_t pat
                                         assay_error *error);
 
 /* Opens a model folder in Hugging Face or sentence-transformers layout, found
- * with assay_model_find. Weights are mapped, checked against config.json
+ * with assay_model_find: BERT, RoBERTa or XLM-RoBERTa. Weights are mapped, checked against config.json
  * (every tensor present, every shape right) and packed once. CORRUPT, with its
  * name, for a tensor that holds NaN or infinity; of embedding tables, which stay
  * in the file, only assay_model_check reads all. */

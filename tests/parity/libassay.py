@@ -20,16 +20,26 @@ class Score(ctypes.Structure):
                 ("status", ctypes.c_int)]
 
 
+class SessionOptions(ctypes.Structure):
+    _fields_ = [("threads", ctypes.c_uint32), ("max_tokens", ctypes.c_uint32),
+                ("role", ctypes.c_int)]
+
+
+ROLES = {None: 0, "query": 1, "document": 2}
+
+
 class Assay:
     """One model, one session, through the public C interface."""
 
-    def __init__(self, build, folder):
+    def __init__(self, build, folder, role=None):
         self.lib = ctypes.CDLL(str(build / "libassay.so"))
         self.error = Error()
         model, self.session = ctypes.c_void_p(), ctypes.c_void_p()
         self.check(self.lib.assay_model_open(str(folder).encode(), None, ctypes.byref(model),
                                              ctypes.byref(self.error)))
-        self.check(self.lib.assay_session_open(model, None, ctypes.byref(self.session),
+        options = SessionOptions(role=ROLES[role])
+        self.check(self.lib.assay_session_open(model, ctypes.byref(options),
+                                               ctypes.byref(self.session),
                                                ctypes.byref(self.error)))
 
     def check(self, status):

@@ -51,9 +51,14 @@ def check_dense(build, folder, texts):
     import numpy as np
     from sentence_transformers import SentenceTransformer
     model = SentenceTransformer(str(folder), device="cpu")
-    wanted = model.encode(texts, batch_size=8, show_progress_bar=False)
-    found = np.frombuffer(Assay(build, folder).embed(texts, wanted.shape[1]), dtype=np.float32)
-    return compare(f"embeddings of {folder}", found.reshape(wanted.shape), wanted)
+    good = True
+    for role in [None] + [r for r in ("query", "document") if model.prompts.get(r)]:
+        wanted = model.encode(texts, prompt_name=role, batch_size=8, show_progress_bar=False)
+        found = np.frombuffer(Assay(build, folder, role).embed(texts, wanted.shape[1]),
+                              dtype=np.float32)
+        name = f"embeddings of {folder}" + (f", prompt of a {role}" if role else "")
+        good &= compare(name, found.reshape(wanted.shape), wanted)
+    return good
 
 
 def check_cross(build, folder, queries, texts):
