@@ -147,10 +147,15 @@ assay_status assay_vocabulary_index(assay_vocabulary *vocabulary, bool last_wins
     unsigned bits = 4;
     while (((size_t)1 << bits) < 2 * vocabulary->count + LONGEST_RUN)
         bits++;
+    size_t bytes = sizeof *vocabulary->slots << bits;
     free(vocabulary->slots);
-    vocabulary->slots = calloc((size_t)1 << bits, sizeof *vocabulary->slots);
+    vocabulary->slots = malloc(bytes);
     if (vocabulary->slots == NULL)
-        return assay_fail_memory(error, ((size_t)1 << bits) * sizeof *vocabulary->slots);
+        return assay_fail_memory(error, bytes);
+    /* Written, not calloc'd: pages that are read before they are written are
+     * mapped twice, and the second time all threads wait. The compiler would
+     * make calloc of memset. */
+    explicit_bzero(vocabulary->slots, bytes);
     vocabulary->shift = 64 - bits;
     for (size_t id = 0; id < vocabulary->count; id++)
         ASSAY_TRY(insert(vocabulary, id, last_wins, where, error));
