@@ -23,7 +23,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 TOLERANCE = 1e-4
 HOSTILE = ["", " ", "\n\t", "\x00", "a\x00b", "\ufeffbom", "\u200b\u200d", "\U0001f469\u200d\U0001f4bb",
            "\u4f60\u597d\u4e16\u754c", "\u0e2a\u0e27\u0e31\u0e2a\u0e14\u0e35", "e\u0301 vs \u00e9", "\u0130stanbul",
-           "[CLS] [SEP] [MASK] [PAD]", "##ing", "a" * 101, "a" * 5000, "word " * 3000, "." * 900,
+           "[CLS] [SEP] [MASK] [PAD]", "ten <pad> days </s><mask> <s> <unk>",
+           "##ing", "a" * 101, "a" * 5000, "word " * 3000, "." * 900,
            "\ufffd\ufffe", "\u202eright to left", "fi\ufb01ligature", "\u1e9e\u00df", "1,234.56-78/90",
            "don't can't won't", "https://example.org/a?b=c&d=e#f", "\r\nline\r\nline"]
 
