@@ -15,6 +15,8 @@
 #include <time.h>
 #ifdef __x86_64__
 #include <immintrin.h>
+#elif defined __aarch64__
+#include <arm_neon.h>
 #endif
 
 #include "kernels/kernels.h"
@@ -34,25 +36,31 @@ static double seconds(void)
 
 /* -------------------------------------------------------------------- peak */
 
-/* Ten chains hide the latency of two multiply-add units. Each returns the
- * operations it did. */
-#define PEAK_BODY(type, set, fma, element)                                   \
-    type w = set((element)1.1f), s0 = w, s1 = w, s2 = w, s3 = w, s4 = w, s5 = w, s6 = w, \
-         s7 = w, s8 = w, s9 = w;                                             \
-    for (long k = 0; k < rounds; k++) {                                      \
-        PEAK_TEN(fma)                                                        \
-        __asm__ volatile("" : "+x"(s0), "+x"(s1), "+x"(s2), "+x"(s3), "+x"(s4), "+x"(s5), \
-                         "+x"(s6), "+x"(s7), "+x"(s8), "+x"(s9));            \
-    }                                                                        \
-    return 20.0 * (double)rounds * (double)(sizeof(type) / sizeof(element))
-#define PEAK_TEN(fma)                                                        \
-    s0 = fma(s0, w, w); s1 = fma(s1, w, w); s2 = fma(s2, w, w); s3 = fma(s3, w, w); \
-    s4 = fma(s4, w, w); s5 = fma(s5, w, w); s6 = fma(s6, w, w); s7 = fma(s7, w, w); \
-    s8 = fma(s8, w, w); s9 = fma(s9, w, w);
+/* Chains enough to hide the latency of two multiply-add units, or, where there are
+ * registers for them, of four. Each returns the operations it did. */
+#ifdef __aarch64__
+#define CHAINS 16
+#define REGISTER "+w"
+#else
+#define CHAINS 10
+#define REGISTER "+x"
+#endif
+#define UNROLL _Pragma("GCC unroll 16") /* or the chains are no registers */
+#define TARGET(features) __attribute__((target(features), optimize("unroll-loops")))
+#define PEAK_BODY(type, set, fma, element)                                  \
+    type w = set((element)1.1f), s[CHAINS];                                 \
+    __asm__("" : REGISTER(w)); /* not to be seen through */                 \
+    UNROLL for (int i = 0; i < CHAINS; i++)                                 \
+        s[i] = w;                                                           \
+    for (long k = 0; k < rounds; k++) {                                     \
+        UNROLL for (int i = 0; i < CHAINS; i++)                             \
+            s[i] = fma(s[i], w, w);                                         \
+        UNROLL for (int i = 0; i < CHAINS; i++)                             \
+            __asm__ volatile("" : REGISTER(s[i]));                          \
+    }                                                                       \
+    return 2.0 * CHAINS * (double)rounds * (double)(sizeof(type) / sizeof(element))
 
 #ifdef __x86_64__
-#define TARGET(features) __attribute__((target(features), optimize("unroll-loops")))
-
 TARGET("avx2,fma") static double peak_avx2(long rounds)
 {
     PEAK_BODY(__m256, _mm256_set1_ps, _mm256_fmadd_ps, float);
@@ -111,6 +119,44 @@ TARGET("avx512bw,avx512vnni") static double peak_i8_avx512vnni(long rounds)
 {
     PEAK_BODY(__m512i, _mm512_set1_epi8, dpbusd_512, int8_t);
 }
+#elif defined __aarch64__
+static double peak_neon(long rounds)
+{
+    PEAK_BODY(float32x4_t, vdupq_n_f32, vfmaq_f32, float);
+}
+
+static int32x4_t set_bytes(int8_t x)
+{
+    return vreinterpretq_s32_s8(vdupq_n_s8(x));
+}
+
+/* Of bytes: two products and their sum, or one instruction. Not the intrinsics,
+ * again for the copies that gcc 12 makes. */
+static int32x4_t widened_neon(int32x4_t s, int32x4_t w, int32x4_t v)
+{
+    int16x8_t products;
+    __asm__("smull %1.8h, %2.8b, %3.8b\n\tsmlal2 %1.8h, %2.16b, %3.16b\n\tsadalp %0.4s, %1.8h"
+            : "+w"(s), "=&w"(products)
+            : "w"(w), "w"(v));
+    return s;
+}
+
+#define DOT_PRODUCT TARGET("arch=armv8.2-a+dotprod")
+
+DOT_PRODUCT static int32x4_t dot_neon(int32x4_t s, int32x4_t w, int32x4_t v)
+{
+    return vdotq_s32(s, vreinterpretq_s8_s32(w), vreinterpretq_s8_s32(v));
+}
+
+static double peak_i8_neon(long rounds)
+{
+    PEAK_BODY(int32x4_t, set_bytes, widened_neon, int8_t);
+}
+
+DOT_PRODUCT static double peak_i8_neondot(long rounds)
+{
+    PEAK_BODY(int32x4_t, set_bytes, dot_neon, int8_t);
+}
 #endif
 
 typedef double (*peak_fn)(long rounds);
@@ -127,6 +173,9 @@ static const peak_loops peaks[] = {
     {"avx512", peak_avx512, NULL, peak_i8_avx512},
     {"avx512vnni", peak_avx512, NULL, peak_i8_avx512vnni},
     {"avx512bf16", peak_avx512, peak_bf16_avx512, peak_i8_avx512vnni},
+#elif defined __aarch64__
+    {"neon", peak_neon, NULL, peak_i8_neon},
+    {"neondot", peak_neon, NULL, peak_i8_neondot},
 #endif
     {"scalar", NULL, NULL, NULL},
 };
