@@ -166,6 +166,10 @@ typedef enum assay_precision {
                              bits with every instruction set, as at fp32. A model
                              whose activations it would ruin, which one short text
                              tells when it is opened, is run at fp32: see `notice` */
+    ASSAY_PRECISION_BF16, /* layers on bfloat16 with sums of floats, attention on 16 bits;
+                             the head fp32. Only with instructions for it (AVX-512 BF16,
+                             AMX), which may differ in the last bits: UNSUPPORTED
+                             without them */
 } assay_precision;
 
 typedef struct assay_model_options {
@@ -176,7 +180,7 @@ typedef struct assay_model_info {
     char path[1024];
     char name[256];         /* folder name, or _name_or_path of its config */
     char architecture[64];  /* "BertForSequenceClassification" */
-    char precision[16];     /* of the arithmetic: "fp32", "int8" */
+    char precision[16];     /* of the arithmetic: "fp32", "int8", "bf16" */
     char notice[512];       /* why that is not the precision asked for; "" when it is */
     char stored[16];        /* of the weights in the file: "F32", "F16", "I8" */
     char pooling[16];       /* "mean", "cls"; "" for a cross-encoder */
@@ -459,6 +463,7 @@ typedef struct assay_pipeline_options {
                                keep the first stage's order */
     bool rerank_long;       /* rerank for queries of more words than the reranker
                                was trained on (its query_words), too */
+    assay_precision precision; /* of the reranker */
     bool no_cache;          /* neither look up logits of earlier searches nor keep
                                these: see assay_pipeline_open */
     assay_setting bm25_weight;   /* in hybrid fusion */

@@ -48,6 +48,23 @@ static inline assay_model *golden_open_at(const char *name, assay_precision prec
     return model;
 }
 
+/* Whether the instruction set in use has instructions for bf16; says so if not. */
+static inline bool golden_has_bf16(void)
+{
+    assay_model *model = NULL;
+    assay_error error = {0};
+    assay_status status =
+        assay_model_open(GOLDEN_MODELS "cross-f32",
+                         &(assay_model_options){.precision = ASSAY_PRECISION_BF16}, &model, &error);
+    assay_model_close(model);
+    if (status == ASSAY_OK)
+        return true;
+    assert_int_equal(status, ASSAY_E_UNSUPPORTED);
+    assert_non_null(strstr(error.message, "fp32 or int8"));
+    printf("SKIP bf16: %s\n", error.message);
+    return false;
+}
+
 static inline assay_model *golden_open(const char *name)
 {
     return golden_open_at(name, ASSAY_PRECISION_FP32);

@@ -12,12 +12,14 @@ _assay() {
     case $verb:$before in
     search:--retriever) words="auto bm25 dense hybrid" ;;
     search:--fusion) words="zscore rrf" ;;
-    rerank:--precision) words="auto fp32 int8" ;;
-    embed:--precision) words="auto fp32 int8" ;;
+    search:--precision) words="auto fp32 int8 bf16" ;;
+    rerank:--precision) words="auto fp32 int8 bf16" ;;
+    embed:--precision) words="auto fp32 int8 bf16" ;;
     embed:--role) words="none query passage" ;;
     eval:--split) words="test dev train" ;;
     eval:--retriever) words="auto bm25 dense hybrid" ;;
     eval:--fusion) words="zscore rrf" ;;
+    eval:--precision) words="auto fp32 int8 bf16" ;;
     esac
     if [ -n "$words" ]; then
         COMPREPLY=($(compgen -W "$words" -- "$word"))
@@ -26,11 +28,11 @@ _assay() {
     [[ $word == -* ]] || return
     case $verb in
     index) words="--collection --model --passage-tokens --overlap --id-field --title-field --text-field --prune --rebuild --threads --home --json --help" ;;
-    search) words="--collection --top --no-cache --retriever --fusion --retrieve --rerank --rerank-top --rerank-long --weight-bm25 --weight-dense --weight-first --weight-rerank --k1 --b --threads --home --json --help" ;;
+    search) words="--collection --top --no-cache --retriever --fusion --retrieve --rerank --rerank-top --rerank-long --precision --weight-bm25 --weight-dense --weight-first --weight-rerank --k1 --b --threads --home --json --help" ;;
     rerank) words="--query --model --top --jsonl --text-field --id-field --precision --max-tokens --threads --run --collection --queries --output --home --json --help" ;;
     embed) words="--model --precision --role --max-tokens --threads --home --json --help" ;;
     tokenize) words="--model --special --pair --max-tokens --home --json --help" ;;
-    eval) words="--collection --model --split --limit --seed --measure --per-query --cache --output --qrels --run --retriever --fusion --retrieve --rerank --rerank-top --rerank-long --weight-bm25 --weight-dense --weight-first --weight-rerank --k1 --b --threads --home --json --help" ;;
+    eval) words="--collection --model --split --limit --seed --measure --per-query --cache --output --qrels --run --retriever --fusion --retrieve --rerank --rerank-top --rerank-long --precision --weight-bm25 --weight-dense --weight-first --weight-rerank --k1 --b --threads --home --json --help" ;;
     info) words="--collection --home --json --help" ;;
     check) words="--home --json --help" ;;
     pull) words="--revision --endpoint --to --home --json --help" ;;

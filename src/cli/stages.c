@@ -15,6 +15,7 @@ assay_pipeline_options assay_stages_options(const assay_stages *stages, const ch
         .reranker = reranker,
         .rerank = stages->rerank,
         .rerank_long = stages->rerank_long,
+        .precision = (assay_precision)stages->precision,
         .bm25_weight = stages->weight_bm25,
         .dense_weight = stages->weight_dense,
         .first_weight = stages->weight_first,

@@ -9,7 +9,7 @@
 
 /* A member `stages` of the verb's settings. */
 typedef struct assay_stages {
-    uint32_t retriever, fusion, retrieve, rerank, threads;
+    uint32_t retriever, fusion, retrieve, rerank, precision, threads;
     bool rerank_long;
     const char *reranker;
     assay_setting weight_bm25, weight_dense, weight_first, weight_rerank, k1, b;
@@ -33,6 +33,8 @@ typedef struct assay_stages {
      "rerank only the first N candidates (default: 30)", 1, 100000},                             \
     {"rerank-long", ASSAY_OPTION_FLAG, ASSAY_STAGE_FIELD(settings, rerank_long), NULL,           \
      "rerank also for questions longer than the reranker was trained on", 0, 0},                 \
+    {"precision", ASSAY_OPTION_CHOICE, ASSAY_STAGE_FIELD(settings, precision),                   \
+     "auto|fp32|int8|bf16", "arithmetic of the reranker (default: auto, fp32 today)", 0, 0},     \
     {"weight-bm25", ASSAY_OPTION_NUMBER, ASSAY_STAGE_FIELD(settings, weight_bm25), "X",          \
      "weight of BM25 in hybrid", 0, 1e6},                                                        \
     {"weight-dense", ASSAY_OPTION_NUMBER, ASSAY_STAGE_FIELD(settings, weight_dense), "X",        \

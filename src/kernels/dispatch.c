@@ -40,6 +40,7 @@ enum {
 /* A set, what it needs, and whose kernels it has. */
 #define SET(set, features, floats, bf16, i8, i16) \
     {{.name = #set,                               \
+      .has_bf16 = ((features) & AVX512BF16) != 0, \
       ASSAY_FLOAT_KERNELS(KERNEL, floats)         \
       ASSAY_BF16_KERNELS(KERNEL, bf16)            \
       ASSAY_I8_KERNELS(KERNEL, i8)                \

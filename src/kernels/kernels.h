@@ -153,6 +153,7 @@ typedef struct assay_epilogue {
  */
 typedef struct assay_kernels {
     const char *name; /* as $ASSAY_CPU takes it */
+    int has_bf16;     /* instructions for it: products are faster than those of floats */
 #define ASSAY_FIELD(set, name, parameters) void(*name) parameters;
     ASSAY_FLOAT_KERNELS(ASSAY_FIELD, )
     ASSAY_BF16_KERNELS(ASSAY_FIELD, )

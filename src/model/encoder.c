@@ -95,6 +95,13 @@ static float *slice(float *base, size_t *used, size_t floats)
     return place;
 }
 
+/* Of a row that enters a linear layer. */
+static size_t row_bytes(const assay_encoder *encoder, size_t depth)
+{
+    return encoder->bytes ? assay_i8_row_size(depth)
+                          : assay_bf16_row_size(depth) * sizeof(uint16_t);
+}
+
 static size_t lay_out(const assay_encoder *encoder, size_t tokens, size_t sequences,
                       size_t longest, float *base, scratch *s)
 {
@@ -108,10 +115,10 @@ static size_t lay_out(const assay_encoder *encoder, size_t tokens, size_t sequen
     s->keys = slice(base, &used, assay_panels_size(longest, head_size));
     s->values = slice(base, &used, assay_panels_size(head_size, longest));
     s->scores = slice(base, &used, scores_size(longest));
-    if (!encoder->bytes)
+    if (!encoder->bytes && !encoder->halves)
         return used;
-    size_t wide = tokens * assay_i8_row_size(hidden);
-    size_t deep = FEED_ROWS * assay_i8_row_size(encoder->config->intermediate);
+    size_t wide = tokens * row_bytes(encoder, hidden);
+    size_t deep = FEED_ROWS * row_bytes(encoder, encoder->config->intermediate);
     s->quantized = slice(base, &used, (wide > deep ? wide : deep) / sizeof(float) + 1);
     s->row_scales = slice(base, &used, tokens > FEED_ROWS ? tokens : FEED_ROWS);
     s->head = (void *)slice(base, &used, longest * (head_size + 1) / 2 + 1);
@@ -130,6 +137,10 @@ size_t assay_encoder_scratch(const assay_encoder *encoder, size_t tokens, size_t
  * next call ends the last one. */
 static operand operand_of(const run *r, const float *x, size_t ldx, size_t rows, size_t depth)
 {
+    if (r->encoder->halves) {
+        r->kernels->round_bf16(x, ldx, rows, depth, r->s.quantized);
+        return (operand){.rows = r->s.quantized, .floats = x, .ld = ldx};
+    }
     if (!r->encoder->bytes)
         return (operand){.rows = x, .floats = x, .ld = ldx};
     r->kernels->quantize_i8(x, ldx, rows, depth, r->s.quantized, r->s.row_scales);
@@ -149,6 +160,9 @@ static void linear(const run *r, const assay_linear *layer, const operand *a, si
     if (layer->bytes)
         r->kernels->gemm_i8(a->rows, a->scales, rows, layer->panels, layer->scales,
                             layer->columns, layer->depth, &epilogue, c, ldc);
+    else if (layer->halves)
+        r->kernels->gemm_bf16(a->rows, rows, layer->panels, layer->columns, layer->depth,
+                              &epilogue, c, ldc);
     else
         r->kernels->gemm_f32(a->rows, a->ld, rows, layer->panels, layer->columns, layer->depth,
                              &epilogue, c, ldc);
@@ -254,11 +268,12 @@ static void attend(const run *r, const float *q, size_t ldq, bool first_only)
 {
     const float *k = r->s.qkv + r->hidden;
     float *out = r->s.context;
+    bool shorts = r->encoder->bytes || r->encoder->halves;
     for (size_t i = 0; i < r->count; i++) {
         size_t length = r->sequences[i].count, rows = first_only ? 1 : length;
         for (size_t head = 0; head < r->hidden; head += r->head_size)
-            (r->encoder->bytes ? attend_head_i16 : attend_head)(r, q + head, ldq, rows, k + head,
-                                                                length, out + head);
+            (shorts ? attend_head_i16 : attend_head)(r, q + head, ldq, rows, k + head, length,
+                                                     out + head);
         q += rows * ldq;
         out += rows * r->hidden;
         k += length * 3 * r->hidden;

@@ -30,7 +30,8 @@ typedef struct assay_layer {
 
 typedef struct assay_encoder {
     const assay_model_config *config;
-    bool bytes;              /* int8: the layers' products, and 16 bits in attention */
+    bool halves;             /* bf16: the layers' products, and 16 bits in attention */
+    bool bytes;              /* int8: likewise */
     assay_table words, positions, types;
     assay_norm norm;
     assay_layer *layers;     /* [config->layers] */

@@ -43,7 +43,7 @@ static size_t list_linears(assay_encoder *encoder, assay_linear **out)
         out[count++] = &layer->down;
     }
     for (size_t i = 0; i < count; i++)
-        out[i]->bytes = encoder->bytes;
+        out[i]->bytes = encoder->bytes, out[i]->halves = encoder->halves;
     if (encoder->classifier.columns > 0) {
         out[count++] = &encoder->pooler;
         out[count++] = &encoder->classifier;
@@ -136,7 +136,8 @@ static void describe(assay_model *model, const char *path)
     copy_text(info->name, sizeof info->name,
               config->name[0] != '\0' ? config->name : assay_path_name(folder));
     copy_text(info->architecture, sizeof info->architecture, config->architecture);
-    copy_text(info->precision, sizeof info->precision, model->encoder.bytes ? "int8" : "fp32");
+    copy_text(info->precision, sizeof info->precision,
+              model->encoder.bytes ? "int8" : model->encoder.halves ? "bf16" : "fp32");
     copy_text(info->stored, sizeof info->stored,
               model->encoder.layers[0].query.parts[0].weight->dtype_name);
     if (bi)
@@ -189,26 +190,27 @@ static assay_status fall_back(assay_model *model, assay_error *error)
     return pack(model, error);
 }
 
-static assay_status load(assay_model *model, bool int8, assay_error *error)
+static assay_status load(assay_model *model, assay_precision precision, assay_error *error)
 {
     ASSAY_TRY(assay_safetensors_open(model->config.weights, &model->tensors, error));
     ASSAY_TRY(assay_bert_load(model->tensors, &model->config, model->arena, &model->encoder,
                               error));
-    model->encoder.bytes = int8;
+    model->encoder.bytes = precision == ASSAY_PRECISION_INT8;
+    model->encoder.halves = precision == ASSAY_PRECISION_BF16;
     ASSAY_TRY(pack(model, error));
     ASSAY_TRY(check_tokenizer(model, error));
-    return int8 ? fall_back(model, error) : ASSAY_OK;
+    return model->encoder.bytes ? fall_back(model, error) : ASSAY_OK;
 }
 
-static assay_status open_folder(assay_model *model, const char *path, bool int8,
-                                assay_error *error)
+static assay_status open_folder(assay_model *model, const char *path,
+                                assay_precision precision, assay_error *error)
 {
     assay_hasher *hasher = assay_hasher_new();
     if (hasher == NULL)
         return assay_fail_memory(error, 1024);
     assay_status status = assay_model_config_read(path, hasher, &model->config, error);
     if (status == ASSAY_OK)
-        status = load(model, int8, error);
+        status = load(model, precision, error);
     if (status == ASSAY_OK) {
         assay_safetensors_digest(model->tensors, hasher);
         digest_tokenizer(model->config.weights, hasher);
@@ -220,16 +222,26 @@ static assay_status open_folder(assay_model *model, const char *path, bool int8,
     return status;
 }
 
+static assay_status check_precision(assay_precision precision, assay_error *error)
+{
+    if (precision < ASSAY_PRECISION_AUTO || precision > ASSAY_PRECISION_BF16)
+        return assay_fail(error, ASSAY_E_ARGUMENT, "precision", "%d is not known",
+                          (int)precision);
+    if (precision == ASSAY_PRECISION_BF16 && !assay_kernels_active()->has_bf16)
+        return assay_fail(error, ASSAY_E_UNSUPPORTED, "precision",
+                          "the instruction set in use, %s, has nothing for bf16, expected fp32 "
+                          "or int8",
+                          assay_cpu());
+    return ASSAY_OK;
+}
+
 assay_status assay_model_open(const char *name, const assay_model_options *options,
                               assay_model **out, assay_error *error)
 {
     if (name == NULL || out == NULL)
         return assay_fail(error, ASSAY_E_ARGUMENT, "model", "expected a name and a place for it");
-    if (options != NULL && options->precision != ASSAY_PRECISION_AUTO &&
-        options->precision != ASSAY_PRECISION_FP32 &&
-        options->precision != ASSAY_PRECISION_INT8)
-        return assay_fail(error, ASSAY_E_ARGUMENT, "precision", "%d is not known",
-                          (int)options->precision);
+    assay_precision precision = options != NULL ? options->precision : ASSAY_PRECISION_AUTO;
+    ASSAY_TRY(check_precision(precision, error));
     char path[sizeof((assay_model_info *)0)->path];
     ASSAY_TRY(assay_model_find(name, path, sizeof path, error));
     assay_model *model = calloc(1, sizeof *model);
@@ -237,8 +249,7 @@ assay_status assay_model_open(const char *name, const assay_model_options *optio
         free(model);
         return assay_fail_memory(error, sizeof *model);
     }
-    bool int8 = options != NULL && options->precision == ASSAY_PRECISION_INT8;
-    assay_status status = open_folder(model, path, int8, error);
+    assay_status status = open_folder(model, path, precision, error);
     if (status != ASSAY_OK) {
         assay_model_close(model);
         return status;

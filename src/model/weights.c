@@ -248,8 +248,14 @@ static bool pack_floats(const assay_linear *linear, size_t at, size_t count, flo
 {
     for (size_t i = 0; i < count; i++)
         assay_linear_row(linear, at + i, rows + i * linear->depth);
-    assay_kernels_active()->pack_f32(rows, linear->depth, count, linear->depth,
-                                     (float *)(uintptr_t)linear->panels + at * linear->depth);
+    const assay_kernels *kernels = assay_kernels_active();
+    size_t depth = linear->depth;
+    if (linear->halves)
+        kernels->pack_bf16(rows, depth, count, depth, (uint16_t *)(uintptr_t)linear->panels +
+                                                          assay_bf16_panels_size(at, depth));
+    else
+        kernels->pack_f32(rows, depth, count, depth,
+                          (float *)(uintptr_t)linear->panels + at * depth);
     return all_finite(rows, count * linear->depth);
 }
 
@@ -303,6 +309,8 @@ static size_t panels_bytes(const assay_linear *linear)
 {
     if (linear->bytes)
         return (assay_i8_panels_size(linear->columns, linear->depth) + 63) / 64 * 64;
+    if (linear->halves)
+        return assay_bf16_panels_size(linear->columns, linear->depth) * sizeof(uint16_t);
     return assay_panels_size(linear->columns, linear->depth) * sizeof(float);
 }
 

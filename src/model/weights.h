@@ -42,8 +42,9 @@ typedef struct assay_linear {
     size_t part_count;
     size_t columns, depth; /* output and input features */
     const float *bias;     /* [columns] */
-    bool bytes;            /* wanted as int8, one scale an output feature */
-    const void *panels;    /* after assay_linears_pack: floats, or bytes ... */
+    bool halves;           /* wanted as bfloat16, */
+    bool bytes;            /* or as int8, one scale an output feature */
+    const void *panels;    /* after assay_linears_pack: floats, bfloat16, or bytes ... */
     const float *scales;   /* ... and then [columns] */
 } assay_linear;
 

@@ -129,7 +129,8 @@ static assay_status open_reranker(assay_pipeline *p, assay_error *error)
     if (p->reranker_name == NULL)
         return assay_fail_memory(error, strlen(p->options.reranker) + 1);
     p->options.reranker = p->reranker_name;
-    ASSAY_TRY(assay_model_open(p->reranker_name, NULL, &p->reranker, error));
+    const assay_model_options at = {.precision = p->options.precision};
+    ASSAY_TRY(assay_model_open(p->reranker_name, &at, &p->reranker, error));
     assay_model_info info;
     assay_model_describe(p->reranker, &info);
     if (info.kind != ASSAY_MODEL_CROSS_ENCODER)

@@ -45,3 +45,5 @@ code assay rerank --query '' x --json
 code assay rerank --query '  ' x 
 code assay rerank --query "$(yes word | head -5000 | tr '\n' ' ')" x 2>&1 | tail -1
 code assay rerank --query q --model dense x
+echo '-- a precision that the processor lacks'
+ASSAY_CPU=scalar code assay rerank --query q x --precision bf16

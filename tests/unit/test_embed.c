@@ -133,6 +133,8 @@ static void vectors_do_not_depend_on_the_batch(void **state)
     (void)state;
     expect_independence(ASSAY_PRECISION_FP32);
     expect_independence(ASSAY_PRECISION_INT8);
+    if (golden_has_bf16())
+        expect_independence(ASSAY_PRECISION_BF16);
 }
 
 static void bad_arguments_are_refused(void **state)

@@ -99,23 +99,24 @@ static void scores_do_not_depend_on_the_batch(void **state)
     (void)state;
     expect_independence(ASSAY_PRECISION_FP32);
     expect_independence(ASSAY_PRECISION_INT8);
+    if (golden_has_bf16())
+        expect_independence(ASSAY_PRECISION_BF16);
 }
 
-/* Random weights amplify every rounding: within 15% of what the logits range
+/* Random weights amplify every rounding: within a share of what the logits range
  * over. How near trained models are is measured, not tested. */
-static void int8_scores_are_near(void **state)
+static void expect_near(assay_precision precision, const char *name, double share)
 {
-    (void)state;
     for (size_t m = 0; m < NAMES; m++) {
         json_t *expected = golden_expected(names[m]);
         assay_text passages[GOLDEN_TEXTS];
         size_t count = golden_texts(json_object_get(expected, "passages"), passages);
         assay_text query = golden_text(json_string_value(json_object_get(expected, "query")));
-        assay_model *model = golden_open_at(names[m], ASSAY_PRECISION_INT8);
+        assay_model *model = golden_open_at(names[m], precision);
         assay_session *session = golden_session(model, 0);
         assay_model_info info;
         assay_model_describe(model, &info);
-        assert_string_equal(info.precision, "int8");
+        assert_string_equal(info.precision, name);
         assay_score scores[GOLDEN_TEXTS];
         assert_int_equal(assay_rerank(session, query, passages, count, scores, NULL), ASSAY_OK);
         double least = INFINITY, most = -INFINITY, off = 0;
@@ -126,12 +127,20 @@ static void int8_scores_are_near(void **state)
             most = fmax(most, logit);
             off = fmax(off, fabs((double)scores[i].logit - logit));
         }
-        if (!(off <= 0.15 * (most - least)))
+        if (!(off <= share * (most - least)))
             fail_msg("%s: off by %.3g, the logits range over %.3g", names[m], off, most - least);
         assay_session_close(session);
         assay_model_close(model);
         json_decref(expected);
     }
+}
+
+static void scores_of_less_precision_are_near(void **state)
+{
+    (void)state;
+    expect_near(ASSAY_PRECISION_INT8, "int8", 0.15);
+    if (golden_has_bf16())
+        expect_near(ASSAY_PRECISION_BF16, "bf16", 0.05);
 }
 
 /* How many pairs went through the model in the call before: they were one batch. */
@@ -351,7 +360,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(scores_are_those_of_transformers),
         cmocka_unit_test(scores_do_not_depend_on_the_batch),
-        cmocka_unit_test(int8_scores_are_near),
+        cmocka_unit_test(scores_of_less_precision_are_near),
         cmocka_unit_test(equal_passages_are_scored_once),
         cmocka_unit_test(tokens_score_as_texts),
         cmocka_unit_test(limits_cut_the_passage_only),
