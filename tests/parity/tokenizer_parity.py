@@ -190,10 +190,10 @@ def compare_singles(assay, reference, texts, tally, what):
     flush()
 
 
-def compare_pairs(assay, reference, texts, tally, seed):
+def compare_pairs(assay, reference, texts, tally, seed, limits=(4, 5, 8, 16, 31, 64, 128, 512)):
     rng = random.Random(seed)
     for strategy, code in (("only_second", 0), ("longest_first", 1)):
-        for limit in (4, 5, 8, 16, 31, 64, 128, 512):
+        for limit in limits:
             reference.enable_truncation(limit, strategy=strategy)
             for _ in range(700):
                 first, second = rng.choice(texts)[:400], rng.choice(texts)[:3000]
