@@ -50,37 +50,41 @@ const char *assay_charsmap_find(const assay_charsmap *map, const uint8_t *bytes,
 
 /* -------------------------------------------------------------------- base64 */
 
-static int digit_of(char c)
+static void fill_digits(int8_t digits[256])
 {
-    if (c >= 'A' && c <= 'Z')
-        return c - 'A';
-    if (c >= 'a' && c <= 'z')
-        return c - 'a' + 26;
-    if (c >= '0' && c <= '9')
-        return c - '0' + 52;
-    return c == '+' ? 62 : c == '/' ? 63 : -1;
+    static const char order[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    memset(digits, -1, 256);
+    for (int i = 0; i < 64; i++)
+        digits[(uint8_t)order[i]] = (int8_t)i;
 }
 
 static assay_status decode(assay_buffer *out, const char *text, size_t length,
                            const char *where, assay_error *error)
 {
+    int8_t digits[256];
+    char *room = assay_buffer_room(out, length / 4 * 3);
+    ASSAY_TRY(assay_buffer_status(out, where, error));
     if (length % 4 != 0)
         return assay_fail(error, ASSAY_E_FORMAT, where,
                           "expected base64: %zu characters are not a multiple of 4", length);
     size_t padding = length > 0 ? (text[length - 1] == '=') + (text[length - 2] == '=') : 0;
     uint32_t bits = 0;
+    fill_digits(digits);
     for (size_t i = 0; i < length; i++) {
-        int digit = i + padding >= length ? 0 : digit_of(text[i]);
+        int digit = i + padding >= length ? 0 : digits[(uint8_t)text[i]];
         if (digit < 0)
             return assay_fail(error, ASSAY_E_FORMAT, where,
                               "expected base64: character %zu is none of it", i);
         bits = bits << 6 | (uint32_t)digit;
         if (i % 4 != 3)
             continue;
-        const char bytes[3] = {(char)(bits >> 16), (char)(bits >> 8), (char)bits};
-        assay_buffer_append(out, bytes, i + 1 == length ? 3 - padding : 3);
+        *room++ = (char)(bits >> 16);
+        *room++ = (char)(bits >> 8);
+        *room++ = (char)bits;
     }
-    return assay_buffer_status(out, where, error);
+    out->length += length / 4 * 3 - padding;
+    out->data[out->length] = '\0'; /* ends the last string in any case */
+    return ASSAY_OK;
 }
 
 /* ------------------------------------------------------------------ checking */

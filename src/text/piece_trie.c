@@ -44,21 +44,17 @@ typedef struct keyed {
     assay_piece piece;
 } keyed;
 
-/* Least significant digit first, 16 bits at a time; keeps the order of equals. */
-static void sort_heads(keyed *items, keyed *spare, size_t count, uint32_t *starts)
+/* Least significant byte first; keeps the order of equals. */
+static void sort_heads(keyed *items, keyed *spare, size_t count)
 {
-    for (unsigned shift = 0; shift < 64; shift += 16) {
-        memset(starts, 0, 65536 * sizeof *starts);
+    for (unsigned shift = 0; shift < 64; shift += 8) {
+        size_t starts[257] = {0};
         for (size_t i = 0; i < count; i++)
-            starts[items[i].head >> shift & 0xFFFF]++;
-        uint32_t sum = 0;
-        for (size_t k = 0; k < 65536; k++) {
-            uint32_t here = starts[k];
-            starts[k] = sum;
-            sum += here;
-        }
+            starts[(items[i].head >> shift & 0xFF) + 1]++;
+        for (size_t k = 1; k < 257; k++)
+            starts[k] += starts[k - 1];
         for (size_t i = 0; i < count; i++)
-            spare[starts[items[i].head >> shift & 0xFFFF]++] = items[i];
+            spare[starts[items[i].head >> shift & 0xFF]++] = items[i];
         keyed *swap = items;
         items = spare;
         spare = swap;
@@ -78,14 +74,10 @@ static int compare_tails(const void *left, const void *right)
 static assay_status sort_pieces(keyed *items, size_t count, assay_error *error)
 {
     keyed *spare = malloc((count + 1) * sizeof *spare);
-    uint32_t *starts = malloc(65536 * sizeof *starts);
-    bool fine = spare != NULL && starts != NULL;
-    if (fine)
-        sort_heads(items, spare, count, starts);
-    free(spare);
-    free(starts);
-    if (!fine)
+    if (spare == NULL)
         return assay_fail_memory(error, count * sizeof *spare);
+    sort_heads(items, spare, count);
+    free(spare);
     for (size_t i = 0, end; i < count; i = end) {
         for (end = i + 1; end < count && items[end].head == items[i].head; end++)
             continue;

@@ -442,21 +442,33 @@ static assay_status read_root(assay_tokenizer *tokenizer, const json_t *root, co
     return find_special(tokenizer, pad, unigram ? "<mask>" : "[MASK]", where.text, error);
 }
 
+static size_t count_lines(const char *text, size_t length)
+{
+    enum { STRIDE = 128 }; /* fixed, so that a compiler makes vectors of it */
+    size_t lines = 0;
+    for (; length >= STRIDE; text += STRIDE, length -= STRIDE) {
+        uint8_t here = 0;
+        for (size_t i = 0; i < STRIDE; i++)
+            here += text[i] == '\n';
+        lines += here;
+    }
+    for (size_t i = 0; i < length; i++)
+        lines += text[i] == '\n';
+    return lines;
+}
+
 /* Empties the vocabulary in the text, so that Jansson parses what remains; line
  * numbers stay as they were. Returns the new length. */
 static size_t empty_vocabulary(char *text, size_t length, assay_json_span span)
 {
-    if (span.begin == span.end || (text[span.begin] != '{' && text[span.begin] != '['))
+    if (span.begin == span.end)
         return length;
-    size_t kept = span.begin + 1;
-    for (size_t i = kept; i + 1 < span.end; i++)
-        if (text[i] == '\n')
-            text[kept++] = '\n';
     size_t rest = span.end - 1; /* where the closing bracket is */
-    if (rest < kept)
-        return length;
-    memmove(text + kept, text + rest, length - rest);
-    return kept + (length - rest);
+    size_t lines = count_lines(text + span.begin, rest - span.begin);
+    char *kept = text + span.begin + 1;
+    memset(kept, '\n', lines);
+    memmove(kept + lines, text + rest, length - rest);
+    return span.begin + 1 + lines + (length - rest);
 }
 
 /* What no id depends on, unless it is a special token's. */
@@ -490,9 +502,9 @@ static assay_status make_digest(assay_tokenizer *tokenizer, uint64_t vocabulary,
 /* A Unigram model has a list, others have an object; those of before 2021 do not
  * say which they are. */
 static assay_status read_words(assay_tokenizer *tokenizer, const char *text,
-                               assay_json_span span, const char *path, assay_error *error)
+                               assay_json_span *span, const char *path, assay_error *error)
 {
-    char first = span.begin < span.end ? text[span.begin] : '\0';
+    char first = span->begin < span->end ? text[span->begin] : '\0';
     if (first == '[') {
         tokenizer->kind = ASSAY_UNIGRAM;
         return assay_vocabulary_json_read_scored(text, span, path, &tokenizer->vocabulary,
@@ -500,6 +512,7 @@ static assay_status read_words(assay_tokenizer *tokenizer, const char *text,
     }
     if (first == '{')
         return assay_vocabulary_json_read(text, span, path, &tokenizer->vocabulary, error);
+    span->end = span->begin;
     return ASSAY_OK;
 }
 
@@ -526,9 +539,9 @@ static assay_status read_json_text(assay_tokenizer *tokenizer, char *text, size_
                                    const char *path, json_t **root, assay_error *error)
 {
     assay_json_span span = assay_vocabulary_json_find(text, length);
-    uint64_t words = assay_hash64(text + span.begin, span.end - span.begin);
     assay_error reason = {0};
-    assay_status vocabulary = read_words(tokenizer, text, span, path, &reason);
+    assay_status vocabulary = read_words(tokenizer, text, &span, path, &reason);
+    uint64_t words = assay_hash64(text + span.begin, span.end - span.begin);
     if (vocabulary == ASSAY_OK)
         length = empty_vocabulary(text, length, span);
     assay_status rest = assay_json_parse(text, length, path, root, error);

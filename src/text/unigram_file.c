@@ -19,46 +19,39 @@ static const char mark[] = "\xE2\x96\x81"; /* U+2581, a space in the trie */
 
 /* --------------------------------------------------------------------- model */
 
-/* Appends a piece as the trie has it; false when no text can hold it: a space
- * would have become a mark. */
-static bool append_marked(assay_buffer *out, const char *text, size_t length)
+/* Writes a piece as the trie has it, which is no longer, and returns its length;
+ * 0 when no text can hold it: a space would have become a mark. */
+static size_t write_key(char *out, const char *text, size_t length)
 {
-    if (memchr(text, ' ', length) != NULL)
-        return false;
-    for (size_t at = 0; at < length;) {
-        const char *next = memmem(text + at, length - at, mark, 3);
-        size_t run = next != NULL ? (size_t)(next - (text + at)) : length - at;
-        assay_buffer_append(out, text + at, run);
-        at += run;
-        if (next != NULL) {
-            assay_buffer_byte(out, ' ');
-            at += 3;
-        }
+    size_t written = 0;
+    for (size_t at = 0; at < length; at++) {
+        if (text[at] == ' ')
+            return 0;
+        bool is_mark = length - at >= 3 && memcmp(text + at, mark, 3) == 0;
+        out[written++] = is_mark ? ' ' : text[at];
+        at += is_mark ? 2 : 0;
     }
-    return true;
+    return written;
 }
 
-static assay_status build_trie(assay_tokenizer *tokenizer, const char *where, assay_error *error)
+static assay_status build_trie(assay_tokenizer *tokenizer, assay_error *error)
 {
     const assay_vocabulary *words = &tokenizer->vocabulary;
-    assay_piece *pieces = calloc(words->count, sizeof *pieces);
-    assay_buffer keys;
-    assay_buffer_init(&keys, 0);
-    assay_status status = pieces != NULL && assay_buffer_room(&keys, words->text.length) != NULL
+    assay_piece *pieces = malloc(words->count * sizeof *pieces);
+    char *keys = malloc(words->text.length);
+    assay_status status = pieces != NULL && keys != NULL
                               ? ASSAY_OK
                               : assay_fail_memory(error, words->count * sizeof *pieces);
+    char *key = keys;
     for (size_t i = 0; i < words->count && status == ASSAY_OK; i++) {
         const char *text = assay_vocabulary_text(words, (int32_t)i);
-        const char *key = keys.data + keys.length; /* there is room: nothing moves */
-        if (append_marked(&keys, text, strlen(text)))
-            pieces[i] = (assay_piece){(const uint8_t *)key,
-                                      (uint32_t)(keys.data + keys.length - key), (int32_t)i};
+        size_t length = write_key(key, text, strlen(text));
+        pieces[i] = (assay_piece){(const uint8_t *)key, (uint32_t)length, (int32_t)i};
+        key += length;
     }
     if (status == ASSAY_OK)
-        status = assay_buffer_status(&keys, where, error);
-    if (status == ASSAY_OK)
         status = assay_piece_trie_build(&tokenizer->unigram.trie, pieces, words->count, error);
-    assay_buffer_free(&keys);
+    free(keys);
     free(pieces);
     return status;
 }
@@ -67,19 +60,19 @@ assay_status assay_unigram_find(assay_tokenizer *tokenizer, const char *content,
                                 const char *where, int32_t *id, assay_error *error)
 {
     assay_vocabulary *words = &tokenizer->vocabulary;
-    assay_buffer key;
-    assay_buffer_init(&key, 0);
+    char key[ASSAY_TOKEN_BYTES];
     *id = -1;
-    if (append_marked(&key, content, length)) {
-        *id = assay_piece_trie_find(&tokenizer->unigram.trie, key.data, key.length);
-    } else {
-        if (words->slots == NULL)
-            ASSAY_TRY(assay_vocabulary_index(words, true, where, error));
-        *id = assay_vocabulary_find(words, content, length);
+    if (length > sizeof key)
+        return ASSAY_OK;
+    size_t written = write_key(key, content, length);
+    if (written > 0) {
+        *id = assay_piece_trie_find(&tokenizer->unigram.trie, key, written);
+        return ASSAY_OK;
     }
-    assay_status status = assay_buffer_status(&key, where, error);
-    assay_buffer_free(&key);
-    return status;
+    if (words->slots == NULL)
+        ASSAY_TRY(assay_vocabulary_index(words, true, where, error));
+    *id = assay_vocabulary_find(words, content, length);
+    return ASSAY_OK;
 }
 
 static void find_bytes(assay_unigram *model)
@@ -112,7 +105,7 @@ static assay_status read_model(assay_tokenizer *tokenizer, const json_t *root, c
         if (unigram->scores[i] < unigram->unknown_score)
             unigram->unknown_score = unigram->scores[i];
     unigram->unknown_score -= UNKNOWN_PENALTY;
-    ASSAY_TRY(build_trie(tokenizer, where.text, error));
+    ASSAY_TRY(build_trie(tokenizer, error));
     find_bytes(unigram);
     return ASSAY_OK;
 }

@@ -20,6 +20,10 @@ typedef struct cursor {
 
 static void skip_space(cursor *c)
 {
+    static const char spaces[8] = "        ";
+    /* Most of a file that is indented. */
+    while (c->end - c->at >= sizeof spaces && memcmp(c->text + c->at, spaces, sizeof spaces) == 0)
+        c->at += sizeof spaces;
     while (c->at < c->end && (c->text[c->at] == ' ' || c->text[c->at] == '\n' ||
                               c->text[c->at] == '\t' || c->text[c->at] == '\r'))
         c->at++;
@@ -89,9 +93,7 @@ assay_json_span assay_vocabulary_json_find(const char *text, size_t length)
     cursor c = {.text = text, .end = length};
     if (!enter(&c, "model") || !enter(&c, "vocab"))
         return (assay_json_span){0};
-    size_t begin = c.at;
-    skip_value(&c);
-    return (assay_json_span){.begin = begin, .end = c.at};
+    return (assay_json_span){.begin = c.at, .end = length};
 }
 
 /* ------------------------------------------------------------- reading it */
@@ -283,14 +285,15 @@ static assay_status order_entries(reader *r, const entry **order, assay_vocabula
     return ASSAY_OK;
 }
 
-assay_status assay_vocabulary_json_read(const char *text, assay_json_span span,
+assay_status assay_vocabulary_json_read(const char *text, assay_json_span *span,
                                         const char *where, assay_vocabulary *out,
                                         assay_error *error)
 {
-    reader r = {.c = {.text = text, .at = span.begin, .end = span.end},
+    reader r = {.c = {.text = text, .at = span->begin, .end = span->end},
                 .where = where, .error = error};
     assay_buffer_init(&r.strings, 0);
     assay_status status = read_entries(&r);
+    span->end = r.c.at;
     const entry **order = NULL;
     if (status == ASSAY_OK) {
         order = calloc(r.count + 1, sizeof *order);
@@ -321,16 +324,21 @@ static bool is_digit(const reader *r)
  * all that follow. */
 static bool read_digits(reader *r, decimal *d, bool fraction)
 {
-    bool any = false, full = false;
-    for (; is_digit(r); r->c.at++, any = true) {
-        uint64_t digit = (uint64_t)(r->c.text[r->c.at] - '0');
-        full = full || d->digits > UINT64_MAX / 10 ||
-               (d->digits == UINT64_MAX / 10 && digit > UINT64_MAX % 10);
-        if (!full)
-            d->digits = d->digits * 10 + digit;
-        d->exponent += fraction ? -!full : full;
+    const char *begin = r->c.text + r->c.at, *end = r->c.text + r->c.end, *at = begin;
+    uint64_t digits = d->digits;
+    for (; at < end && *at >= '0' && *at <= '9'; at++) {
+        uint64_t digit = (uint64_t)(*at - '0');
+        if (digits >= UINT64_MAX / 10 && (digits > UINT64_MAX / 10 || digit > UINT64_MAX % 10))
+            break;
+        digits = digits * 10 + digit;
     }
-    return any;
+    d->digits = digits;
+    if (fraction)
+        d->exponent -= at - begin;
+    for (; at < end && *at >= '0' && *at <= '9'; at++)
+        d->exponent += !fraction;
+    r->c.at = (size_t)(at - r->c.text);
+    return at > begin;
 }
 
 static bool read_exponent(reader *r, decimal *d)
@@ -415,8 +423,24 @@ typedef struct scored {
     size_t capacity;
 } scored;
 
+/* A string that stands in the file as it is; false when it is another. */
+static bool plain_string(reader *r, const char **text, size_t *length)
+{
+    const char *begin = r->c.text + r->c.at, *end = r->c.text + r->c.end, *at = begin;
+    while (at < end && *at != '"' && *at != '\\' && (unsigned char)*at >= 0x20)
+        at++;
+    *text = begin;
+    *length = (size_t)(at - begin);
+    if (at == end || *at != '"' || assay_utf8_check((const uint8_t *)begin, *length) < *length)
+        return false;
+    r->c.at += *length + 1;
+    return true;
+}
+
 static assay_status read_piece(reader *r, assay_vocabulary *out, scored *scores)
 {
+    const char *text;
+    size_t length;
     if (out->count == scores->capacity) {
         size_t capacity = scores->capacity > 0 ? 2 * scores->capacity : 4096;
         double *grown = realloc(scores->scores, capacity * sizeof *grown);
@@ -427,16 +451,19 @@ static assay_status read_piece(reader *r, assay_vocabulary *out, scored *scores)
     }
     if (!take(&r->c, '[') || !take(&r->c, '"'))
         return fail(r, "a list of a piece in quotes and its score");
-    assay_buffer_clear(&r->strings);
-    ASSAY_TRY(read_string(r));
-    ASSAY_TRY(assay_buffer_status(&r->strings, r->where, r->error));
+    if (!plain_string(r, &text, &length)) {
+        assay_buffer_clear(&r->strings);
+        ASSAY_TRY(read_string(r));
+        ASSAY_TRY(assay_buffer_status(&r->strings, r->where, r->error));
+        length = r->strings.length;
+        text = length > 0 ? r->strings.data : "";
+    }
     if (!take(&r->c, ','))
         return fail(r, "',' after a piece");
     ASSAY_TRY(read_score(r, &scores->scores[out->count]));
     if (!take(&r->c, ']'))
         return fail(r, "']' after a score");
-    const char *text = r->strings.length > 0 ? r->strings.data : "";
-    return assay_vocabulary_add(out, text, r->strings.length, r->where, r->error);
+    return assay_vocabulary_add(out, text, length, r->where, r->error);
 }
 
 static assay_status read_pieces(reader *r, assay_vocabulary *out, scored *scores)
@@ -451,15 +478,16 @@ static assay_status read_pieces(reader *r, assay_vocabulary *out, scored *scores
     return take(&r->c, ']') ? ASSAY_OK : fail(r, "',' or ']'");
 }
 
-assay_status assay_vocabulary_json_read_scored(const char *text, assay_json_span span,
+assay_status assay_vocabulary_json_read_scored(const char *text, assay_json_span *span,
                                                const char *where, assay_vocabulary *out,
                                                double **scores, assay_error *error)
 {
-    reader r = {.c = {.text = text, .at = span.begin, .end = span.end},
+    reader r = {.c = {.text = text, .at = span->begin, .end = span->end},
                 .where = where, .error = error};
     scored list = {0};
     assay_buffer_init(&r.strings, 0);
     assay_status status = read_pieces(&r, out, &list);
+    span->end = r.c.at;
     assay_buffer_free(&r.strings);
     *scores = list.scores;
     return status;

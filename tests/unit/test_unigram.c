@@ -307,7 +307,7 @@ static void scores_are_read_as_serde_json_reads_them(void **state)
         assay_vocabulary words = {0};
         double *scores = NULL;
         assay_json_span span = {0, (size_t)length};
-        assert_int_equal(assay_vocabulary_json_read_scored(text, span, "f", &words, &scores,
+        assert_int_equal(assay_vocabulary_json_read_scored(text, &span, "f", &words, &scores,
                                                            NULL), ASSAY_OK);
         if (memcmp(scores, &cases[i].value, sizeof *scores) != 0)
             fail_msg("%s is %.17g, not %.17g", cases[i].text, scores[0], cases[i].value);
