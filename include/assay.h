@@ -111,7 +111,8 @@ typedef struct assay_tokenizer assay_tokenizer; /* immutable; shared */
 typedef struct assay_encoding {
     size_t count;
     int32_t *ids;     /* [count] */
-    uint8_t *types;   /* [count] 0 first text, 1 second text of a pair */
+    uint8_t *types;   /* [count] of BERT 0 first text, 1 second text of a pair; of
+                         XLM-RoBERTa 0 */
     uint32_t *begins; /* [count] byte offset of the token in its text */
     uint32_t *ends;   /* [count] one past its last byte; 0,0 for special tokens */
     bool truncated;   /* the limit cut something off */
@@ -123,14 +124,18 @@ typedef enum assay_truncation {
 } assay_truncation;
 
 typedef struct assay_tokenize_options {
-    bool special;       /* add [CLS] and [SEP]; always added for a pair */
+    bool special;       /* add [CLS] and [SEP], or <s> and </s>; always added
+                           for a pair */
     uint32_t max_tokens; /* 0: no limit. Counts special tokens */
     assay_truncation truncation; /* of a pair; a single text is cut at its end */
 } assay_tokenize_options;
 
 /* Opens the tokenizer of a model folder (tokenizer.json, else vocab.txt with
- * tokenizer_config.json), or such a file by itself. BERT WordPiece (Devlin et
- * al. 2019), equal in ids and offsets to the Hugging Face tokenizers library.
+ * tokenizer_config.json), or such a file by itself. Two kinds, both equal in ids
+ * and offsets to the Hugging Face tokenizers library: BERT WordPiece (Devlin et
+ * al. 2019), and the Unigram (Kudo 2018) of SentencePiece as XLM-RoBERTa models
+ * have it in tokenizer.json (bge-m3, bge-reranker, multilingual-e5), whose tokens
+ * that begin a word may hold the space before it. Invalid UTF-8 reads as U+FFFD.
  * Errors: NOT_FOUND, FORMAT with file and field, UNSUPPORTED for other kinds. */
 ASSAY_API assay_status assay_tokenizer_open(const char *path, assay_tokenizer **out,
                                             assay_error *error);

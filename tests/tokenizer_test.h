@@ -122,7 +122,8 @@ static int remove_folder(void **state)
 {
     (void)state;
     static const char *const names[] = {"tokenizer.json", "vocab.txt", "tokenizer_config.json",
-                                        "modules.json", "special_tokens_map.json"};
+                                        "modules.json", "special_tokens_map.json",
+                                        "sentencepiece.bpe.model"};
     char path[128];
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         snprintf(path, sizeof path, "%s/%s", folder, names[i]);

@@ -844,6 +844,22 @@ static assay_status find_beside(const char *path, sources *out, assay_error *err
     return find_file(out->map, beside, "special_tokens_map.json", error);
 }
 
+/* SentencePiece's own file is another format; transformers makes ours of it. */
+static assay_status refuse_sentencepiece(const char *folder, assay_error *error)
+{
+    static const char *const names[] = {"sentencepiece.bpe.model", "spiece.model",
+                                        "tokenizer.model"};
+    char path[PATH_SIZE];
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        ASSAY_TRY(find_file(path, folder, names[i], error));
+        if (path[0] != '\0')
+            return assay_fail(error, ASSAY_E_UNSUPPORTED, path,
+                              "tokenizer.json is needed: transformers' AutoTokenizer writes it by "
+                              "save_pretrained");
+    }
+    return ASSAY_OK;
+}
+
 static assay_status find_sources(const char *path, sources *out, assay_error *error)
 {
     if (!assay_is_folder(path))
@@ -851,6 +867,8 @@ static assay_status find_sources(const char *path, sources *out, assay_error *er
     ASSAY_TRY(find_in_folder(path, out, error));
     if (out->json[0] == '\0' && out->vocabulary[0] == '\0')
         ASSAY_TRY(find_in_module(path, out, error));
+    if (out->json[0] == '\0' && out->vocabulary[0] == '\0')
+        ASSAY_TRY(refuse_sentencepiece(path, error));
     if (out->json[0] == '\0' && out->vocabulary[0] == '\0')
         return assay_fail(error, ASSAY_E_NOT_FOUND, path,
                           "neither tokenizer.json nor vocab.txt is in this folder");

@@ -2,7 +2,7 @@
 /*
  * fuzz_tokenizer_input.c: any bytes as a text. Ids are in the vocabulary, offsets
  * in the text and in order, and a limit gives the beginning of what there is
- * without one. Run from the repository's root: it reads tests/golden/tokenizer.
+ * without one. Run from the repository's root: it reads tests/golden.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -21,9 +21,14 @@ static const assay_tokenizer *tokenizer_of(unsigned which)
 {
     static const char *const paths[] = {"tests/golden/tokenizer/cut",
                                         "tests/golden/tokenizer/small",
-                                        "tests/golden/tokenizer/vocab"};
-    static assay_tokenizer *opened[3];
-    which %= 3;
+                                        "tests/golden/tokenizer/vocab",
+                                        "tests/golden/unigram/xlmr",
+                                        "tests/golden/unigram/words",
+                                        "tests/golden/unigram/whole",
+                                        "tests/golden/unigram/steps"};
+    enum { COUNT = sizeof paths / sizeof *paths };
+    static assay_tokenizer *opened[COUNT];
+    which %= COUNT;
     if (opened[which] == NULL)
         require(assay_tokenizer_open(paths[which], &opened[which], NULL) == ASSAY_OK);
     return opened[which];

@@ -33,7 +33,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             abort();
         return 0;
     }
-    static const char text[] = "The un[MASK]affable caf\xc3\xa9 \xe4\xb8\xad 9! <x> [CLS]\xff";
+    static const char text[] = "The un[MASK]affable caf\xc3\xa9 \xe4\xb8\xad 9! <x> [CLS]\xff"
+                               "  a\xcc\x81 \xe2\x96\x81 b\r\n<mask> aaaabbb\xe2\x84\xa2";
     assay_text one = {text, sizeof text - 1};
     assay_encoding encoding;
     assay_tokenize_options options = {.max_tokens = 16,

@@ -604,6 +604,15 @@ static void a_charsmap_in_a_file_is_named(void **state)
     }
 }
 
+static void a_sentencepiece_file_alone_is_refused(void **state)
+{
+    (void)state;
+    drop_file("tokenizer.json");
+    write_file("sentencepiece.bpe.model", "x", 1);
+    expect_error(ASSAY_E_UNSUPPORTED, "sentencepiece.bpe.model", "tokenizer.json is needed");
+    drop_file("sentencepiece.bpe.model");
+}
+
 /* The digest covers scores and charsmap, not templates. */
 static void the_digest_follows_what_ids_depend_on(void **state)
 {
@@ -664,6 +673,7 @@ int main(void)
         cmocka_unit_test(wrong_charsmaps_are_named),
         cmocka_unit_test(wrong_files_are_named),
         cmocka_unit_test(a_charsmap_in_a_file_is_named),
+        cmocka_unit_test(a_sentencepiece_file_alone_is_refused),
         cmocka_unit_test(the_digest_follows_what_ids_depend_on),
         cmocka_unit_test(cut_short_anywhere_is_an_error),
     };
