@@ -20,6 +20,7 @@ _assay() {
     eval:--retriever) words="auto bm25 dense hybrid" ;;
     eval:--fusion) words="zscore rrf" ;;
     eval:--precision) words="auto fp32 int8 bf16" ;;
+    info:--precision) words="auto fp32 int8 bf16" ;;
     esac
     if [ -n "$words" ]; then
         COMPREPLY=($(compgen -W "$words" -- "$word"))
@@ -33,7 +34,7 @@ _assay() {
     embed) words="--model --precision --role --max-tokens --threads --home --json --help" ;;
     tokenize) words="--model --special --pair --max-tokens --home --json --help" ;;
     eval) words="--collection --model --split --limit --seed --measure --per-query --cache --output --qrels --run --retriever --fusion --retrieve --rerank --rerank-top --rerank-long --precision --weight-bm25 --weight-dense --weight-first --weight-rerank --k1 --b --threads --home --json --help" ;;
-    info) words="--collection --home --json --help" ;;
+    info) words="--collection --precision --home --json --help" ;;
     check) words="--home --json --help" ;;
     pull) words="--revision --endpoint --to --home --json --help" ;;
     quantize) words="--force --home --json --help" ;;

@@ -34,6 +34,9 @@ typedef enum assay_option_kind {
 
 #define ASSAY_OPTION_LIST_MAX 32
 
+/* Words of a CHOICE, in the order of assay_precision. */
+#define ASSAY_PRECISIONS "auto|fp32|int8|bf16"
+
 typedef struct assay_option_list {
     size_t count;
     const char *items[ASSAY_OPTION_LIST_MAX];

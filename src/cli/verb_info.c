@@ -9,6 +9,7 @@
 typedef struct info_settings {
     assay_common common;
     const char *collection;
+    uint32_t precision;
 } info_settings;
 
 /* One thing told: as a JSON member, or as "name  value". */
@@ -73,15 +74,18 @@ static void tell_model(const teller *t, const assay_model_info *info)
     tell_count(t, "file_bytes", info->file_bytes);
     tell_text(t, "stored", info->stored);
     tell_text(t, "precision", info->precision);
+    if (*info->notice)
+        tell_text(t, "notice", info->notice);
     tell_text(t, "digest", info->digest);
 }
 
-static int describe_model(const char *name, bool json)
+static int describe_model(const char *name, assay_precision precision, bool json)
 {
     assay_error error;
     assay_model *model;
     assay_model_info info;
-    if (assay_model_open(name, NULL, &model, &error) != ASSAY_OK)
+    const assay_model_options options = {.precision = precision};
+    if (assay_model_open(name, &options, &model, &error) != ASSAY_OK)
         return assay_report(&error);
     assay_model_describe(model, &info);
     assay_model_close(model);
@@ -266,7 +270,7 @@ static int run(const void *given, char **arguments, size_t count)
     if (count > 0 && settings->collection)
         return assay_usage(&assay_verb_info, "a model or a collection, one at a time");
     if (count > 0)
-        return describe_model(arguments[0], json);
+        return describe_model(arguments[0], (assay_precision)settings->precision, json);
     if (settings->collection)
         return describe_collection(settings->collection, json);
     return overview(json);
@@ -275,11 +279,14 @@ static int run(const void *given, char **arguments, size_t count)
 static const assay_option options[] = {
     {"collection", ASSAY_OPTION_TEXT, offsetof(info_settings, collection), "NAME",
      "describe a collection", 0, 0},
+    {"precision", ASSAY_OPTION_CHOICE, offsetof(info_settings, precision), ASSAY_PRECISIONS,
+     "arithmetic to open MODEL with, which tells whether it bears that (default: auto)", 0, 0},
 };
 
 static const assay_example examples[] = {
     {"assay info", "Version, instruction set, data directory, collections, models"},
     {"assay info cross", "A model: kind, size, limits"},
+    {"assay info ./mine --precision int8", "Whether its activations bear 8 bits: else a notice"},
     {"assay info --collection scifact --json", "A collection, for programs"},
     {NULL, NULL},
 };

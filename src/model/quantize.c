@@ -22,9 +22,8 @@
 #include "base/folder.h"
 #include "base/json.h"
 #include "kernels/kernels.h"
-#include "model/model_config.h"
+#include "model/bert.h"
 #include "model/safetensors_writer.h"
-#include "model/weights.h"
 
 #define LEAST_ABSOLUTE 1e-12f /* of a row's largest value: no scale is zero */
 #define HALF_LIMIT 65504.0f   /* largest float16 */
@@ -84,7 +83,8 @@ static bool is_float(const assay_tensor *tensor)
 
 static assay_tensor_kind kind_of(const assay_tensor *tensor)
 {
-    if (tensor->rank != 2 || !is_float(tensor) || !ends_with(tensor->name, ".weight"))
+    if (tensor->rank != 2 || tensor->elements == 0 || !is_float(tensor) ||
+        !ends_with(tensor->name, ".weight"))
         return ASSAY_TENSOR_KEPT;
     if (strstr(tensor->name, "encoder.layer.") != NULL)
         return ASSAY_TENSOR_LINEAR;
@@ -146,6 +146,18 @@ static uint16_t half_of(float value)
         bits = (bits - 0x38000000u + 0xFFFu + (bits >> 13 & 1)) >> 13;
     }
     return (uint16_t)(bits | (signbit(value) ? 0x8000u : 0u));
+}
+
+/* Whether all is there that config.json demands, before anything is written. */
+static assay_status check_source(const job *j)
+{
+    assay_encoder encoder;
+    assay_arena *arena = assay_arena_new(0);
+    if (arena == NULL)
+        return assay_fail_memory(j->error, 1024);
+    assay_status status = assay_bert_load(j->tensors, &j->config, arena, &encoder, j->error);
+    assay_arena_free(arena);
+    return status;
 }
 
 /* ---- The plan: names, types and sizes ------------------------------------------- */
@@ -214,8 +226,7 @@ static assay_status make_room(job *j)
     for (size_t i = 0; i < count; i++) {
         const assay_tensor *tensor = assay_safetensors_at(j->tensors, i);
         names += strlen(tensor->name) + SCALE_SUFFIX;
-        if (tensor->rank == 2 && is_float(tensor) && tensor->shape[1] > widest &&
-            tensor->shape[0] > 0)
+        if (tensor->rank == 2 && tensor->elements > 0 && tensor->shape[1] > widest)
             widest = tensor->shape[1];
     }
     j->plans = calloc(2 * count + 1, sizeof *j->plans);
@@ -317,7 +328,7 @@ static assay_status put_rows(job *j, const assay_tensor_plan *plan, FILE *stream
 {
     const assay_tensor *tensor = plan->source;
     bool scales = plan->name != tensor->name, halves = plan->dtype_name[0] == 'F';
-    uint64_t row_bytes = scales ? 0 : tensor->bytes / (tensor->shape[0] | !tensor->shape[0]);
+    uint64_t row_bytes = scales ? 0 : tensor->bytes / tensor->shape[0];
     uint64_t pending = 0;
     squares sums = {0};
     for (uint64_t row = 0; row < tensor->shape[0] && !ferror(stream); row++) {
@@ -613,6 +624,7 @@ static assay_status run(job *j, const char *target, const assay_quantize_options
         return status;
     say_where_from(j);
     ASSAY_TRY(assay_safetensors_open(j->config.weights, &j->tensors, j->error));
+    ASSAY_TRY(check_source(j));
     ASSAY_TRY(plan_all(j));
     j->progress.total = j->report->bytes_before;
     return write_folder(j, target, replace);

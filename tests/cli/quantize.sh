@@ -80,3 +80,4 @@ PY
 assay rerank --model ./wild --query q passage --precision int8 --json | json '[d["precision"], "notice" in d]'
 assay rerank --model ./wild --query q passage --precision fp32 --json | json '[d["precision"], "notice" in d]'
 assay quantize wild tame --json | json '"notice" in d'
+assay info ./wild --precision int8 --json | json '[d["precision"], "notice" in d]'

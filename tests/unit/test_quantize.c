@@ -384,15 +384,17 @@ static void what_cannot_be_quantised_is_told(void **state)
     fails(in_folder("source"), in_folder("x"), false, ASSAY_E_UNSUPPORTED, "model_type");
 }
 
-/* A weight that config.json demands and the file lacks is found when the new
- * folder is opened; the error names the folder that was asked for. */
+/* A weight that is missing is found before anything is written; what else keeps
+ * the new folder from being opened, after, and told of the folder asked for. */
 static void a_folder_that_does_not_open_is_not_left(void **state)
 {
     (void)state;
     copy_source("cross-f32");
+    shell("rm '%s/source/tokenizer.json'%s", folder, "");
+    fails(in_folder("source"), in_folder("x"), false, ASSAY_E_NOT_FOUND, "/x: neither tokenizer.json");
     shell("sed -i 's/bert.encoder.layer.1.output.dense.weight/bert.encoder.layer.1.output.dense."
           "wrong_/' '%s/source/model.safetensors'%s", folder, "");
-    fails(in_folder("source"), in_folder("x"), false, ASSAY_E_FORMAT, "/x/model.safetensors");
+    fails(in_folder("source"), in_folder("x"), false, ASSAY_E_FORMAT, "source/model.safetensors");
 }
 
 static bool stop_after(const assay_progress *progress, void *left)
