@@ -36,7 +36,7 @@
 #define ASSAY_PANEL 16
 #define ASSAY_BF16_STEP 32 /* depths of bfloat16 are filled up with zeros to this */
 
-/* Largest integers of quantised rows, and what stands for a probability of 1. */
+/* Largest integer of an int8 weight, and what stands for a probability of 1. */
 #define ASSAY_I8_LIMIT 127.0f
 #define ASSAY_I16_ONE 32767.0f
 
@@ -57,15 +57,34 @@ static inline size_t assay_bf16_panels_size(size_t columns, size_t depth)
     return assay_panels_size(columns, assay_bf16_row_size(depth));
 }
 
+/* What an int8 product takes of the elements along its depth, its inputs: a byte of
+ * each, or several of those that are known to grow large. Their sum counts, so that
+ * one large input does not make the steps of all others coarse (Zhao et al. 2019,
+ * outlier channel splitting). Immutable, and outlives what was packed with it. */
+typedef struct assay_i8_inputs {
+    size_t depth;
+    size_t extra;          /* bytes beyond one an input */
+    const uint16_t *owner; /* [extra] whose byte it is, ascending */
+    const float *bytes;    /* [depth] how many an input has, or NULL: one each */
+    const float *shares;   /* [depth] 1 / bytes, or NULL */
+} assay_i8_inputs;
+
+/* A quantised row: its values are (integer - zero) * scale, 0 <= zero <= 255. */
+typedef struct assay_i8_row {
+    float scale; /* NaN: the row held NaN or infinity */
+    int32_t zero;
+} assay_i8_row;
+
 /* Bytes of a matrix packed by pack_i8, and of one row from quantize_i8, at most. */
-static inline size_t assay_i8_panels_size(size_t columns, size_t depth)
+static inline size_t assay_i8_panels_size(size_t columns, const assay_i8_inputs *inputs)
 {
-    return (columns + ASSAY_PANEL - 1) / ASSAY_PANEL * ASSAY_PANEL * (4 + (depth + 3) / 4 * 4);
+    size_t width = (inputs->depth + inputs->extra + 3) / 4 * 4;
+    return (columns + ASSAY_PANEL - 1) / ASSAY_PANEL * ASSAY_PANEL * (4 + width);
 }
 
-static inline size_t assay_i8_row_size(size_t depth)
+static inline size_t assay_i8_row_size(const assay_i8_inputs *inputs)
 {
-    return (depth + 3) / 4 * 4 * 2;
+    return (inputs->depth + inputs->extra + 3) / 4 * 4 * 2;
 }
 
 /* Elements of a matrix packed by pack_i16 or pack_transposed_i16. */
@@ -131,15 +150,20 @@ typedef struct assay_epilogue {
  * forms of quantised rows of bytes and of panels of integers are the set's own:
  * read them with the same set only.
  *
- * quantize_i8         each row of x[rows][n] as integers of at most 127, rounded
- *                     to even, times scales[row]. A row that holds NaN or
- *                     infinity has the scale NaN.
+ * quantize_i8         each row of x[rows][inputs->depth]: with low and high the
+ *                     least and the largest of 0 and the shares x[k] * shares[k],
+ *                     scale is (high - low) / 255 and zero is -low / scale rounded.
+ *                     An input's integer is x[k] * (255 / (high - low)), rounded to
+ *                     even, within bytes[k] times [-zero, 255 - zero]. A row that
+ *                     holds NaN or infinity, or spans more than FLT_MAX, has the
+ *                     scale NaN.
  * pack_i8             panels of w[columns][depth], each value at least -127. The
  *                     panels from column j on, a multiple of ASSAY_PANEL, stand at
- *                     assay_i8_panels_size(j, depth), so packing may be shared.
- * gemm_i8             c = epilogue(a · panels), the product of row i and column
- *                     j counting a_scales[i] * scales[j]. The activation is not
- *                     TANH. depth < 65536, so that a sum fits 32 bits.
+ *                     assay_i8_panels_size(j, inputs), so packing may be shared.
+ * gemm_i8             c = epilogue(a · panels), the sum of products of integers of
+ *                     row i and column j counting steps[i].scale * scales[j]. The
+ *                     activation is not TANH. depth + extra < 65536, so that a sum
+ *                     fits 32 bits; an input has at most 128 bytes.
  * quantize_i16        x[rows][n] as integers of at most `limit`, with one scale
  *                     for all: q[rows][n rounded up to even], the filler 0.
  * pack_i16            panels of w[columns][depth], in pairs along the depth: ldw

@@ -28,6 +28,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "kernels/kernels.h"
+
 #define EXP_LOWEST -0x1.5d589ep+6f /* ln of the smallest normal float */
 #define EXP_LOG2E 0x1.715476p+0f
 #define EXP_ROUND 0x1.8p+23f
@@ -76,6 +78,22 @@ static inline float quantize_factor(uint32_t largest, float limit, float *scale)
         return 0.0f;
     *scale = x / limit;
     return limit / x;
+}
+
+/* The same for a row of bytes whose shares lie in [low, high], which holds 0; `odd`
+ * is NaN when one of them is no finite number, else 0. */
+static inline float quantize_span(float low, float high, float odd, assay_i8_row *row)
+{
+    float span = high - low;
+    *row = (assay_i8_row){.scale = 0.0f};
+    if (odd != 0.0f || !(span <= FLT_MAX))
+        row->scale = NAN;
+    if (isnan(row->scale) || span < 255.0f * FLT_MIN)
+        return 0.0f;
+    float factor = 255.0f / span;
+    row->scale = span / 255.0f;
+    row->zero = (int32_t)rintf(-low * factor);
+    return factor;
 }
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))

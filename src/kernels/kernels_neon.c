@@ -3,7 +3,7 @@
  * kernels_neon.c: the kernels for what every ARMv8-A processor has.
  *
  * Bytes: the products of two depths are added in 16 bits, where they fit because
- * no byte is -128, and pairs of those sums to a lane's 32 (SMULL, SMLAL2,
+ * no weight is -128, and pairs of those sums to a lane's 32 (SMULL, SMLAL2,
  * SADALP): 16 products in three instructions, against 8 in two where bytes are
  * widened first.
  */

@@ -330,43 +330,63 @@ static int32_t quantize(float x, float factor)
     return factor != 0.0f ? (int32_t)rintf(x * factor) : 0;
 }
 
-void assay_quantize_i8_scalar(const float *x, size_t ldx, size_t rows, size_t n, void *q,
-                              float *scales)
+/* Rows are kept as whole integers: a zero point taken off, an input's bytes added. */
+static float quantize_row(const float *x, const assay_i8_inputs *in, assay_i8_row *row)
 {
-    int8_t *out = q;
-    for (size_t row = 0; row < rows; row++, x += ldx, out += n) {
-        float factor = quantize_factor(largest_bits(x, n), ASSAY_I8_LIMIT, &scales[row]);
-        for (size_t i = 0; i < n; i++)
-            out[i] = (int8_t)quantize(x[i], factor);
+    float low = 0.0f, high = 0.0f, odd = 0.0f;
+    for (size_t i = 0; i < in->depth; i++) {
+        float share = in->shares ? x[i] * in->shares[i] : x[i];
+        odd = fmaf(share, 0.0f, odd);
+        low = share < low ? share : low;
+        high = share > high ? share : high;
+    }
+    return quantize_span(low, high, odd, row);
+}
+
+void assay_quantize_i8_scalar(const float *x, size_t ldx, size_t rows,
+                              const assay_i8_inputs *inputs, void *q, assay_i8_row *steps)
+{
+    int16_t *out = q;
+    for (size_t row = 0; row < rows; row++, x += ldx, out += inputs->depth) {
+        float factor = quantize_row(x, inputs, &steps[row]);
+        for (size_t i = 0; i < inputs->depth; i++) {
+            int32_t bytes = inputs->bytes ? (int32_t)inputs->bytes[i] : 1;
+            int32_t value = quantize(x[i], factor), low = -steps[row].zero * bytes;
+            int32_t high = low + 255 * bytes;
+            out[i] = (int16_t)(value < low ? low : value > high ? high : value);
+        }
     }
 }
 
 /* Where column j is: panels are as long as the other sets', and whole columns
  * stand in them. */
-static size_t column_place(size_t j, size_t depth)
+static size_t column_place(size_t j, const assay_i8_inputs *inputs)
 {
-    return assay_i8_panels_size(j / ASSAY_PANEL * ASSAY_PANEL, depth) + j % ASSAY_PANEL * depth;
+    return assay_i8_panels_size(j / ASSAY_PANEL * ASSAY_PANEL, inputs) +
+           j % ASSAY_PANEL * inputs->depth;
 }
 
-void assay_pack_i8_scalar(const int8_t *w, size_t ldw, size_t columns, size_t depth,
-                          int8_t *panels)
+void assay_pack_i8_scalar(const int8_t *w, size_t ldw, size_t columns,
+                          const assay_i8_inputs *inputs, int8_t *panels)
 {
     for (size_t j = 0; j < columns; j++)
-        memcpy(panels + column_place(j, depth), w + j * ldw, depth);
+        memcpy(panels + column_place(j, inputs), w + j * ldw, inputs->depth);
 }
 
-void assay_gemm_i8_scalar(const void *a, const float *a_scales, size_t rows,
+void assay_gemm_i8_scalar(const void *a, const assay_i8_row *steps, size_t rows,
                           const int8_t *panels, const float *scales, size_t columns,
-                          size_t depth, const assay_epilogue *epilogue, float *c, size_t ldc)
+                          const assay_i8_inputs *inputs, const assay_epilogue *epilogue,
+                          float *c, size_t ldc)
 {
     for (size_t i = 0; i < rows; i++)
         for (size_t j = 0; j < columns; j++) {
-            const int8_t *left = (const int8_t *)a + i * depth, *right = panels + column_place(j, depth);
+            const int16_t *left = (const int16_t *)a + i * inputs->depth;
+            const int8_t *right = panels + column_place(j, inputs);
             int32_t sum = 0;
-            for (size_t k = 0; k < depth; k++)
+            for (size_t k = 0; k < inputs->depth; k++)
                 sum += left[k] * right[k];
             float bias = epilogue && epilogue->bias ? epilogue->bias[j] : 0.0f;
-            float x = fmaf((float)sum, a_scales[i] * scales[j], bias);
+            float x = fmaf((float)sum, steps[i].scale * scales[j], bias);
             if (epilogue && epilogue->activation == ASSAY_ACTIVATION_GELU)
                 x = gelu_near(x);
             else if (epilogue)

@@ -190,6 +190,21 @@ INLINE integers i_all(int32_t x)
     return (integers){_mm256_set1_epi32(x), _mm256_set1_epi32(x)};
 }
 
+INLINE integers i_add(integers a, integers b)
+{
+    return (integers){_mm256_add_epi32(a.low, b.low), _mm256_add_epi32(a.high, b.high)};
+}
+
+INLINE integers i_sub(integers a, integers b)
+{
+    return (integers){_mm256_sub_epi32(a.low, b.low), _mm256_sub_epi32(a.high, b.high)};
+}
+
+INLINE integers i_mul(integers a, integers b)
+{
+    return (integers){_mm256_mullo_epi32(a.low, b.low), _mm256_mullo_epi32(a.high, b.high)};
+}
+
 INLINE integers i_max(integers a, integers b)
 {
     return (integers){_mm256_max_epi32(a.low, b.low), _mm256_max_epi32(a.high, b.high)};
@@ -218,7 +233,7 @@ INLINE void i_store_i16(int16_t *x, integers a)
     _mm256_storeu_si256((__m256i *)x, _mm256_permute4x64_epi64(both, _MM_SHUFFLE(3, 1, 2, 0)));
 }
 
-/* Lanes from -127 to 127, as bytes with 128 added. */
+/* Lanes from -128 to 127, as bytes with 128 added. */
 INLINE void i_store_u8(uint8_t *x, integers a)
 {
     __m256i both = _mm256_packs_epi32(a.low, a.high);

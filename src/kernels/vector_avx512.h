@@ -159,6 +159,21 @@ INLINE integers i_all(int32_t x)
     return _mm512_set1_epi32(x);
 }
 
+INLINE integers i_add(integers a, integers b)
+{
+    return _mm512_add_epi32(a, b);
+}
+
+INLINE integers i_sub(integers a, integers b)
+{
+    return _mm512_sub_epi32(a, b);
+}
+
+INLINE integers i_mul(integers a, integers b)
+{
+    return _mm512_mullo_epi32(a, b);
+}
+
 INLINE integers i_max(integers a, integers b)
 {
     return _mm512_max_epi32(a, b);
@@ -186,7 +201,7 @@ INLINE void i_store_i16(int16_t *x, integers a)
     _mm256_storeu_si256((__m256i *)x, _mm512_cvtepi32_epi16(a));
 }
 
-/* Lanes from -127 to 127, as bytes with 128 added. */
+/* Lanes from -128 to 127, as bytes with 128 added. */
 INLINE void i_store_u8(uint8_t *x, integers a)
 {
     __m128i bytes = _mm512_cvtepi32_epi8(a);

@@ -293,6 +293,21 @@ INLINE integers i_all(int32_t x)
     return (integers){q, q, q, q};
 }
 
+INLINE integers i_add(integers a, integers b)
+{
+    return (integers)EACH_OF_2(vaddq_s32, a, b);
+}
+
+INLINE integers i_sub(integers a, integers b)
+{
+    return (integers)EACH_OF_2(vsubq_s32, a, b);
+}
+
+INLINE integers i_mul(integers a, integers b)
+{
+    return (integers)EACH_OF_2(vmulq_s32, a, b);
+}
+
 INLINE integers i_max(integers a, integers b)
 {
     return (integers)EACH_OF_2(vmaxq_s32, a, b);

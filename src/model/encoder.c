@@ -8,7 +8,8 @@
  * blocks of rows for the same reason. Every product is row by row the same
  * chain of operations (kernels.h), so neither kind of block shows in the bits.
  *
- * At int8 the rows that enter a linear layer are quantised one by one, and
+ * At int8 the rows that enter a linear layer are quantised one by one, with
+ * several bytes for inputs that were found to grow large (calibration.h), and
  * queries, keys, values and probabilities of a head to 16 bits (kernels.h);
  * LayerNorm, residuals, pooling and the classification head stay fp32.
  *
@@ -17,6 +18,7 @@
  */
 #include "model/encoder.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -41,17 +43,17 @@ typedef struct scratch {
     float *scores;  /* [query rows][scores_stride] */
     /* Of int8 only: */
     void *quantized;   /* rows that enter a linear layer */
-    float *row_scales; /* [tokens] */
+    assay_i8_row *steps; /* [tokens] of those rows */
     int16_t *head;     /* one head's rows of queries, keys or values */
     int16_t *weights;  /* probabilities, in the place of scores */
 } scratch;
 
 /* Rows on their way into linear layers. */
 typedef struct operand {
-    const void *rows;    /* floats, or a set's own form of integers */
-    const float *floats; /* what the rows were made of */
-    size_t ld;           /* of floats */
-    const float *scales; /* of integers */
+    const void *rows;          /* floats, or a set's own form of integers */
+    const float *floats;       /* what the rows were made of */
+    size_t ld;                 /* of floats */
+    const assay_i8_row *steps; /* of integers */
 } operand;
 
 typedef struct run {
@@ -95,11 +97,25 @@ static float *slice(float *base, size_t *used, size_t floats)
     return place;
 }
 
-/* Of a row that enters a linear layer. */
-static size_t row_bytes(const assay_encoder *encoder, size_t depth)
+/* Of a row that enters this layer. */
+static size_t row_bytes(const assay_linear *layer)
 {
-    return encoder->bytes ? assay_i8_row_size(depth)
-                          : assay_bf16_row_size(depth) * sizeof(uint16_t);
+    return layer->bytes ? assay_i8_row_size(layer->inputs)
+                        : assay_bf16_row_size(layer->depth) * sizeof(uint16_t);
+}
+
+/* Of the rows that enter a linear layer, whichever takes most. */
+static size_t quantized_bytes(const assay_encoder *encoder, size_t tokens)
+{
+    size_t most = 0;
+    for (uint32_t i = 0; i < encoder->config->layers; i++) {
+        const assay_layer *layer = &encoder->layers[i];
+        size_t sizes[] = {tokens * row_bytes(&layer->query), tokens * row_bytes(&layer->output),
+                          FEED_ROWS * row_bytes(&layer->up), FEED_ROWS * row_bytes(&layer->down)};
+        for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
+            most = sizes[s] > most ? sizes[s] : most;
+    }
+    return most;
 }
 
 static size_t lay_out(const assay_encoder *encoder, size_t tokens, size_t sequences,
@@ -117,10 +133,8 @@ static size_t lay_out(const assay_encoder *encoder, size_t tokens, size_t sequen
     s->scores = slice(base, &used, scores_size(longest));
     if (!encoder->bytes && !encoder->halves)
         return used;
-    size_t wide = tokens * row_bytes(encoder, hidden);
-    size_t deep = FEED_ROWS * row_bytes(encoder, encoder->config->intermediate);
-    s->quantized = slice(base, &used, (wide > deep ? wide : deep) / sizeof(float) + 1);
-    s->row_scales = slice(base, &used, tokens > FEED_ROWS ? tokens : FEED_ROWS);
+    s->quantized = slice(base, &used, quantized_bytes(encoder, tokens) / sizeof(float) + 1);
+    s->steps = (void *)slice(base, &used, 2 * (tokens > FEED_ROWS ? tokens : FEED_ROWS));
     s->head = (void *)slice(base, &used, longest * (head_size + 1) / 2 + 1);
     s->weights = (void *)slice(base, &used, scores_size(longest) / 2);
     return used;
@@ -133,19 +147,31 @@ size_t assay_encoder_scratch(const assay_encoder *encoder, size_t tokens, size_t
     return lay_out(encoder, tokens, sequences, longest, NULL, &s);
 }
 
-/* x's rows as the linear layers want them. There is place for one operand: the
- * next call ends the last one. */
-static operand operand_of(const run *r, const float *x, size_t ldx, size_t rows, size_t depth)
+static void note_largest(const assay_linear *layer, const float *x, size_t ldx, size_t rows)
 {
-    if (r->encoder->halves) {
-        r->kernels->round_bf16(x, ldx, rows, depth, r->s.quantized);
+    for (size_t i = 0; i < rows; i++)
+        for (size_t k = 0; k < layer->depth; k++) {
+            float size = fabsf(x[i * ldx + k]);
+            if (size > layer->largest[k])
+                layer->largest[k] = isfinite(size) ? size : FLT_MAX;
+        }
+}
+
+/* x's rows as the layer, and those beside it, want them. There is place for one
+ * operand: the next call ends the last one. */
+static operand operand_of(const run *r, const assay_linear *layer, const float *x, size_t ldx,
+                          size_t rows)
+{
+    if (layer->largest != NULL)
+        note_largest(layer, x, ldx, rows);
+    if (layer->halves) {
+        r->kernels->round_bf16(x, ldx, rows, layer->depth, r->s.quantized);
         return (operand){.rows = r->s.quantized, .floats = x, .ld = ldx};
     }
-    if (!r->encoder->bytes)
+    if (!layer->bytes)
         return (operand){.rows = x, .floats = x, .ld = ldx};
-    r->kernels->quantize_i8(x, ldx, rows, depth, r->s.quantized, r->s.row_scales);
-    return (operand){
-        .rows = r->s.quantized, .floats = x, .ld = ldx, .scales = r->s.row_scales};
+    r->kernels->quantize_i8(x, ldx, rows, layer->inputs, r->s.quantized, r->s.steps);
+    return (operand){.rows = r->s.quantized, .floats = x, .ld = ldx, .steps = r->s.steps};
 }
 
 static void linear(const run *r, const assay_linear *layer, const operand *a, size_t rows,
@@ -158,8 +184,8 @@ static void linear(const run *r, const assay_linear *layer, const operand *a, si
     if (r->audit != NULL)
         assay_audit_expect(r->audit, layer, a->floats, a->ld, rows, &epilogue);
     if (layer->bytes)
-        r->kernels->gemm_i8(a->rows, a->scales, rows, layer->panels, layer->scales,
-                            layer->columns, layer->depth, &epilogue, c, ldc);
+        r->kernels->gemm_i8(a->rows, a->steps, rows, layer->panels, layer->scales,
+                            layer->columns, layer->inputs, &epilogue, c, ldc);
     else if (layer->halves)
         r->kernels->gemm_bf16(a->rows, rows, layer->panels, layer->columns, layer->depth,
                               &epilogue, c, ldc);
@@ -283,17 +309,17 @@ static void attend(const run *r, const float *q, size_t ldq, bool first_only)
 /* The rest of a layer, after attention, on `rows` rows of x. */
 static void finish_layer(const run *r, const assay_layer *layer, float *x, size_t rows)
 {
-    operand context = operand_of(r, r->s.context, r->hidden, rows, r->hidden);
+    operand context = operand_of(r, &layer->output, r->s.context, r->hidden, rows);
     linear(r, &layer->output, &context, rows, ASSAY_ACTIVATION_NONE, x, x, r->hidden);
     normalise(r, &layer->output_norm, x, rows);
     size_t intermediate = r->encoder->config->intermediate;
     for (size_t at = 0; at < rows; at += FEED_ROWS) {
         size_t part = rows - at < FEED_ROWS ? rows - at : FEED_ROWS;
         float *y = x + at * r->hidden;
-        operand in = operand_of(r, y, r->hidden, part, r->hidden);
+        operand in = operand_of(r, &layer->up, y, r->hidden, part);
         linear(r, &layer->up, &in, part, r->encoder->config->activation, NULL, r->s.feed,
                intermediate);
-        operand feed = operand_of(r, r->s.feed, intermediate, part, intermediate);
+        operand feed = operand_of(r, &layer->down, r->s.feed, intermediate, part);
         linear(r, &layer->down, &feed, part, ASSAY_ACTIVATION_NONE, y, y, r->hidden);
     }
     normalise(r, &layer->down_norm, x, rows);
@@ -302,7 +328,7 @@ static void finish_layer(const run *r, const assay_layer *layer, float *x, size_
 static void run_layer(const run *r, const assay_layer *layer)
 {
     size_t ld = 3 * r->hidden;
-    operand x = operand_of(r, r->s.x, r->hidden, r->tokens, r->hidden);
+    operand x = operand_of(r, &layer->query, r->s.x, r->hidden, r->tokens);
     linear(r, &layer->query, &x, r->tokens, ASSAY_ACTIVATION_NONE, NULL, r->s.qkv, ld);
     linear(r, &layer->key_value, &x, r->tokens, ASSAY_ACTIVATION_NONE, NULL,
            r->s.qkv + r->hidden, ld);
@@ -313,7 +339,7 @@ static void run_layer(const run *r, const assay_layer *layer)
 /* The last layer for the first token of every sequence; states is its x. */
 static void run_last_layer(const run *r, const assay_layer *layer, float *states)
 {
-    operand all = operand_of(r, r->s.x, r->hidden, r->tokens, r->hidden);
+    operand all = operand_of(r, &layer->query, r->s.x, r->hidden, r->tokens);
     linear(r, &layer->key_value, &all, r->tokens, ASSAY_ACTIVATION_NONE, NULL,
            r->s.qkv + r->hidden, 3 * r->hidden);
     const float *x = r->s.x;
@@ -321,7 +347,7 @@ static void run_last_layer(const run *r, const assay_layer *layer, float *states
         memcpy(states + i * r->hidden, x, r->hidden * sizeof *x);
         x += r->sequences[i].count * r->hidden;
     }
-    operand firsts = operand_of(r, states, r->hidden, r->count, r->hidden);
+    operand firsts = operand_of(r, &layer->query, states, r->hidden, r->count);
     linear(r, &layer->query, &firsts, r->count, ASSAY_ACTIVATION_NONE, NULL, r->s.first,
            r->hidden);
     attend(r, r->s.first, r->hidden, true);

@@ -8,6 +8,7 @@
 
 #include "base/file.h"
 #include "model/bert.h"
+#include "model/calibration.h"
 #include "model/self_check.h"
 
 static void copy_text(char *target, size_t size, const char *source)
@@ -51,12 +52,16 @@ static size_t list_linears(assay_encoder *encoder, assay_linear **out)
     return count;
 }
 
+/* Packs the layers at the precision that encoder.bytes tells, and opens the
+ * tokenizer where that is still to do. */
 static assay_status pack(assay_model *model, assay_error *error)
 {
     size_t most = (size_t)model->config.layers * 5 + 2;
     assay_linear **linears = calloc(most, sizeof(assay_linear *));
     if (linears == NULL)
         return assay_fail_memory(error, most * sizeof *linears);
+    free(model->panels);
+    model->panels = NULL;
     tokenizer_work work = {.folder = model->config.weights, .tokenizer = model->tokenizer};
     assay_status status = assay_linears_pack(linears, list_linears(&model->encoder, linears),
                                              model->tokenizer == NULL ? open_tokenizer : NULL,
@@ -176,6 +181,14 @@ static void digest_tokenizer(const char *folder, assay_hasher *hasher)
     }
 }
 
+/* Packs the layers again, as bytes, once it is known which inputs need several. */
+static assay_status calibrate(assay_model *model, assay_error *error)
+{
+    ASSAY_TRY(assay_calibration_run(&model->encoder, model->tokenizer, model->arena, error));
+    model->encoder.bytes = true;
+    return pack(model, error);
+}
+
 /* Packs the layers again, as floats, when int8 does not suit them. */
 static assay_status fall_back(assay_model *model, assay_error *error)
 {
@@ -184,8 +197,6 @@ static assay_status fall_back(assay_model *model, assay_error *error)
                                sizeof info->notice, error));
     if (info->notice[0] == '\0')
         return ASSAY_OK;
-    free(model->panels);
-    model->panels = NULL;
     model->encoder.bytes = false;
     return pack(model, error);
 }
@@ -195,11 +206,16 @@ static assay_status load(assay_model *model, assay_precision precision, assay_er
     ASSAY_TRY(assay_safetensors_open(model->config.weights, &model->tensors, error));
     ASSAY_TRY(assay_bert_load(model->tensors, &model->config, model->arena, &model->encoder,
                               error));
-    model->encoder.bytes = precision == ASSAY_PRECISION_INT8;
+    bool int8 = precision == ASSAY_PRECISION_INT8;
     model->encoder.halves = precision == ASSAY_PRECISION_BF16;
+    if (int8)
+        ASSAY_TRY(assay_calibration_load(model->tensors, &model->encoder, model->arena,
+                                         &model->encoder.bytes, error));
     ASSAY_TRY(pack(model, error));
     ASSAY_TRY(check_tokenizer(model, error));
-    return model->encoder.bytes ? fall_back(model, error) : ASSAY_OK;
+    if (int8 && !model->encoder.bytes)
+        ASSAY_TRY(calibrate(model, error));
+    return int8 ? fall_back(model, error) : ASSAY_OK;
 }
 
 static assay_status open_folder(assay_model *model, const char *path,

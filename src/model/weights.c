@@ -266,9 +266,9 @@ static bool pack_bytes(const assay_linear *linear, size_t at, size_t count, floa
     float *scales = (float *)(uintptr_t)linear->scales;
     for (size_t i = 0; i < count; i++)
         scales[at + i] = linear_row_i8(linear, at + i, rows, byte_rows + i * depth);
-    assay_kernels_active()->pack_i8(byte_rows, depth, count, depth,
+    assay_kernels_active()->pack_i8(byte_rows, depth, count, linear->inputs,
                                     (int8_t *)(uintptr_t)linear->panels +
-                                        assay_i8_panels_size(at, depth));
+                                        assay_i8_panels_size(at, linear->inputs));
     return all_finite(scales + at, count);
 }
 
@@ -308,7 +308,7 @@ static void *panels_new(size_t bytes)
 static size_t panels_bytes(const assay_linear *linear)
 {
     if (linear->bytes)
-        return (assay_i8_panels_size(linear->columns, linear->depth) + 63) / 64 * 64;
+        return (assay_i8_panels_size(linear->columns, linear->inputs) + 63) / 64 * 64;
     if (linear->halves)
         return assay_bf16_panels_size(linear->columns, linear->depth) * sizeof(uint16_t);
     return assay_panels_size(linear->columns, linear->depth) * sizeof(float);

@@ -45,7 +45,9 @@ typedef struct assay_linear {
     bool halves;           /* wanted as bfloat16, */
     bool bytes;            /* or as int8, one scale an output feature */
     const void *panels;    /* after assay_linears_pack: floats, bfloat16, or bytes ... */
-    const float *scales;   /* ... and then [columns] */
+    const float *scales;   /* ... and then [columns], */
+    const assay_i8_inputs *inputs; /* set before packing */
+    float *largest;        /* [depth] the largest |input| met is noted; NULL: is not */
 } assay_linear;
 
 /* Weights of output feature `row`, as floats into out[depth]. */

@@ -75,8 +75,40 @@ static void expect_same(const float *got, const float *expected, size_t count, c
 
 /* ------------------------------------------------------------------ 8 bits */
 
+/* Some inputs with more bytes than one; none where `extra` is 0. */
+static assay_i8_inputs *inputs_new(size_t depth, size_t extra)
+{
+    assay_i8_inputs *in = block(sizeof *in);
+    *in = (assay_i8_inputs){.depth = depth};
+    if (depth == 0 || extra == 0)
+        return in;
+    float *bytes = block(depth * sizeof *bytes), *shares = block(depth * sizeof *shares);
+    uint16_t *owner = block(extra * sizeof *owner);
+    for (size_t k = 0; k < depth; k++)
+        bytes[k] = 1;
+    for (size_t e = 0; e < extra; e++)
+        bytes[below(below(2) ? depth : 1 + depth / 8)] += 1;
+    size_t at = 0;
+    for (size_t k = 0; k < depth; k++) {
+        shares[k] = 1 / bytes[k];
+        for (size_t b = 1; b < (size_t)bytes[k]; b++)
+            owner[at++] = (uint16_t)k;
+    }
+    *in = (assay_i8_inputs){depth, extra, owner, bytes, shares};
+    return in;
+}
+
+static void inputs_free(assay_i8_inputs *in)
+{
+    free((void *)(uintptr_t)in->owner);
+    free((void *)(uintptr_t)in->bytes);
+    free((void *)(uintptr_t)in->shares);
+    free(in);
+}
+
 typedef struct problem {
     size_t rows, columns, depth, lda, ldc;
+    assay_i8_inputs *inputs;
     float *a, *bias, *residual, *scales;
     int8_t *w;
     assay_epilogue epilogue;
@@ -85,7 +117,11 @@ typedef struct problem {
 static problem problem_new(size_t rows, size_t columns, size_t depth, bool wild)
 {
     problem p = {rows, columns, depth, .lda = depth + below(3), .ldc = columns + below(3)};
+    p.inputs = inputs_new(depth, depth < 65000 && below(2) ? below(70) : 0);
     p.a = floats(rows * p.lda, wild);
+    for (size_t i = 0; p.inputs->bytes && i < rows; i++) /* wide inputs are large */
+        for (size_t k = 0; k < depth; k++)
+            p.a[i * p.lda + k] *= p.inputs->bytes[k] * (below(9) ? 1 : 1.5f);
     p.bias = floats(columns, wild);
     p.residual = floats(rows * p.ldc, wild);
     p.scales = floats(columns, false);
@@ -106,6 +142,7 @@ static problem problem_new(size_t rows, size_t columns, size_t depth, bool wild)
 
 static void problem_free(problem *p)
 {
+    inputs_free(p->inputs);
     free(p->a);
     free(p->bias);
     free(p->residual);
@@ -113,16 +150,22 @@ static void problem_free(problem *p)
     free(p->w);
 }
 
-/* c[rows][ldc], then the rows' scales. */
+/* c[rows][ldc], then the rows' scales and zero points. */
 static float *solve(const problem *p, const assay_kernels *k)
 {
-    float *c = block((p->rows * p->ldc + p->rows) * sizeof *c), *a_scales = c + p->rows * p->ldc;
-    void *q = block(p->rows * assay_i8_row_size(p->depth));
-    int8_t *panels = block(assay_i8_panels_size(p->columns, p->depth));
-    k->quantize_i8(p->a, p->lda, p->rows, p->depth, q, a_scales);
-    k->pack_i8(p->w, p->depth, p->columns, p->depth, panels);
-    k->gemm_i8(q, a_scales, p->rows, panels, p->scales, p->columns, p->depth, &p->epilogue, c,
+    float *c = block((p->rows * p->ldc + 2 * p->rows) * sizeof *c);
+    assay_i8_row *steps = block(p->rows * sizeof *steps);
+    void *q = block(p->rows * assay_i8_row_size(p->inputs));
+    int8_t *panels = block(assay_i8_panels_size(p->columns, p->inputs));
+    k->quantize_i8(p->a, p->lda, p->rows, p->inputs, q, steps);
+    k->pack_i8(p->w, p->depth, p->columns, p->inputs, panels);
+    k->gemm_i8(q, steps, p->rows, panels, p->scales, p->columns, p->inputs, &p->epilogue, c,
                p->ldc);
+    for (size_t i = 0; i < p->rows; i++) {
+        c[p->rows * p->ldc + 2 * i] = steps[i].scale;
+        c[p->rows * p->ldc + 2 * i + 1] = (float)steps[i].zero;
+    }
+    free(steps);
     free(q);
     free(panels);
     return c;
@@ -138,7 +181,7 @@ static void expect_agreement(size_t rows, size_t columns, size_t depth, bool wil
     snprintf(what, sizeof what, "gemm_i8 %zu x %zu x %zu", rows, columns, depth);
     while ((set = next_set(&i)) != NULL) {
         float *got = solve(&p, set);
-        expect_same(got, expected, rows * p.ldc + rows, set->name, what);
+        expect_same(got, expected, rows * p.ldc + 2 * rows, set->name, what);
         free(got);
     }
     free(expected);
@@ -162,16 +205,19 @@ static void gemm_i8_agrees(void **state)
 
 static double exact(const problem *p, size_t i, size_t j, double *bound)
 {
-    double sum = 0, largest = 0, weights = 0;
+    double sum = 0, low = 0, high = 0, weights = 0;
     for (size_t k = 0; k < p->depth; k++) {
         double x = (double)p->a[i * p->lda + k], w = p->w[j * p->depth + k];
         sum += x * w;
-        largest = fmax(largest, fabs(x));
+        double share = p->inputs->bytes ? x / (double)p->inputs->bytes[k] : x;
+        low = fmin(low, share);
+        high = fmax(high, share);
         weights += fabs(w);
     }
     double scale = fabs((double)p->scales[j]);
-    /* Half a step of the row's integers a weight; GELU bends by 1.13 at most. */
-    *bound = 1.14 * 0.5001 * largest / 127 * weights * scale + 2e-4;
+    /* Half a step of the row's integers a weight, one at the ends, where rounding
+     * the zero point cuts as much off; GELU bends by 1.13 at most. */
+    *bound = 1.14 * 1.0001 * (high - low) / 255 * weights * scale + 2e-4;
     double x = sum * (double)p->scales[j] + (p->epilogue.bias ? (double)p->bias[j] : 0);
     if (p->epilogue.activation == ASSAY_ACTIVATION_GELU)
         x = 0.5 * x * erfc(-x * M_SQRT1_2);
@@ -212,9 +258,11 @@ static void rows_without_numbers_have_no_scale(void **state)
             for (size_t at = 0; at < 37; at++) {
                 float x[37] = {0}, scale;
                 x[at] = cases[i].x;
-                void *q = block(assay_i8_row_size(37));
-                set->quantize_i8(x, 37, 1, 37, q, &scale);
-                assert_int_equal(!isnan(scale), cases[i].valid);
+                assay_i8_inputs inputs = {.depth = 37};
+                assay_i8_row steps;
+                void *q = block(assay_i8_row_size(&inputs));
+                set->quantize_i8(x, 37, 1, &inputs, q, &steps);
+                assert_int_equal(!isnan(steps.scale), cases[i].valid);
                 free(q);
                 int16_t q16[38];
                 set->quantize_i16(x, 37, 1, 37, 5000, q16, &scale);

@@ -103,8 +103,9 @@ static void scores_do_not_depend_on_the_batch(void **state)
         expect_independence(ASSAY_PRECISION_BF16);
 }
 
-/* Random weights amplify every rounding: within a share of what the logits range
- * over. How near trained models are is measured, not tested. */
+/* Random weights amplify every rounding, those of the weights most: within a share
+ * of what the logits range over, or of the largest where all are alike. How near
+ * trained models are is measured, not tested. */
 static void expect_near(assay_precision precision, const char *name, double share)
 {
     for (size_t m = 0; m < NAMES; m++) {
@@ -127,8 +128,9 @@ static void expect_near(assay_precision precision, const char *name, double shar
             most = fmax(most, logit);
             off = fmax(off, fabs((double)scores[i].logit - logit));
         }
-        if (!(off <= share * (most - least)))
-            fail_msg("%s: off by %.3g, the logits range over %.3g", names[m], off, most - least);
+        double size = fmax(most - least, fmax(fabs(least), fabs(most)));
+        if (!(off <= share * size))
+            fail_msg("%s: off by %.3g, the logits' size is %.3g", names[m], off, size);
         assay_session_close(session);
         assay_model_close(model);
         json_decref(expected);
@@ -138,7 +140,7 @@ static void expect_near(assay_precision precision, const char *name, double shar
 static void scores_of_less_precision_are_near(void **state)
 {
     (void)state;
-    expect_near(ASSAY_PRECISION_INT8, "int8", 0.15);
+    expect_near(ASSAY_PRECISION_INT8, "int8", 0.08);
     if (golden_has_bf16())
         expect_near(ASSAY_PRECISION_BF16, "bf16", 0.05);
 }
