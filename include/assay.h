@@ -498,6 +498,10 @@ ASSAY_API void assay_pipeline_close(assay_pipeline *pipeline);
 ASSAY_API void assay_pipeline_describe(const assay_pipeline *pipeline,
                                        assay_pipeline_options *out);
 
+/* The model that reranks: what precision it runs at, and its notice. False when
+ * the pipeline has none. */
+ASSAY_API bool assay_pipeline_reranker(const assay_pipeline *pipeline, assay_model_info *out);
+
 typedef struct assay_hit {
     const char *document;  /* id as handed in */
     const char *title;     /* "" when there is none */

@@ -57,6 +57,19 @@ void assay_stages_json(assay_answer *answer, json_t *object, const char *name,
         assay_answer_set(answer, out, "weight_first", assay_json_number(o.first_weight.value));
         assay_answer_set(answer, out, "weight_rerank", assay_json_number(o.rerank_weight.value));
     }
+    assay_model_info model;
+    if (assay_pipeline_reranker(pipeline, &model)) {
+        assay_answer_set(answer, out, "precision", assay_json_name(model.precision));
+        if (model.notice[0] != '\0')
+            assay_answer_set(answer, out, "notice", assay_json_name(model.notice));
+    }
+}
+
+void assay_stages_warn(const assay_pipeline *pipeline)
+{
+    assay_model_info model;
+    if (assay_pipeline_reranker(pipeline, &model))
+        assay_warn_of_model(&model);
 }
 
 const char *assay_stages_words(char text[256], const assay_pipeline *pipeline)

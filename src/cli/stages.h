@@ -57,6 +57,9 @@ assay_pipeline_options assay_stages_options(const assay_stages *stages, const ch
 void assay_stages_json(assay_answer *answer, json_t *object, const char *name,
                        const assay_pipeline *pipeline);
 
+/* The reranker's notice, if it has one. */
+void assay_stages_warn(const assay_pipeline *pipeline);
+
 /* "hybrid, 100 candidates, reranked by cross": into text[256]; returns it. */
 const char *assay_stages_words(char text[256], const assay_pipeline *pipeline);
 

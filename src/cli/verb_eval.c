@@ -330,6 +330,7 @@ static int open_pipeline(eval_job *job)
     if (assay_pipeline_open(job->store, job->collection, &options, &job->pipeline, &error) !=
         ASSAY_OK)
         return assay_report(&error);
+    assay_stages_warn(job->pipeline);
     eval->first_ms = calloc(job->count + 1, sizeof(double));
     eval->rerank_ms = calloc(job->count + 1, sizeof(double));
     eval->total_ms = calloc(job->count + 1, sizeof(double));

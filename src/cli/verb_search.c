@@ -234,6 +234,7 @@ static int search_store(const search_settings *settings, assay_store *store,
             assay_warn("without a reranker: --rerank none");
         return code;
     }
+    assay_stages_warn(pipeline);
     int code = search_with(settings, pipeline, question);
     assay_pipeline_close(pipeline);
     return code;

@@ -65,7 +65,7 @@ assay_status assay_self_check(const assay_encoder *encoder, const assay_tokenize
     if (!(audit.error <= ASSAY_INT8_BOUND))
         snprintf(notice, size,
                  "fp32 is used instead of int8, which loses too much of the activations that "
-                 "enter %s: it is %.2f off, where %.2f is allowed", audit.where, audit.error,
+                 "enter %s: its output is %.2f off, where %.2f is allowed", audit.where, audit.error,
                  ASSAY_INT8_BOUND);
     return ASSAY_OK;
 }

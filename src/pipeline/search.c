@@ -202,6 +202,14 @@ void assay_pipeline_describe(const assay_pipeline *pipeline, assay_pipeline_opti
     *out = pipeline->options;
 }
 
+bool assay_pipeline_reranker(const assay_pipeline *pipeline, assay_model_info *out)
+{
+    if (pipeline->reranker == NULL)
+        return false;
+    assay_model_describe(pipeline->reranker, out);
+    return true;
+}
+
 /* -------------------------------------------------------- the first stage */
 
 static assay_status retrieve_dense(assay_pipeline *p, assay_text query, size_t *count,

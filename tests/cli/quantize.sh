@@ -81,3 +81,7 @@ assay rerank --model ./wild --query q passage --precision int8 --json | json '[d
 assay rerank --model ./wild --query q passage --precision fp32 --json | json '[d["precision"], "notice" in d]'
 assay quantize wild tame --json | json '"notice" in d'
 assay info ./wild --precision int8 --json | json '[d["precision"], "notice" in d]'
+echo "a passage" >note.txt
+assay index note.txt --model none --json | json 'd["added"]'
+assay search passage --rerank ./wild --precision int8 --no-cache --json |
+    json '[d["pipeline"]["precision"], "notice" in d["pipeline"], d["hits"][0]["reranked"]]'
