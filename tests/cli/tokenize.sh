@@ -18,7 +18,15 @@ head -c 1000000 /dev/zero | tr '\0' x | assay tokenize --json | json '[t["offset
 echo '-- a folder with only a tokenizer'
 mkdir only && cp "$ASSAY_MODELS/dense/tokenizer.json" only
 assay tokenize --model only 'leave' --json | json 'len(d["tokens"])'
+echo '-- Unigram, as XLM-RoBERTa models have it'
+assay tokenize --model "$GOLDEN/unigram/xlmr" 'The  name is ﬁne <mask>' --special
+assay tokenize --model "$GOLDEN/unigram/xlmr" 'name' --pair 'first' --json |
+    json '[d["tokens"][0]["texts"], d["tokens"][0]["types"]]'
+head -c 1000000 /dev/zero | tr '\0' x | assay tokenize --model "$GOLDEN/unigram/xlmr" --json |
+    json '[t["offsets"][-1][1] for t in d["tokens"]]'
 echo '-- what is missing'
 code assay tokenize --model nowhere x 2>&1 | cut -c1-30
 mkdir empty
 code assay tokenize --model empty x
+mkdir spm && : >spm/sentencepiece.bpe.model
+code assay tokenize --model spm x
