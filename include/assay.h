@@ -164,10 +164,14 @@ typedef enum assay_model_kind {
 } assay_model_kind;
 
 typedef enum assay_precision {
-    ASSAY_PRECISION_AUTO = 0, /* the fastest that keeps rankings; today fp32 */
+    ASSAY_PRECISION_AUTO = 0, /* the fastest that keeps rankings: of a cross-encoder int8
+                             where its weights are int8, else bf16 where there are
+                             instructions for it, else fp32. A bi-encoder's vectors are
+                             kept and compared with others: fp32 */
     ASSAY_PRECISION_FP32,
-    ASSAY_PRECISION_INT8, /* symmetric 8 bits: weights by output feature, activations
-                             by token; attention on 16 bits; the head fp32. The same
+    ASSAY_PRECISION_INT8, /* 8 bits: weights symmetric by output feature, activations
+                             by token, with several bytes for inputs that grow large;
+                             attention on 16 bits; the head fp32. The same
                              bits with every instruction set, as at fp32. A model
                              whose activations it would ruin, which one short text
                              tells when it is opened, is run at fp32: see `notice` */

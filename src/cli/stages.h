@@ -34,7 +34,8 @@ typedef struct assay_stages {
     {"rerank-long", ASSAY_OPTION_FLAG, ASSAY_STAGE_FIELD(settings, rerank_long), NULL,           \
      "rerank also for questions longer than the reranker was trained on", 0, 0},                 \
     {"precision", ASSAY_OPTION_CHOICE, ASSAY_STAGE_FIELD(settings, precision),                   \
-     ASSAY_PRECISIONS, "arithmetic of the reranker (default: auto, fp32 today)", 0, 0},     \
+     ASSAY_PRECISIONS,                                                                      \
+     "arithmetic of the reranker (default: auto, the fastest that keeps rankings)", 0, 0},  \
     {"weight-bm25", ASSAY_OPTION_NUMBER, ASSAY_STAGE_FIELD(settings, weight_bm25), "X",          \
      "weight of BM25 in hybrid", 0, 1e6},                                                        \
     {"weight-dense", ASSAY_OPTION_NUMBER, ASSAY_STAGE_FIELD(settings, weight_dense), "X",        \

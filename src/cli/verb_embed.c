@@ -139,7 +139,7 @@ static const assay_option options[] = {
      "bi-encoder: a folder in Hugging Face or sentence-transformers layout, or a name "
      "(default: dense)", 0, 0},
     {"precision", ASSAY_OPTION_CHOICE, offsetof(embed_settings, precision), ASSAY_PRECISIONS,
-     "arithmetic (default: auto, which is fp32 today)", 0, 0},
+     "arithmetic (default: auto, which is fp32 for vectors)", 0, 0},
     {"role", ASSAY_OPTION_CHOICE, offsetof(embed_settings, role), "none|query|passage",
      "what the texts are: models that were trained with a prompt before each, such as "
      "\"query: \", get theirs (default: none)", 0, 0},

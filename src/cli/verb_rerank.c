@@ -294,7 +294,7 @@ static const assay_option options[] = {
     {"id-field", ASSAY_OPTION_TEXT, offsetof(rerank_settings, id_field), "NAME",
      "of --jsonl (default: _id, else id)", 0, 0},
     {"precision", ASSAY_OPTION_CHOICE, offsetof(rerank_settings, precision), ASSAY_PRECISIONS,
-     "arithmetic (default: auto, which is fp32 today)", 0, 0},
+     "arithmetic (default: auto, the fastest that keeps rankings)", 0, 0},
     {"max-tokens", ASSAY_OPTION_COUNT, offsetof(rerank_settings, max_tokens), "N",
      "cut passages earlier than the model does; query and special tokens are counted", 5,
      1000000},

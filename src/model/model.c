@@ -201,11 +201,27 @@ static assay_status fall_back(assay_model *model, assay_error *error)
     return pack(model, error);
 }
 
+/* What "the fastest that keeps rankings" is for this model. Int8 weights were
+ * quantised once already, and lose little to int8 arithmetic; others would lose
+ * twice. Vectors stay fp32: they are kept, and compared with those that other
+ * machines make. */
+static assay_precision choose(const assay_model *model, assay_precision asked)
+{
+    if (asked != ASSAY_PRECISION_AUTO)
+        return asked;
+    if (model->config.kind != ASSAY_MODEL_CROSS_ENCODER)
+        return ASSAY_PRECISION_FP32;
+    if (model->encoder.layers[0].query.parts[0].weight->dtype == ASSAY_DTYPE_I8)
+        return ASSAY_PRECISION_INT8;
+    return assay_kernels_active()->has_bf16 ? ASSAY_PRECISION_BF16 : ASSAY_PRECISION_FP32;
+}
+
 static assay_status load(assay_model *model, assay_precision precision, assay_error *error)
 {
     ASSAY_TRY(assay_safetensors_open(model->config.weights, &model->tensors, error));
     ASSAY_TRY(assay_bert_load(model->tensors, &model->config, model->arena, &model->encoder,
                               error));
+    precision = choose(model, precision);
     bool int8 = precision == ASSAY_PRECISION_INT8;
     model->encoder.halves = precision == ASSAY_PRECISION_BF16;
     if (int8)

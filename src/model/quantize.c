@@ -8,7 +8,8 @@
  * every token adds one to its word's, float16; the head, read once a text, norms
  * and biases stay as they are. What no embedding and no logit depends on (stored
  * position numbers, the pooler and the language-model head of a bi-encoder) is
- * left out. "ignore" in config.json tells other readers which modules are not
+ * left out. Which inputs of a layer get more than a byte at int8 (calibration.h) is
+ * found in the source and written beside the layers. "ignore" in config.json tells other readers which modules are not
  * int8, by patterns: a module's name differs with the class that loads it.
  */
 #include <errno.h>
@@ -22,7 +23,8 @@
 #include "base/folder.h"
 #include "base/json.h"
 #include "kernels/kernels.h"
-#include "model/bert.h"
+#include "model/calibration.h"
+#include "model/model.h"
 #include "model/safetensors_writer.h"
 
 #define LEAST_ABSOLUTE 1e-12f /* of a row's largest value: no scale is zero */
@@ -40,6 +42,8 @@ typedef struct job {
     assay_tensor_plan *plans; /* two for an int8 matrix: itself and its scales */
     size_t plan_count;
     char *names;              /* of the scales */
+    assay_model *model;       /* the source */
+    assay_arena *arena;       /* names and values of input bytes */
     float *row;               /* [widest matrix] */
     int8_t *bytes;
     uint16_t *halves;
@@ -148,16 +152,13 @@ static uint16_t half_of(float value)
     return (uint16_t)(bits | (signbit(value) ? 0x8000u : 0u));
 }
 
-/* Whether all is there that config.json demands, before anything is written. */
-static assay_status check_source(const job *j)
+/* Opens the source: every tensor is there, in the right shape, and it is found out
+ * which inputs need more than a byte. */
+static assay_status open_source(job *j)
 {
-    assay_encoder encoder;
-    assay_arena *arena = assay_arena_new(0);
-    if (arena == NULL)
-        return assay_fail_memory(j->error, 1024);
-    assay_status status = assay_bert_load(j->tensors, &j->config, arena, &encoder, j->error);
-    assay_arena_free(arena);
-    return status;
+    return assay_model_open(j->source,
+                            &(assay_model_options){.precision = ASSAY_PRECISION_INT8}, &j->model,
+                            j->error);
 }
 
 /* ---- The plan: names, types and sizes ------------------------------------------- */
@@ -229,13 +230,46 @@ static assay_status make_room(job *j)
         if (tensor->rank == 2 && tensor->elements > 0 && tensor->shape[1] > widest)
             widest = tensor->shape[1];
     }
-    j->plans = calloc(2 * count + 1, sizeof *j->plans);
+    count = 2 * count + (size_t)j->config.layers * ASSAY_LAYER_SITES;
+    j->plans = calloc(count, sizeof *j->plans);
     j->names = calloc(names + 1, 1);
+    j->arena = assay_arena_new(0);
     j->row = calloc(widest, sizeof *j->row);
     j->bytes = calloc(widest, sizeof *j->bytes);
     j->halves = calloc(widest, sizeof *j->halves);
-    if (!j->plans || !j->names || !j->row || !j->bytes || !j->halves)
-        return assay_fail_memory(j->error, 2 * count * sizeof *j->plans + names + 7 * widest);
+    if (!j->plans || !j->names || !j->arena || !j->row || !j->bytes || !j->halves)
+        return assay_fail_memory(j->error, count * sizeof *j->plans + names + 7 * widest);
+    return ASSAY_OK;
+}
+
+/* How many bytes a site's inputs get. */
+static assay_status plan_input_bytes(job *j, const assay_site *site)
+{
+    const assay_i8_inputs *inputs = site->layers[0]->inputs;
+    char name[300];
+    if (!assay_site_name(site, name, sizeof name))
+        return refuse(j, site->layers[0]->parts[0].weight, "its name is too long");
+    char *kept = assay_arena_copy(j->arena, name, strlen(name));
+    uint8_t *bytes = assay_arena_take(j->arena, inputs->depth);
+    if (kept == NULL || bytes == NULL)
+        return assay_fail_memory(j->error, inputs->depth);
+    for (size_t i = 0; i < inputs->depth; i++)
+        bytes[i] = (uint8_t)inputs->bytes[i];
+    j->plans[j->plan_count++] =
+        (assay_tensor_plan){.name = kept, .dtype_name = "U8", .rank = 1,
+                            .shape = {inputs->depth}, .bytes = inputs->depth, .data = bytes};
+    j->report->kinds[ASSAY_TENSOR_LINEAR].bytes_after += inputs->depth;
+    return ASSAY_OK;
+}
+
+static assay_status plan_calibration(job *j)
+{
+    assay_site sites[ASSAY_LAYER_SITES];
+    for (uint32_t i = 0; i < j->config.layers; i++) {
+        assay_layer_sites(&j->model->encoder.layers[i], sites);
+        for (size_t s = 0; s < ASSAY_LAYER_SITES; s++)
+            ASSAY_TRY(plan_input_bytes(j, &sites[s]));
+    }
     return ASSAY_OK;
 }
 
@@ -257,7 +291,7 @@ static assay_status plan_all(job *j)
     }
     if (j->report->kinds[ASSAY_TENSOR_LINEAR].tensors == 0)
         return assay_fail(j->error, ASSAY_E_FORMAT, j->config.weights, "no layers to quantise");
-    return ASSAY_OK;
+    return plan_calibration(j);
 }
 
 /* ---- Writing -------------------------------------------------------------------- */
@@ -363,11 +397,15 @@ static assay_status put_tensors(job *j, FILE *stream)
     ASSAY_TRY(assay_safetensors_begin(j->plans, j->plan_count, j->provenance, stream, j->error));
     for (size_t i = 0; i < j->plan_count; i++) {
         const assay_tensor_plan *plan = &j->plans[i];
+        j->report->bytes_after += plan->bytes;
+        if (plan->data != NULL) {
+            fwrite(plan->data, 1, plan->bytes, stream);
+            continue;
+        }
         bool same = plan->name == plan->source->name &&
                     strcmp(plan->dtype_name, plan->source->dtype_name) == 0;
         j->progress.item = plan->source->name;
         ASSAY_TRY(same ? put_unchanged(j, plan->source, stream) : put_rows(j, plan, stream));
-        j->report->bytes_after += plan->bytes;
     }
     return ASSAY_OK;
 }
@@ -624,7 +662,7 @@ static assay_status run(job *j, const char *target, const assay_quantize_options
         return status;
     say_where_from(j);
     ASSAY_TRY(assay_safetensors_open(j->config.weights, &j->tensors, j->error));
-    ASSAY_TRY(check_source(j));
+    ASSAY_TRY(open_source(j));
     ASSAY_TRY(plan_all(j));
     j->progress.total = j->report->bytes_before;
     return write_folder(j, target, replace);
@@ -652,6 +690,8 @@ assay_status assay_quantize(const char *source, const char *target,
     j->error = error;
     assay_status status = run(j, target, options);
     assay_safetensors_close(j->tensors);
+    assay_model_close(j->model);
+    assay_arena_free(j->arena);
     free(j->plans);
     free(j->names);
     free(j->row);

@@ -16,7 +16,8 @@ typedef struct assay_tensor_plan {
     uint32_t rank;
     uint64_t shape[ASSAY_TENSOR_RANK];
     uint64_t bytes;
-    const assay_tensor *source; /* the caller's own */
+    const assay_tensor *source; /* the caller's own, */
+    const uint8_t *data;        /* and this */
 } assay_tensor_plan;
 
 /* Puts the tensors into the order in which their bytes must be written, and

@@ -189,6 +189,53 @@ static assay_safetensors *tensors_of(const char *path)
     return tensors;
 }
 
+/* Each input has a byte, and a sixteenth more are shared out, rounded up to four. */
+static void inputs_have_their_bytes(void **state)
+{
+    (void)state;
+    assay_quantize_report report;
+    quantizes_to(GOLDEN_MODELS "cross-f32", in_folder("x"), &report);
+    assay_safetensors *tensors = tensors_of(in_folder("x"));
+    size_t sites = 0;
+    for (size_t i = 0; i < assay_safetensors_count(tensors); i++) {
+        const assay_tensor *tensor = assay_safetensors_at(tensors, i);
+        if (strstr(tensor->name, ".input_bytes") == NULL)
+            continue;
+        size_t sum = 0;
+        for (size_t k = 0; k < tensor->elements; k++) {
+            assert_true(tensor->data[k] >= 1);
+            sum += tensor->data[k];
+        }
+        assert_int_equal(sum, tensor->elements + (tensor->elements / 16 + 3) / 4 * 4);
+        sites++;
+    }
+    assay_safetensors_close(tensors);
+    assay_model *model = open_target(in_folder("x"), ASSAY_PRECISION_INT8);
+    assay_model_info info;
+    assay_model_describe(model, &info);
+    assert_int_equal(sites, 4 * info.layers);
+    assay_model_close(model);
+}
+
+static void senseless_bytes_are_refused(void **state)
+{
+    (void)state;
+    static const char *const edits[] = {"s/query.input_bytes/query.other_bytes/", "s/\"U8\"/\"I8\"/"};
+    static const char *const named[] = {"input_bytes, expected", "expected U8 of shape"};
+    assay_quantize_report report;
+    for (size_t i = 0; i < sizeof edits / sizeof *edits; i++) {
+        assay_model *model;
+        assay_error error;
+        quantizes_to(GOLDEN_MODELS "cross-f32", in_folder("x"), &report);
+        shell("sed -i '%s' '%s/x/model.safetensors'", edits[i], folder);
+        const assay_model_options int8 = {.precision = ASSAY_PRECISION_INT8};
+        assert_int_equal(assay_model_open(in_folder("x"), &int8, &model, &error), ASSAY_E_FORMAT);
+        assert_non_null(strstr(error.message, named[i]));
+        assay_model_close(open_target(in_folder("x"), ASSAY_PRECISION_FP32)); /* needs none */
+        shell("rm -r '%s/x'%s", folder, "");
+    }
+}
+
 static size_t element_size(const assay_tensor *tensor)
 {
     return tensor->elements > 0 ? tensor->bytes / tensor->elements : 1;
@@ -384,14 +431,14 @@ static void what_cannot_be_quantised_is_told(void **state)
     fails(in_folder("source"), in_folder("x"), false, ASSAY_E_UNSUPPORTED, "model_type");
 }
 
-/* A weight that is missing is found before anything is written; what else keeps
- * the new folder from being opened, after, and told of the folder asked for. */
+/* What keeps the source from being opened is found before anything is written. */
 static void a_folder_that_does_not_open_is_not_left(void **state)
 {
     (void)state;
     copy_source("cross-f32");
     shell("rm '%s/source/tokenizer.json'%s", folder, "");
-    fails(in_folder("source"), in_folder("x"), false, ASSAY_E_NOT_FOUND, "/x: neither tokenizer.json");
+    fails(in_folder("source"), in_folder("x"), false, ASSAY_E_NOT_FOUND,
+          "source: neither tokenizer.json");
     shell("sed -i 's/bert.encoder.layer.1.output.dense.weight/bert.encoder.layer.1.output.dense."
           "wrong_/' '%s/source/model.safetensors'%s", folder, "");
     fails(in_folder("source"), in_folder("x"), false, ASSAY_E_FORMAT, "source/model.safetensors");
@@ -440,6 +487,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(results_stay_near, empty_folder),
         cmocka_unit_test_teardown(tensors_are_aligned, empty_folder),
+        cmocka_unit_test_teardown(inputs_have_their_bytes, empty_folder),
+        cmocka_unit_test_teardown(senseless_bytes_are_refused, empty_folder),
         cmocka_unit_test_teardown(floats_become_the_nearest_half, empty_folder),
         cmocka_unit_test_teardown(large_positions_stay_float32, empty_folder),
         cmocka_unit_test_teardown(rows_are_scaled_by_their_largest, empty_folder),
