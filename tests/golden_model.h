@@ -43,7 +43,8 @@ static inline assay_model *golden_open_at(const char *name, assay_precision prec
     snprintf(path, sizeof path, GOLDEN_MODELS "%s", name);
     assay_model *model = NULL;
     assay_error error = {0};
-    if (assay_model_open(path, &(assay_model_options){.precision = precision}, &model, &error) != ASSAY_OK)
+    if (assay_model_open(path, &(assay_model_options){.precision = precision}, &model,
+                         &error) != ASSAY_OK)
         fail_msg("%s: %s: %s", path, error.where, error.message);
     return model;
 }

@@ -59,7 +59,7 @@ static const struct {
     SET(avx512, AVX512, avx512, avx512, avx512, avx512),
     SET(avx512vnni, AVX512 | AVX512VNNI, avx512, avx512, avx512vnni, avx512vnni),
     SET(avx512bf16, AVX512 | AVX512VNNI | AVX512BF16, avx512, avx512bf16, avx512vnni, avx512vnni),
-    SET(amx, AVX512 | AVX512VNNI | AVX512BF16 | AMX, avx512, amx, avx512vnni, avx512vnni),
+    SET(amx, AVX512 | AVX512VNNI | AVX512BF16 | AMX, avx512, amx, amx, avx512vnni),
 #elif defined __aarch64__
     SET(neon, 0, neon, neon, neon, neon),
     SET(neondot, DOT_PRODUCT, neon, neon, neondot, neondot),

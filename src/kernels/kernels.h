@@ -82,9 +82,10 @@ static inline size_t assay_i8_panels_size(size_t columns, const assay_i8_inputs 
     return (columns + ASSAY_PANEL - 1) / ASSAY_PANEL * ASSAY_PANEL * (4 + width);
 }
 
+/* Two bytes an element, and multiples of 64, which AMX reads of the last row. */
 static inline size_t assay_i8_row_size(const assay_i8_inputs *inputs)
 {
-    return (inputs->depth + inputs->extra + 3) / 4 * 4 * 2;
+    return (inputs->depth + inputs->extra + 63) / 64 * 64 * 2;
 }
 
 /* Elements of a matrix packed by pack_i16 or pack_transposed_i16. */

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * kernels_amx.c: the product of bfloat16 on tiles (Intel AMX). A tile is sixteen
- * rows of 64 bytes; one instruction multiplies two of them and adds the product to
- * a third, which holds 16 x 16 sums. Rows and panels have the form that avx512bf16
- * gives them: sixteen pairs of depths of a panel are a tile as the instruction
- * wants it. The set's other kernels are those of that set.
+ * kernels_amx.c: the products of bytes and of bfloat16 on tiles (Intel AMX). A
+ * tile is sixteen rows of 64 bytes; one instruction multiplies two of them and
+ * adds the product to a third, which holds 16 x 16 sums. Rows and panels have the
+ * form that avx512vnni and avx512bf16 give them: sixteen groups of 4 bytes along
+ * the depth of a panel are a tile as the instructions want it. The set's other
+ * kernels are those of these sets.
  *
  * Two by two tiles of sums are in use, two of rows and two of panels, all eight.
  *
@@ -18,7 +19,11 @@
 
 #define TILE_PANELS 2
 
+#define BYTE_OFFSET 128 /* as in kernels_avx512vnni.c */
+
 #include "kernels/vector_epilogue.inc"
+
+#include "kernels/integer_epilogue.inc"
 
 enum {
     HEIGHT = 16,            /* rows of a tile */
@@ -63,11 +68,44 @@ static void configure(size_t rows)
     __asm__ volatile("ldtilecfg %0" : : "m"(config));
 }
 
-/* What is multiplied: rows are `steps` tiles wide, panels as many deep. */
+/* What is multiplied, of either type. Rows lie end to end. */
 typedef struct operands {
     const uint8_t *a, *panels;
-    size_t rows, columns, steps;
+    size_t rows, columns;
+    size_t width;  /* bytes of a row, and a sixteenth of a panel's without its header */
+    size_t header; /* bytes */
 } operands;
+
+static size_t panel_bytes(const operands *o)
+{
+    return o->header + HEIGHT * o->width;
+}
+
+/* The panel at column j, behind its header. */
+static const uint8_t *panel_at(const operands *o, size_t j)
+{
+    return o->panels + j / LANES * panel_bytes(o) + o->header;
+}
+
+/* The panel beside it; where there is none, the same one once more. */
+static const uint8_t *panel_after(const operands *o, size_t j)
+{
+    return panel_at(o, j) + (o->columns - j > LANES ? panel_bytes(o) : 0);
+}
+
+/* Where rows are no whole tiles wide, the last tile of a panel is filled up with
+ * zeros, two of them at j here. A row's last one then goes on into what stands
+ * behind it, which the zeros undo: bytes hold no NaN (kernels.h has place behind
+ * the last row). */
+static void fill_last(const operands *o, size_t j, uint8_t last[2 * TILE_BYTES])
+{
+    size_t rest = o->width % ROW_BYTES, at = (o->width - rest) * HEIGHT;
+    if (rest == 0)
+        return;
+    memset(last, 0, 2 * TILE_BYTES);
+    memcpy(last, panel_at(o, j) + at, rest * HEIGHT);
+    memcpy(last + TILE_BYTES, panel_after(o, j) + at, rest * HEIGHT);
+}
 
 static void begin(bool lower)
 {
@@ -91,46 +129,103 @@ static void store(uint8_t *sums, bool lower)
 }
 
 /* sums[MOST_ROWS][TILE_COLUMNS] of the configured number of rows at i and of the
- * two panels at j. Where there is no second one the first is taken twice. */
-static void multiply(const operands *o, size_t rows, size_t i, size_t j, uint8_t *sums)
-{
-    size_t stride = o->steps * ROW_BYTES, panel = o->steps * TILE_BYTES;
-    const uint8_t *a = o->a + i * stride, *left = o->panels + j / LANES * panel;
-    const uint8_t *right = o->columns - j > LANES ? left + panel : left;
-    begin(rows > HEIGHT);
-    for (size_t at = 0; at < panel; at += TILE_BYTES, a += ROW_BYTES) {
-        LOAD(UPPER, a, stride);
-        LOAD(LEFT, left + at, ROW_BYTES);
-        DOT("tdpbf16ps", UPPER_LEFT, UPPER, LEFT);
-        LOAD(RIGHT, right + at, ROW_BYTES);
-        DOT("tdpbf16ps", UPPER_RIGHT, UPPER, RIGHT);
-        if (rows <= HEIGHT)
-            continue;
-        LOAD(LOWER, a + HEIGHT * stride, stride);
-        DOT("tdpbf16ps", LOWER_LEFT, LOWER, LEFT);
-        DOT("tdpbf16ps", LOWER_RIGHT, LOWER, RIGHT);
+ * two panels at j. */
+#define MULTIPLY(name, instruction)                                                          \
+    static void name(const operands *o, const uint8_t *last, size_t rows, size_t i, size_t j, \
+                     uint8_t *sums)                                                          \
+    {                                                                                        \
+        const uint8_t *a = o->a + i * o->width;                                              \
+        const uint8_t *left = panel_at(o, j), *right = panel_after(o, j);                    \
+        begin(rows > HEIGHT);                                                                \
+        for (size_t k = 0; k < o->width; k += ROW_BYTES) {                                   \
+            bool whole = o->width - k >= ROW_BYTES;                                          \
+            LOAD(UPPER, a + k, o->width);                                                    \
+            LOAD(LEFT, whole ? left + k * HEIGHT : last, ROW_BYTES);                         \
+            DOT(instruction, UPPER_LEFT, UPPER, LEFT);                                       \
+            LOAD(RIGHT, whole ? right + k * HEIGHT : last + TILE_BYTES, ROW_BYTES);          \
+            DOT(instruction, UPPER_RIGHT, UPPER, RIGHT);                                     \
+            if (rows <= HEIGHT)                                                              \
+                continue;                                                                    \
+            LOAD(LOWER, a + HEIGHT * o->width + k, o->width);                                \
+            DOT(instruction, LOWER_LEFT, LOWER, LEFT);                                       \
+            DOT(instruction, LOWER_RIGHT, LOWER, RIGHT);                                     \
+        }                                                                                    \
+        store(sums, rows > HEIGHT);                                                          \
     }
-    store(sums, rows > HEIGHT);
-}
+
+MULTIPLY(multiply_i8, "tdpbusd")
+MULTIPLY(multiply_bf16, "tdpbf16ps")
+
+typedef void (*multiply_fn)(const operands *o, const uint8_t *last, size_t rows, size_t i,
+                            size_t j, uint8_t *sums);
+
+/* Makes results of the sums of `rows` rows at i and the panels at j. */
+typedef void (*finish_fn)(const void *product, size_t rows, const void *sums, size_t i,
+                          size_t j);
 
 /* First all rows but those that do not fill the tiles, then these: so tiles are
  * configured twice at most. */
+static void multiply_all(const operands *o, multiply_fn multiply, finish_fn finish_at,
+                         const void *product)
+{
+    uint8_t sums[MOST_ROWS * TILE_PANELS * ROW_BYTES] __attribute__((aligned(64)));
+    uint8_t last[2 * TILE_BYTES] __attribute__((aligned(64)));
+    for (size_t i = 0, end; i < o->rows; i = end) {
+        size_t height = MIN(MOST_ROWS, o->rows - i);
+        end = i + (o->rows - i) / height * height;
+        configure(height);
+        for (size_t j = 0; j < o->columns; j += TILE_COLUMNS) {
+            fill_last(o, j, last);
+            for (size_t row = i; row < end; row += height) {
+                multiply(o, last, height, row, j, sums);
+                finish_at(product, height, sums, row, j);
+            }
+        }
+    }
+    __asm__ volatile("tilerelease" : :);
+}
+
+static void finish_bytes(const void *product, size_t rows, const void *sums, size_t i, size_t j)
+{
+    finish_i8(product, rows, sums, i, j);
+}
+
+void assay_gemm_i8_amx(const void *a, const assay_i8_row *steps, size_t rows,
+                       const int8_t *panels, const float *scales, size_t columns,
+                       const assay_i8_inputs *inputs, const assay_epilogue *epilogue, float *c,
+                       size_t ldc)
+{
+    size_t panel = assay_i8_panels_size(LANES, inputs), header = LANES * sizeof(int32_t);
+    operands o = {a, (const uint8_t *)panels, rows, columns, (panel - header) / HEIGHT, header};
+    product_i8 p = {.steps = steps,
+                    .panels = panels,
+                    .scales = scales,
+                    .columns = columns,
+                    .panel_bytes = panel,
+                    .epilogue = epilogue_or_none(epilogue),
+                    .c = c,
+                    .ldc = ldc};
+    multiply_all(&o, multiply_i8, finish_bytes, &p);
+}
+
+typedef struct product_bf16 {
+    const assay_epilogue *epilogue;
+    size_t columns;
+    float *c;
+    size_t ldc;
+} product_bf16;
+
+static void finish_bf16(const void *product, size_t rows, const void *sums, size_t i, size_t j)
+{
+    const product_bf16 *p = product;
+    finish(p->epilogue, sums, i, j, rows, MIN(TILE_COLUMNS, p->columns - j), p->c, p->ldc);
+}
+
 void assay_gemm_bf16_amx(const uint16_t *a, size_t rows, const uint16_t *panels, size_t columns,
                          size_t depth, const assay_epilogue *epilogue, float *c, size_t ldc)
 {
-    float sums[MOST_ROWS * TILE_COLUMNS] __attribute__((aligned(64)));
     operands o = {(const uint8_t *)a, (const uint8_t *)panels, rows, columns,
-                  assay_bf16_row_size(depth) * sizeof *a / ROW_BYTES};
-    for (size_t i = 0, end; i < rows; i = end) {
-        size_t height = MIN(MOST_ROWS, rows - i);
-        end = i + (rows - i) / height * height;
-        configure(height);
-        for (size_t j = 0; j < columns; j += TILE_COLUMNS)
-            for (size_t row = i; row < end; row += height) {
-                multiply(&o, height, row, j, (uint8_t *)sums);
-                finish(epilogue_or_none(epilogue), sums, row, j, height,
-                       MIN(TILE_COLUMNS, columns - j), c, ldc);
-            }
-    }
-    __asm__ volatile("tilerelease" : :);
+                  assay_bf16_row_size(depth) * sizeof *a, 0};
+    product_bf16 p = {epilogue_or_none(epilogue), columns, c, ldc};
+    multiply_all(&o, multiply_bf16, finish_bf16, &p);
 }

@@ -22,9 +22,11 @@ DECLARE_SET(avx512bf16)
 DECLARE_SET(neon)
 DECLARE_SET(neondot)
 
-/* AMX has a product of its own; rows and panels are those of this set. */
+/* AMX has products of its own; rows and panels are those of these sets. */
 #define assay_round_bf16_amx assay_round_bf16_avx512bf16
 #define assay_pack_bf16_amx assay_pack_bf16_avx512bf16
+#define assay_quantize_i8_amx assay_quantize_i8_avx512vnni
+#define assay_pack_i8_amx assay_pack_i8_avx512vnni
 
 DECLARE_SET(amx)
 
