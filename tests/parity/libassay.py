@@ -28,15 +28,20 @@ class SessionOptions(ctypes.Structure):
 ROLES = {None: 0, "query": 1, "document": 2}
 
 
-class Assay:
-    """One model, one session, through the public C interface."""
+FP32 = 1  # of assay_precision
 
-    def __init__(self, build, folder, role=None):
+
+class Assay:
+    """One model, one session, through the public C interface; at fp32, as that is
+    what other implementations are compared with."""
+
+    def __init__(self, build, folder, role=None, precision=FP32):
         self.lib = ctypes.CDLL(str(build / "libassay.so"))
         self.error = Error()
         model, self.session = ctypes.c_void_p(), ctypes.c_void_p()
-        self.check(self.lib.assay_model_open(str(folder).encode(), None, ctypes.byref(model),
-                                             ctypes.byref(self.error)))
+        options = ctypes.c_int(precision)  # all that assay_model_options has
+        self.check(self.lib.assay_model_open(str(folder).encode(), ctypes.byref(options),
+                                             ctypes.byref(model), ctypes.byref(self.error)))
         options = SessionOptions(role=ROLES[role])
         self.check(self.lib.assay_session_open(model, ctypes.byref(options),
                                                ctypes.byref(self.session),

@@ -43,7 +43,8 @@ def tensors_of(folder):
 
 
 def check_tensors(source, target):
-    found = dict(tensors_of(target))
+    # How many bytes inputs get at int8 is assay's own matter.
+    found = {n: t for n, t in tensors_of(target) if not n.endswith(".input_bytes")}
     for name, tensor in tensors_of(source):
         if name.startswith(("pooler.", "cls.")) and name not in found or name.endswith("position_ids"):
             continue
