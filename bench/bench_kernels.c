@@ -262,16 +262,18 @@ static void step_pack_bf16(const work *w)
  * work beyond what the rate counts. */
 static const assay_i8_inputs *inputs_of(size_t depth)
 {
-    static float bytes[4096], shares[4096];
+    static float bytes[4096], shares[4096], order[4096 / 16];
     static uint16_t owner[4096 / 16];
     static assay_i8_inputs inputs;
-    inputs = (assay_i8_inputs){depth, depth / 16, owner, bytes, shares};
+    inputs = (assay_i8_inputs){depth, depth / 16, owner, order, bytes, shares};
     for (size_t i = 0; i < depth; i++) {
         bytes[i] = i < depth / 16 ? 2 : 1;
         shares[i] = 1 / bytes[i];
     }
-    for (size_t i = 0; i < depth / 16; i++)
+    for (size_t i = 0; i < depth / 16; i++) {
         owner[i] = (uint16_t)i;
+        order[i] = 1;
+    }
     return &inputs;
 }
 

@@ -64,7 +64,8 @@ static inline size_t assay_bf16_panels_size(size_t columns, size_t depth)
 typedef struct assay_i8_inputs {
     size_t depth;
     size_t extra;          /* bytes beyond one an input */
-    const uint16_t *owner; /* [extra] whose byte it is, ascending */
+    const uint16_t *owner; /* [extra] whose byte it is, ascending ... */
+    const float *order;    /* [extra] ... and how many bytes of that come before it */
     const float *bytes;    /* [depth] how many an input has, or NULL: one each */
     const float *shares;   /* [depth] 1 / bytes, or NULL */
 } assay_i8_inputs;

@@ -231,6 +231,12 @@ INLINE float tree(vector a)
     return vpadds_f32(vadd_f32(vget_low_f32(four), vget_high_f32(four)));
 }
 
+/* Of lanes among which there is no NaN. */
+INLINE float largest_lane(vector a)
+{
+    return vmaxvq_f32(vmaxq_f32(vmaxq_f32(a.a, a.c), vmaxq_f32(a.b, a.d)));
+}
+
 /* ---------------------------------------------------------- squares of floats */
 
 #define SIDE 4

@@ -69,16 +69,19 @@ static assay_status set_inputs(const assay_site *site, const uint8_t *bytes, ass
         extra += bytes[i] - 1u;
     assay_i8_inputs *inputs = assay_arena_take(arena, sizeof *inputs);
     uint16_t *owner = assay_arena_take(arena, extra * sizeof *owner);
+    float *order = assay_arena_take(arena, extra * sizeof *order);
     float *counts = assay_arena_take(arena, depth * sizeof *counts);
     float *shares = assay_arena_take(arena, depth * sizeof *shares);
-    if (inputs == NULL || owner == NULL || counts == NULL || shares == NULL)
+    if (inputs == NULL || owner == NULL || order == NULL || counts == NULL || shares == NULL)
         return assay_fail_memory(error, depth * sizeof *counts);
-    *inputs = (assay_i8_inputs){depth, extra, owner, counts, shares};
+    *inputs = (assay_i8_inputs){depth, extra, owner, order, counts, shares};
     for (size_t i = 0; i < depth; i++) {
         counts[i] = bytes[i];
         shares[i] = 1.0f / counts[i];
-        for (uint8_t more = 1; more < bytes[i]; more++)
+        for (uint8_t more = 1; more < bytes[i]; more++) {
             *owner++ = (uint16_t)i;
+            *order++ = more;
+        }
     }
     for (size_t i = 0; i < site->count; i++)
         site->layers[i]->inputs = inputs;

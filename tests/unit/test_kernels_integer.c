@@ -84,6 +84,7 @@ static assay_i8_inputs *inputs_new(size_t depth, size_t extra)
         return in;
     float *bytes = block(depth * sizeof *bytes), *shares = block(depth * sizeof *shares);
     uint16_t *owner = block(extra * sizeof *owner);
+    float *order = block(extra * sizeof *order);
     for (size_t k = 0; k < depth; k++)
         bytes[k] = 1;
     for (size_t e = 0; e < extra; e++)
@@ -91,16 +92,19 @@ static assay_i8_inputs *inputs_new(size_t depth, size_t extra)
     size_t at = 0;
     for (size_t k = 0; k < depth; k++) {
         shares[k] = 1 / bytes[k];
-        for (size_t b = 1; b < (size_t)bytes[k]; b++)
-            owner[at++] = (uint16_t)k;
+        for (size_t b = 1; b < (size_t)bytes[k]; b++, at++) {
+            owner[at] = (uint16_t)k;
+            order[at] = (float)b;
+        }
     }
-    *in = (assay_i8_inputs){depth, extra, owner, bytes, shares};
+    *in = (assay_i8_inputs){depth, extra, owner, order, bytes, shares};
     return in;
 }
 
 static void inputs_free(assay_i8_inputs *in)
 {
     free((void *)(uintptr_t)in->owner);
+    free((void *)(uintptr_t)in->order);
     free((void *)(uintptr_t)in->bytes);
     free((void *)(uintptr_t)in->shares);
     free(in);
