@@ -119,6 +119,33 @@ TARGET("avx512bw,avx512vnni") static double peak_i8_avx512vnni(long rounds)
 {
     PEAK_BODY(__m512i, _mm512_set1_epi8, dpbusd_512, int8_t);
 }
+
+/* Of tiles: four of sums hide the latency of the one unit there is. Sixteen rows
+ * times sixteen columns, 64 bytes deep. */
+#define PEAK_TILES(instruction, depth)                                                   \
+    const struct {                                                                       \
+        uint8_t palette, none[15];                                                       \
+        uint16_t row_bytes[16];                                                          \
+        uint8_t rows[16];                                                                \
+    } tiles = {1, {0}, {64, 64, 64, 64, 64, 64}, {16, 16, 16, 16, 16, 16}};              \
+    __asm__ volatile("ldtilecfg %0" : : "m"(tiles));                                     \
+    for (long k = 0; k < rounds / 100; k++)                                              \
+        __asm__ volatile(instruction " %%tmm5, %%tmm4, %%tmm0\n\t"                       \
+                         instruction " %%tmm5, %%tmm4, %%tmm1\n\t"                       \
+                         instruction " %%tmm5, %%tmm4, %%tmm2\n\t"                       \
+                         instruction " %%tmm5, %%tmm4, %%tmm3" : :);                     \
+    __asm__ volatile("tilerelease" : :);                                                 \
+    return 4.0 * (double)(rounds / 100) * 2 * 16 * 16 * (depth)
+
+TARGET("amx-tile,amx-int8") static double peak_i8_amx(long rounds)
+{
+    PEAK_TILES("tdpbusd", 64);
+}
+
+TARGET("amx-tile,amx-bf16") static double peak_bf16_amx(long rounds)
+{
+    PEAK_TILES("tdpbf16ps", 32);
+}
 #elif defined __aarch64__
 static double peak_neon(long rounds)
 {
@@ -173,6 +200,7 @@ static const peak_loops peaks[] = {
     {"avx512", peak_avx512, NULL, peak_i8_avx512},
     {"avx512vnni", peak_avx512, NULL, peak_i8_avx512vnni},
     {"avx512bf16", peak_avx512, peak_bf16_avx512, peak_i8_avx512vnni},
+    {"amx", peak_avx512, peak_bf16_amx, peak_i8_amx},
 #elif defined __aarch64__
     {"neon", peak_neon, NULL, peak_i8_neon},
     {"neondot", peak_neon, NULL, peak_i8_neondot},
