@@ -35,7 +35,8 @@ typedef struct sources {
 static assay_status wrong(const char *path, const char *field, const char *expected,
                           assay_error *error)
 {
-    return assay_fail(error, ASSAY_E_FORMAT, assay_place_of(path, field).text, "expected %s", expected);
+    return assay_fail(error, ASSAY_E_FORMAT, assay_place_of(path, field).text, "expected %s",
+                      expected);
 }
 
 /* A component that must be of this type; a Sequence of one counts as that one. */
@@ -516,6 +517,13 @@ static assay_status read_words(assay_tokenizer *tokenizer, const char *text,
     return ASSAY_OK;
 }
 
+static assay_status wrong_words(bool list, const char *path, assay_error *error)
+{
+    return wrong(path, "model.vocab",
+                 list ? "a list of pieces and scores, not empty"
+                      : "an object of tokens and ids, not empty", error);
+}
+
 static assay_status check_kind(const assay_tokenizer *tokenizer, const json_t *root,
                                const char *path, assay_error *error)
 {
@@ -529,9 +537,7 @@ static assay_status check_kind(const assay_tokenizer *tokenizer, const json_t *r
     if (strcmp(type, "WordPiece") != 0 && strcmp(type, "Unigram") != 0)
         return assay_refuse(path, "model.type", type, "WordPiece or Unigram", error);
     if (list != (strcmp(type, "Unigram") == 0))
-        return wrong(path, "model.vocab",
-                     list ? "an object of tokens and ids, not empty"
-                          : "a list of pieces and scores, not empty", error);
+        return wrong_words(!list, path, error);
     return ASSAY_OK;
 }
 
@@ -553,10 +559,7 @@ static assay_status read_json_text(assay_tokenizer *tokenizer, char *text, size_
     if (vocabulary != ASSAY_OK || rest != ASSAY_OK)
         return vocabulary != ASSAY_OK ? vocabulary : rest;
     if (tokenizer->vocabulary.count == 0)
-        return wrong(path, "model.vocab",
-                     tokenizer->kind == ASSAY_UNIGRAM ? "a list of pieces and scores, not empty"
-                                                      : "an object of tokens and ids, not empty",
-                     error);
+        return wrong_words(tokenizer->kind == ASSAY_UNIGRAM, path, error);
     ASSAY_TRY(make_digest(tokenizer, words, *root, error));
     return read_root(tokenizer, *root, path, error);
 }

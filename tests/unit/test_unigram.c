@@ -113,8 +113,9 @@ static void segments_do_not_show(void **state)
                                                 &whole, NULL), ASSAY_OK);
         /* Words begin at spaces, so the text may be cut before one by hand. */
         for (size_t at = 0, end; at < sizeof text; at = end) {
-            for (end = at + 1; end < sizeof text && !(text[end] == ' ' && text[end - 1] == 'e'); end++)
-                continue;
+            end = at + 1;
+            while (end < sizeof text && !(text[end] == ' ' && text[end - 1] == 'e'))
+                end++;
             size_t first = parts.count;
             assert_int_equal(assay_tokenizer_encode(tokenizer, (assay_text){text + at, end - at},
                                                     &parts, NULL), ASSAY_OK);
@@ -251,6 +252,27 @@ static void a_mebibyte_without_a_space_is_cut_as_by_a_plain_lattice(void **state
     free(text);
 }
 
+/* As the library has it: which piece they are is asked of the text alone. */
+static void unknown_characters_may_be_a_piece_together(void **state)
+{
+    (void)state;
+    static const double scores[NAMES] = {30, 30, 30, 30, 30, 30, 30, 30, 30};
+    assay_unigram model;
+    assay_lattice lattice = {0};
+    assay_tokens tokens = {0};
+    make_unigram(&model, scores);
+    model.unknown_score = 20;
+    assay_unigram_text text = {false, (const uint8_t *)"c bc", 4};
+    assert_int_equal(assay_unigram_encode(&model, &lattice, text, SIZE_MAX, &tokens, NULL),
+                     ASSAY_OK);
+    assert_int_equal(tokens.count, 3);
+    assert_int_equal(tokens.ids[0], 8); /* "c ", by two unknown characters */
+    assert_int_equal(tokens.ids[2], 0);
+    assay_tokens_free(&tokens);
+    assay_lattice_free(&lattice);
+    assay_unigram_free(&model);
+}
+
 /* The trie against looking at every piece. */
 static void pieces_are_found_and_no_others(void **state)
 {
@@ -358,7 +380,8 @@ static void clusters_end_where_the_annex_says(void **state)
 
 static void encode_base64(const uint8_t *bytes, size_t length, char *out)
 {
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+                                 "0123456789+/";
     for (size_t i = 0; i < length; i += 3) {
         uint32_t bits = (uint32_t)bytes[i] << 16 | (i + 1 < length ? bytes[i + 1] << 8 : 0) |
                         (i + 2 < length ? bytes[i + 2] : 0u);
@@ -388,7 +411,8 @@ static const map_case map_cases[] = {
     {.unit_count = 512, .strings = "X\0", .string_bytes = 2},
     {.unit_count = 512, .strings = "X\0", .string_bytes = 2,
      .units = {{0, CHILDREN}, {256 ^ 'a', LETTER('a', 1) | ENDS}, {256 ^ 'a' ^ 1, VALUE(0)}}},
-    {.unit_count = 512, .strings = "X\0", .string_bytes = 2, .message = "no string begins at byte 2",
+    {.unit_count = 512, .strings = "X\0", .string_bytes = 2,
+     .message = "no string begins at byte 2",
      .units = {{0, CHILDREN}, {256 ^ 'a', LETTER('a', 1) | ENDS}, {256 ^ 'a' ^ 1, VALUE(2)}}},
     {.unit_count = 512, .strings = "\xc3\xa9\0", .string_bytes = 3,
      .message = "no string begins at byte 1",
@@ -448,7 +472,8 @@ static void wrong_charsmaps_are_named(void **state)
 #define GOOD_MODEL "{\"type\":\"Unigram\",\"unk_id\":2,\"vocab\":" GOOD_VOCAB "}"
 #define GOOD_SPLIT "{\"type\":\"Metaspace\",\"replacement\":\"\xe2\x96\x81\"}"
 #define GOOD_POST \
-    "{\"type\":\"RobertaProcessing\",\"sep\":[\"</s>\",1],\"cls\":[\"<s>\",0],\"trim_offsets\":false}"
+    "{\"type\":\"RobertaProcessing\",\"sep\":[\"</s>\",1],\"cls\":[\"<s>\",0]," \
+    "\"trim_offsets\":false}"
 #define WITH(vocab) "{\"type\":\"Unigram\",\"unk_id\":0,\"vocab\":" vocab "}"
 #define LIST(items) "{\"type\":\"Sequence\",\"normalizers\":[" items "]}"
 
@@ -667,6 +692,7 @@ int main(void)
         cmocka_unit_test(a_limit_that_does_not_bind_changes_nothing),
         cmocka_unit_test(segments_do_not_show),
         cmocka_unit_test(a_mebibyte_without_a_space_is_cut_as_by_a_plain_lattice),
+        cmocka_unit_test(unknown_characters_may_be_a_piece_together),
         cmocka_unit_test(pieces_are_found_and_no_others),
         cmocka_unit_test(scores_are_read_as_serde_json_reads_them),
         cmocka_unit_test(clusters_end_where_the_annex_says),

@@ -42,6 +42,7 @@ TEXTS = [
     " <mask><mask> ", "\u2581<mask>", "\u0120<mask>", "<mask", "<0x41> <0x0A>", "\U0001f469\u200d\U0001f469\u200d\U0001f467 \U0001f1e9\U0001f1ea\U0001f1eb",
     "\u00a9\u200d\u00a9 \u00ae\u0301", "\u0600a \u06dd1", "x" * 30, "日本語" * 9, "ab" * 150, "\u0301" * 20, "☃" * 9, "a☃b☃☃c", "''quoted''''",
     "don't ''", "the and of to in", "\u01c4\u01c5 \u1e9b\u0323 \u017f", "\ufeffbom", "a\u2028b\u2029c\u0085d", "tail \u00a0", "tail\t", "\u200d", "\ufffd\ufffd",
+    "ᚠᚢ", "ᚦᚨ", "ᚢᚠᚢᚦᚨᚢ",
 ]
 
 ADDED = ["New York", "new York", "Newyork", "a New  York b", "#tag", "a#tag b", "#tags", " #tag ", "«q»", "x «q»  y", "\u2581z", " z", "z"]
@@ -66,8 +67,8 @@ def own_rules(texts):
                                              if "\u0300" <= t[i + 1] < "\u0370"}
     rules = []
     for unit in sorted(units - {" ", "\u2581", "\0"}):
-        becomes = normalizer.normalize(f"a{unit}a")[1:-1]
-        if becomes != unit and "\u2581" not in becomes and not (len(unit) > 1 and becomes[:1] == unit[0]):
+        becomes = normalizer.normalize(f"a{unit}a")[2:-1].replace("\u2581", " ")  # a mark comes first
+        if becomes != unit and not (len(unit) > 1 and becomes[:1] == unit[0]):
             rules.append([" ".join(f"{ord(c):X}" for c in s) for s in (unit, becomes)])
     return "".join(f"{source}\t{target}\n" for source, target in rules)
 
@@ -130,7 +131,9 @@ def whole(proto):
 def steps(proto):
     root = converted(proto)
     vocab = root["model"]["vocab"]
-    vocab += [["the", -1.5], ["\u2581a", -2], ["the", -9.25], ["☃☃", -13.120699882507324], ["a b", -0.5], ["«", -1e1]]
+    vocab += [["the", -1.5], ["\u2581a", -2], ["the", -9.25], ["☃☃", -13.120699882507324], ["a b", -0.5], ["«", -1e1],
+              # An unknown character scores 10 below the worst: once less than it saves, once more.
+              ["ᚠ", 9.5], ["ᚠᚢ", -60], ["ᚦ", 10.5], ["ᚦᚨ", -60]]
     root["normalizer"] = {"type": "Sequence", "normalizers": [
         charsmap(proto), {"type": "Strip", "strip_left": True, "strip_right": True},
         {"type": "Replace", "pattern": {"String": "''"}, "content": '"'}, runs("\u2581"),
