@@ -29,6 +29,7 @@ typedef struct bench {
     const assay_kernels *kernels;
     void (*step)(const struct bench *b);
     float *a, *c, *scales, *panels;
+    assay_i8_row *steps;
     int16_t *quantised;
     uint16_t *rounded, *halves;
     int8_t *packed;
@@ -41,9 +42,11 @@ static void step_f32(const bench *b)
     b->kernels->gemm_f32(b->a, DEPTH, ROWS, b->panels, COLUMNS, DEPTH, NULL, b->c, COLUMNS);
 }
 
+static const assay_i8_inputs inputs = {.depth = DEPTH};
+
 static void step_i8(const bench *b)
 {
-    b->kernels->gemm_i8(b->quantised, b->scales, ROWS, b->packed, b->scales, COLUMNS, DEPTH, NULL,
+    b->kernels->gemm_i8(b->quantised, b->steps, ROWS, b->packed, b->scales, COLUMNS, &inputs, NULL,
                         b->c, COLUMNS);
 }
 
@@ -67,12 +70,13 @@ static bool prepare(bench *b)
     b->a = aligned(sizeof(float) * ROWS * DEPTH);
     b->c = aligned(sizeof(float) * ROWS * COLUMNS);
     b->scales = aligned(sizeof(float) * COLUMNS);
+    b->steps = aligned(sizeof(assay_i8_row) * ROWS);
     b->panels = aligned(sizeof(float) * (COLUMNS + 64) * DEPTH);
     b->quantised = aligned(sizeof(int16_t) * ROWS * (DEPTH + 64));
-    b->packed = aligned(assay_i8_panels_size(COLUMNS, DEPTH));
+    b->packed = aligned(assay_i8_panels_size(COLUMNS, &inputs));
     b->rounded = aligned(sizeof(uint16_t) * ROWS * assay_bf16_row_size(DEPTH));
     b->halves = aligned(sizeof(uint16_t) * assay_bf16_panels_size(COLUMNS, DEPTH));
-    return b->a && b->c && b->scales && b->panels && b->quantised && b->packed && b->rounded &&
+    return b->a && b->c && b->scales && b->steps && b->panels && b->quantised && b->packed && b->rounded &&
            b->halves;
 }
 
@@ -81,6 +85,7 @@ static void release(bench *b)
     free(b->a);
     free(b->c);
     free(b->scales);
+    free(b->steps);
     free(b->panels);
     free(b->quantised);
     free(b->packed);
