@@ -158,10 +158,11 @@ class Group:
 
 
 def shares(passages, count):
-    """Indices of the passages in `count` parts of about equal length."""
+    """Indices of the passages in `count` parts of about equal length, ascending:
+    one part is all passages in their order."""
     parts, sizes = [[] for _ in range(count)], [0] * count
     for i in sorted(range(len(passages)), key=lambda i: -len(passages[i])):
         least = sizes.index(min(sizes))
         parts[least].append(i)
         sizes[least] += len(passages[i])
-    return parts
+    return [sorted(part) for part in parts]
