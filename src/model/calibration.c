@@ -172,23 +172,7 @@ assay_status assay_calibration_load(const assay_safetensors *tensors, assay_enco
 
 /* ---- By running texts --------------------------------------------------------------- */
 
-/* Sends a pair through; every layer notes its largest inputs. */
-static assay_status run_pair(const assay_encoder *encoder, const assay_encoding *pair,
-                             assay_error *error)
-{
-    assay_sequence sequence = {.ids = pair->ids, .count = (uint32_t)pair->count};
-    while (sequence.second < sequence.count && pair->types[sequence.second] == 0)
-        sequence.second++;
-    size_t floats = assay_encoder_scratch(encoder, pair->count, 1, pair->count);
-    size_t bytes = assay_arena_need((floats + encoder->config->hidden) * sizeof(float));
-    float *scratch = aligned_alloc(ASSAY_ALIGNMENT, bytes);
-    if (scratch == NULL)
-        return assay_fail_memory(error, bytes);
-    assay_encoder_run(encoder, &sequence, 1, scratch, scratch + floats, NULL);
-    free(scratch);
-    return ASSAY_OK;
-}
-
+/* Sends the pairs through; every layer notes its largest inputs. */
 static assay_status run_texts(const assay_encoder *encoder, const assay_tokenizer *tokenizer,
                               assay_error *error)
 {
@@ -203,7 +187,7 @@ static assay_status run_texts(const assay_encoder *encoder, const assay_tokenize
         assay_text passage = {texts[i][1], strlen(texts[i][1])};
         assay_encoding pair;
         ASSAY_TRY(assay_tokenize(tokenizer, query, &passage, &options, &pair, error));
-        assay_status status = run_pair(encoder, &pair, error);
+        assay_status status = assay_encoder_try(encoder, &pair, NULL, error);
         assay_encoding_free(&pair);
         ASSAY_TRY(status);
     }

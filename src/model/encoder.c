@@ -20,6 +20,7 @@
 
 #include <float.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define LOG2E 1.44269504f
@@ -398,6 +399,22 @@ void assay_encoder_run(const assay_encoder *encoder, const assay_sequence *seque
         run_last_layer(&r, &encoder->layers[whole], states);
     else
         pool_mean(&r, states);
+}
+
+assay_status assay_encoder_try(const assay_encoder *encoder, const assay_encoding *text,
+                               assay_audit *audit, assay_error *error)
+{
+    assay_sequence sequence = {.ids = text->ids, .count = (uint32_t)text->count};
+    while (sequence.second < sequence.count && text->types[sequence.second] == 0)
+        sequence.second++;
+    size_t floats = assay_encoder_scratch(encoder, text->count, 1, text->count);
+    size_t bytes = assay_arena_need((floats + encoder->config->hidden) * sizeof(float));
+    float *memory = aligned_alloc(ASSAY_ALIGNMENT, bytes);
+    if (memory == NULL)
+        return assay_fail_memory(error, bytes);
+    assay_encoder_run(encoder, &sequence, 1, memory, memory + floats, audit);
+    free(memory);
+    return ASSAY_OK;
 }
 
 void assay_encoder_classify(const assay_encoder *encoder, const float *states, size_t count,

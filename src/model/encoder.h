@@ -56,6 +56,11 @@ size_t assay_encoder_scratch(const assay_encoder *encoder, size_t tokens, size_t
 void assay_encoder_run(const assay_encoder *encoder, const assay_sequence *sequences,
                        size_t count, float *scratch, float *states, assay_audit *audit);
 
+/* Sends one text, or pair, through for what is seen on the way, with scratch of its
+ * own: MEMORY. */
+assay_status assay_encoder_try(const assay_encoder *encoder, const assay_encoding *text,
+                               assay_audit *audit, assay_error *error);
+
 /* logits[count] of pooled states; scratch[count][hidden]. */
 void assay_encoder_classify(const assay_encoder *encoder, const float *states, size_t count,
                             float *scratch, float *logits);

@@ -34,22 +34,13 @@ static assay_status run(const assay_encoder *encoder, const assay_encoding *text
                         assay_audit *audit, assay_error *error)
 {
     const assay_model_config *config = encoder->config;
-    assay_sequence sequence = {.ids = text->ids, .count = (uint32_t)text->count};
-    while (sequence.second < sequence.count && text->types[sequence.second] == 0)
-        sequence.second++;
-    size_t floats = assay_encoder_scratch(encoder, text->count, 1, text->count);
-    size_t bytes = assay_arena_need((floats + config->hidden) * sizeof(float));
-    float *scratch = aligned_alloc(ASSAY_ALIGNMENT, bytes);
     size_t deepest = config->hidden > config->intermediate ? config->hidden
                                                            : config->intermediate;
-    if (scratch == NULL || !assay_audit_open(audit, text->count, deepest)) {
-        free(scratch);
-        return assay_fail_memory(error, bytes);
-    }
-    assay_encoder_run(encoder, &sequence, 1, scratch, scratch + floats, audit);
+    if (!assay_audit_open(audit, text->count, deepest))
+        return assay_fail_memory(error, deepest * sizeof(float));
+    assay_status status = assay_encoder_try(encoder, text, audit, error);
     assay_audit_close(audit);
-    free(scratch);
-    return ASSAY_OK;
+    return status;
 }
 
 assay_status assay_self_check(const assay_encoder *encoder, const assay_tokenizer *tokenizer,
