@@ -862,6 +862,8 @@ static void a_killed_writer_loses_nothing_acknowledged(void **state)
         assert_int_equal(pipe(ends), 0);
         pid_t child = start(replace_forever, home, ends[1]);
         close(ends[1]);
+        if (i % 2 == 1 && read(ends[0], &round, sizeof round) == (ssize_t)sizeof round)
+            told = round; /* however slow the machine is, something is told */
         usleep(10000 + (useconds_t)(i * 7919 % 50) * 1000);
         kill(child, SIGKILL);
         assert_int_equal(end_of(child), -SIGKILL);
