@@ -8,8 +8,6 @@
 #include "model/self_check.h"
 
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 enum { TOKENS = 20 };
 
