@@ -463,25 +463,78 @@ typedef struct assay_setting {
     double value;
 } assay_setting;
 
+/* What gives candidates new scores. */
+typedef enum assay_reranker_kind {
+    ASSAY_RERANKER_CROSS = 0, /* cross-encoder: query and passage read together */
+} assay_reranker_kind;
+
+#define ASSAY_STAGES_MAX 8u
+
+/* One reranker of a pipeline. It scores the passages that come to it; those go
+ * before all others, ordered by
+ *     weight_before * z(score so far) + weight * z(its own score)
+ * where z normalises over the passages that it scored. */
+typedef struct assay_stage_options {
+    assay_reranker_kind kind;
+    const char *model;          /* NULL: the kind's own ("cross") */
+    assay_precision precision;
+    uint32_t keep;              /* how many passages, best first, go on to the next
+                                   stage; 0: all. The others stay behind them */
+    uint32_t max_tokens;        /* of query and passage; 0: the model's limit */
+    bool rerank_long;           /* work on queries of more words than the reranker
+                                   was trained on (its query_words), too */
+    assay_setting weight;       /* of cross: 0.4 */
+    assay_setting weight_before; /* 1 */
+} assay_stage_options;
+
 typedef struct assay_pipeline_options {
     assay_retriever retriever;
     assay_fusion fusion;
     uint32_t retrieve;      /* candidates; 0: 100 */
-    const char *reranker;   /* cross-encoder; NULL: none; "cross": the default */
-    uint32_t rerank;        /* how many of the candidates; 0: 30. Those behind
-                               keep the first stage's order */
-    bool rerank_long;       /* rerank for queries of more words than the reranker
-                               was trained on (its query_words), too */
-    assay_precision precision; /* of the reranker */
-    bool no_cache;          /* neither look up logits of earlier searches nor keep
+    uint32_t rerank;        /* how many of them go to the first stage; 0: 30. Those
+                               behind keep the retriever's order */
+    const assay_stage_options *stages; /* [stage_count] rerankers, in their order */
+    size_t stage_count;     /* at most ASSAY_STAGES_MAX; 0: `reranker` alone */
+    const char *reranker;   /* in short, one stage: this cross-encoder ("cross": the
+                               default one); NULL: none. Its settings are the next
+                               four, which say nothing of `stages` */
+    bool rerank_long;
+    assay_precision precision;
+    assay_setting first_weight;  /* the stage's weight_before */
+    assay_setting rerank_weight; /* the stage's weight */
+    bool no_cache;          /* neither look up scores of earlier searches nor keep
                                these: see assay_pipeline_open */
     assay_setting bm25_weight;   /* in hybrid fusion */
     assay_setting dense_weight;
-    assay_setting first_weight;  /* of the first stage in the final order */
-    assay_setting rerank_weight; /* of the reranker in the final order */
     assay_setting k1, b;         /* BM25; 0.9 and 0.4 */
     uint32_t threads;       /* 0: all */
 } assay_pipeline_options;
+
+/* A pipeline in a file: a JSON object with what assay_pipeline_options has, but
+ * for what belongs to the machine (threads, cache). docs/pipelines.md tells the
+ * fields. Immutable; shared. */
+typedef struct assay_pipeline_file assay_pipeline_file;
+
+/* Opens a file, or the preset of that name where there is no '/' or '.' in it.
+ * FORMAT names file, field and what would be right; NOT_FOUND the presets. */
+ASSAY_API assay_status assay_pipeline_file_open(const char *name, assay_pipeline_file **out,
+                                                assay_error *error);
+ASSAY_API void assay_pipeline_file_close(assay_pipeline_file *file);
+/* Its settings, which point into the file: it must outlive their use. */
+ASSAY_API void assay_pipeline_file_options(const assay_pipeline_file *file,
+                                           assay_pipeline_options *out);
+
+/* The presets, 0 .. n - 1: their names, and in a line what they do. NULL beyond. */
+ASSAY_API const char *assay_pipeline_preset(size_t i, const char **description);
+
+/* Options as such a file, every default filled in; and the JSON Schema (draft
+ * 2020-12) of such files. *out is freed with assay_free. */
+ASSAY_API assay_status assay_pipeline_text(const assay_pipeline_options *options, char **out,
+                                           assay_error *error);
+ASSAY_API assay_status assay_pipeline_schema(char **out, assay_error *error);
+
+/* "cross". Never NULL. */
+ASSAY_API const char *assay_reranker_name(assay_reranker_kind kind);
 
 /* A collection opened for searching, with its models. One thread. The store
  * must outlive it. Sees what other processes commit, at the next search. */
@@ -497,14 +550,27 @@ ASSAY_API assay_status assay_pipeline_open(assay_store *store, const char *colle
                                            assay_pipeline **out, assay_error *error);
 ASSAY_API void assay_pipeline_close(assay_pipeline *pipeline);
 
-/* The settings in force, defaults filled in. Strings live as long as the
- * pipeline. */
+/* The settings in force, defaults filled in: stages are in `stages`, however they
+ * were given. Strings live as long as the pipeline. */
 ASSAY_API void assay_pipeline_describe(const assay_pipeline *pipeline,
                                        assay_pipeline_options *out);
 
-/* The model that reranks: what precision it runs at, and its notice. False when
- * the pipeline has none. */
-ASSAY_API bool assay_pipeline_reranker(const assay_pipeline *pipeline, assay_model_info *out);
+/* The model of a stage (0 is the first): what precision it runs at, and its
+ * notice. False when there is no such stage, or its model is not assay's. */
+ASSAY_API bool assay_pipeline_reranker(const assay_pipeline *pipeline, size_t stage,
+                                       assay_model_info *out);
+
+/* A hit at one stage. */
+typedef struct assay_hit_stage {
+    uint32_t rank;      /* of the document, after the stage */
+    float score;        /* what that sorts by; it goes into the next stage */
+    bool scored;        /* the stage saw the passage: the rest is meaningful */
+    bool truncated;     /* but not its end */
+    uint32_t tokens;
+    float logit;        /* what the stage's reranker said itself */
+    float probability;
+    assay_status status; /* not ASSAY_OK: it failed on this passage */
+} assay_hit_stage;
 
 typedef struct assay_hit {
     const char *document;  /* id as handed in */
@@ -515,14 +581,15 @@ typedef struct assay_hit {
     uint64_t passage;      /* its key in the store */
     uint64_t offset;       /* of the passage in the document's text, bytes */
     uint32_t rank;         /* 1 is best */
-    uint32_t rank_first;   /* rank after the first stage, before reranking */
+    uint32_t rank_first;   /* rank after retrieval, before reranking */
     uint32_t rank_bm25;    /* 0: this retriever did not find it */
     uint32_t rank_dense;
     float score;           /* what `rank` sorts by */
     float score_first;     /* what `rank_first` sorts by */
     float score_bm25;      /* NAN when rank_bm25 is 0 */
     float score_dense;     /* cosine; NAN when rank_dense is 0 */
-    bool reranked;         /* logit, probability and tokens are meaningful */
+    const assay_hit_stage *stages; /* [stage_count of the result] */
+    bool reranked;         /* a stage scored it; the rest is of the last that did: */
     bool truncated;        /* the reranker did not see the passage's end */
     uint32_t tokens;
     float logit;
@@ -530,26 +597,37 @@ typedef struct assay_hit {
     assay_status status;   /* not ASSAY_OK: the reranker failed on it */
 } assay_hit;
 
+/* What one stage did for a query. */
+typedef struct assay_stage_result {
+    uint32_t scored;       /* passages that it was given */
+    uint32_t tokenized;    /* of those, whose token ids were not in the store, as the
+                              reranker's tokenizer is not the one they were made
+                              with, or they were indexed by an older assay */
+    uint32_t cached;       /* of those scored: the score is of an earlier search */
+    assay_error degraded;  /* code is not ASSAY_OK when it could not work on this
+                              query; the order is then that of the stage before it,
+                              and no hit is `scored` by it */
+    assay_error skipped;   /* code is ASSAY_E_LIMIT when it was left out on purpose,
+                              with the reason: the query is longer than those it was
+                              trained on. The order as above */
+    assay_error cache;     /* code is not ASSAY_OK when the score cache could not be
+                              used; scores are the same, but took longer */
+    double seconds;
+} assay_stage_result;
+
 typedef struct assay_result {
     size_t count;
     assay_hit *hits;        /* [count], best first, one a document */
-    uint32_t candidates;    /* passages that the first stage returned */
+    uint32_t candidates;    /* passages that were retrieved */
     bool query_truncated;   /* the bi-encoder did not see the query's end */
-    assay_error degraded;   /* code is not ASSAY_OK when the reranker could not
-                               work on this query; hits are then in the order of
-                               the first stage, none of them `reranked` */
-    assay_error skipped;    /* code is ASSAY_E_LIMIT when the reranker was left out
-                               on purpose, with the reason: the query is longer
-                               than those it was trained on. Hits as above */
-    uint32_t scored;        /* passages that went through the reranker */
-    uint32_t tokenized;     /* of those, whose token ids were not in the store, as the
-                               reranker's tokenizer is not the one they were made
-                               with, or they were indexed by an older assay */
-    uint32_t cached;        /* of those scored: the logit is of an earlier search */
-    assay_error cache;      /* code is not ASSAY_OK when the score cache could not be
-                               used; hits are the same, but took longer */
+    size_t stage_count;
+    assay_stage_result *stages; /* [stage_count] */
+    assay_error degraded;   /* of the first stage that has one, and so are */
+    assay_error skipped;
+    assay_error cache;
+    uint32_t scored, tokenized, cached; /* sums over the stages */
     double first_seconds;   /* retrieval and fusion */
-    double rerank_seconds;
+    double rerank_seconds;  /* all stages; 0 where none worked */
     void *block;            /* owner of the memory behind the hits */
 } assay_result;
 

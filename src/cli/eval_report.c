@@ -88,7 +88,7 @@ static bool has_reranker(const assay_eval *eval)
 {
     assay_pipeline_options options;
     assay_pipeline_describe(eval->pipeline, &options);
-    return options.reranker != NULL;
+    return options.stage_count > 0;
 }
 
 /* -------------------------------------------------------------------- JSON */
@@ -155,11 +155,13 @@ static int print_json(const assay_eval *eval, const values *list, size_t count)
 
 static void print_heading(const assay_eval *eval)
 {
-    char queries[32], documents[32], words[256];
+    char queries[32], documents[32], words[512];
+    assay_pipeline_options options;
+    assay_pipeline_describe(eval->pipeline, &options);
     printf("%s (%s): %s queries, %s documents\n%s\n", eval->collection, eval->split,
            assay_print_count(queries, counted_queries(eval)),
            assay_print_count(documents, eval->documents),
-           assay_stages_words(words, eval->pipeline));
+           assay_stages_words(words, &options));
     if (eval->skipped)
         printf("Not reranked: %s of the queries, longer than any that the reranker was trained "
                "on (--rerank-long)\n", assay_print_count(queries, eval->skipped));

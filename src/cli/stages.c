@@ -4,32 +4,93 @@
 
 #include <string.h>
 
-assay_pipeline_options assay_stages_options(const assay_stages *stages, const char *reranker)
+/* ---- Options ------------------------------------------------------------------ */
+
+static assay_pipeline_options of_options(const assay_stages *stages, const char *reranker)
 {
     if (stages->reranker)
         reranker = strcmp(stages->reranker, "none") == 0 ? NULL : stages->reranker;
     return (assay_pipeline_options){
-        .retriever = (assay_retriever)stages->retriever,
-        .fusion = (assay_fusion)stages->fusion,
-        .retrieve = stages->retrieve,
         .reranker = reranker,
-        .rerank = stages->rerank,
         .rerank_long = stages->rerank_long,
         .precision = (assay_precision)stages->precision,
-        .bm25_weight = stages->weight_bm25,
-        .dense_weight = stages->weight_dense,
         .first_weight = stages->weight_first,
         .rerank_weight = stages->weight_rerank,
-        .k1 = stages->k1,
-        .b = stages->b,
-        .threads = stages->threads,
     };
 }
+
+static void set_count(uint32_t *target, uint32_t given)
+{
+    if (given)
+        *target = given;
+}
+
+static void set_number(assay_setting *target, assay_setting given)
+{
+    if (given.set)
+        *target = given;
+}
+
+/* Options of retrieval, before what a file says of it. */
+static void overlay(const assay_stages *stages, assay_pipeline_options *out)
+{
+    if (stages->retriever)
+        out->retriever = (assay_retriever)stages->retriever;
+    if (stages->fusion)
+        out->fusion = (assay_fusion)stages->fusion;
+    set_count(&out->retrieve, stages->retrieve);
+    set_count(&out->rerank, stages->rerank);
+    set_count(&out->threads, stages->threads);
+    set_number(&out->bm25_weight, stages->weight_bm25);
+    set_number(&out->dense_weight, stages->weight_dense);
+    set_number(&out->k1, stages->k1);
+    set_number(&out->b, stages->b);
+}
+
+int assay_stages_read(const assay_stages *stages, const assay_verb *verb, const char *reranker,
+                      assay_stages_pipeline *out)
+{
+    assay_error error;
+    *out = (assay_stages_pipeline){0};
+    if (!stages->pipeline) {
+        out->options = of_options(stages, reranker);
+    } else if (stages->reranker || stages->rerank_long || stages->precision ||
+               stages->weight_first.set || stages->weight_rerank.set) {
+        return assay_usage(verb, "--rerank, --rerank-long, --precision, --weight-first and "
+                           "--weight-rerank belong in the stages of --pipeline");
+    } else if (assay_pipeline_file_open(stages->pipeline, &out->file, &error) != ASSAY_OK) {
+        return assay_report(&error);
+    } else {
+        assay_pipeline_file_options(out->file, &out->options);
+    }
+    overlay(stages, &out->options);
+    return ASSAY_EXIT_OK;
+}
+
+/* ---- Telling ------------------------------------------------------------------ */
 
 const char *assay_retriever_name(assay_retriever retriever)
 {
     static const char *const names[] = {"auto", "bm25", "dense", "hybrid"};
     return (unsigned)retriever < 4 ? names[retriever] : "?";
+}
+
+static void add_stage(assay_answer *answer, json_t *stages, const assay_pipeline *pipeline,
+                      const assay_stage_options *stage, size_t i)
+{
+    assay_model_info model;
+    json_t *one = assay_answer_object(answer, stages, NULL);
+    assay_answer_set(answer, one, "kind", json_string(assay_reranker_name(stage->kind)));
+    assay_answer_set(answer, one, "model", assay_json_name(stage->model));
+    assay_answer_set(answer, one, "keep", assay_json_count(stage->keep));
+    assay_answer_set(answer, one, "weight", assay_json_number(stage->weight.value));
+    assay_answer_set(answer, one, "weight_before",
+                     assay_json_number(stage->weight_before.value));
+    if (assay_pipeline_reranker(pipeline, i, &model)) {
+        assay_answer_set(answer, one, "precision", assay_json_name(model.precision));
+        if (model.notice[0] != '\0')
+            assay_answer_set(answer, one, "notice", assay_json_name(model.notice));
+    }
 }
 
 void assay_stages_json(assay_answer *answer, json_t *object, const char *name,
@@ -50,39 +111,38 @@ void assay_stages_json(assay_answer *answer, json_t *object, const char *name,
         assay_answer_set(answer, out, "weight_bm25", assay_json_number(o.bm25_weight.value));
         assay_answer_set(answer, out, "weight_dense", assay_json_number(o.dense_weight.value));
     }
-    assay_answer_set(answer, out, "reranker",
-                     o.reranker ? assay_json_name(o.reranker) : json_null());
-    if (o.reranker) {
-        assay_answer_set(answer, out, "rerank", assay_json_count(o.rerank));
-        assay_answer_set(answer, out, "weight_first", assay_json_number(o.first_weight.value));
-        assay_answer_set(answer, out, "weight_rerank", assay_json_number(o.rerank_weight.value));
-    }
-    assay_model_info model;
-    if (assay_pipeline_reranker(pipeline, &model)) {
-        assay_answer_set(answer, out, "precision", assay_json_name(model.precision));
-        if (model.notice[0] != '\0')
-            assay_answer_set(answer, out, "notice", assay_json_name(model.notice));
-    }
+    if (o.stage_count)
+        assay_answer_set(answer, out, "keep", assay_json_count(o.rerank));
+    json_t *stages = assay_answer_array(answer, out, "stages");
+    for (size_t i = 0; i < o.stage_count; i++)
+        add_stage(answer, stages, pipeline, &o.stages[i], i);
 }
 
 void assay_stages_warn(const assay_pipeline *pipeline)
 {
     assay_model_info model;
-    if (assay_pipeline_reranker(pipeline, &model))
-        assay_warn_of_model(&model);
+    for (size_t i = 0; i < ASSAY_STAGES_MAX; i++) {
+        if (assay_pipeline_reranker(pipeline, i, &model))
+            assay_warn_of_model(&model);
+    }
 }
 
-const char *assay_stages_words(char text[256], const assay_pipeline *pipeline)
+const char *assay_stages_words(char text[512], const assay_pipeline_options *o)
 {
-    assay_pipeline_options o;
-    assay_pipeline_describe(pipeline, &o);
-    int length = snprintf(text, 256, "%s, %u candidates", assay_retriever_name(o.retriever),
-                          o.retrieve);
-    if (o.reranker && length > 0) {
-        char most[32] = "";
-        if (o.rerank < o.retrieve)
-            snprintf(most, sizeof most, "the first %u ", o.rerank);
-        snprintf(text + length, 256 - (size_t)length, ", %sreranked by %.150s", most, o.reranker);
+    FILE *stream = fmemopen(text, 512, "w");
+    text[0] = '\0';
+    if (!stream)
+        return text;
+    fprintf(stream, "%s, %u candidates", assay_retriever_name(o->retriever), o->retrieve);
+    uint32_t before = o->retrieve, comes = o->rerank;
+    for (size_t i = 0; i < o->stage_count; i++) {
+        fprintf(stream, i ? ", then " : ", ");
+        if (comes < before)
+            fprintf(stream, "the first %u ", comes);
+        fprintf(stream, "reranked by %.150s", o->stages[i].model);
+        before = comes;
+        comes = o->stages[i].keep;
     }
+    fclose(stream);
     return text;
 }

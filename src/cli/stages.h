@@ -11,7 +11,7 @@
 typedef struct assay_stages {
     uint32_t retriever, fusion, retrieve, rerank, precision, threads;
     bool rerank_long;
-    const char *reranker;
+    const char *reranker, *pipeline;
     assay_setting weight_bm25, weight_dense, weight_first, weight_rerank, k1, b;
 } assay_stages;
 
@@ -19,6 +19,9 @@ typedef struct assay_stages {
 
 /* Rows of the option table; RERANKER says what the default is. */
 #define ASSAY_STAGE_OPTIONS(settings, reranker_default)                                          \
+    {"pipeline", ASSAY_OPTION_TEXT, ASSAY_STAGE_FIELD(settings, pipeline), "FILE|PRESET",        \
+     "stages from a pipeline file or a preset (assay pipeline show lists them); options of "     \
+     "retrieval, --rerank-top and --threads given beside it count before what it says", 0, 0},   \
     {"retriever", ASSAY_OPTION_CHOICE, ASSAY_STAGE_FIELD(settings, retriever),                   \
      "auto|bm25|dense|hybrid", "first stage (default: auto, hybrid where there are vectors)", 0, \
      0},                                                                                         \
@@ -51,18 +54,28 @@ typedef struct assay_stages {
     {"threads", ASSAY_OPTION_COUNT, ASSAY_STAGE_FIELD(settings, threads), "N",                   \
      "threads (default: as many as the machine allows)", 1, 1024}
 
-/* `reranker` is what is taken when --rerank was not given; NULL: none. */
-assay_pipeline_options assay_stages_options(const assay_stages *stages, const char *reranker);
+/* A pipeline as the command line asks for it. The file must stay open while the
+ * options are used; NULL: there is none. */
+typedef struct assay_stages_pipeline {
+    assay_pipeline_options options;
+    assay_pipeline_file *file;
+} assay_stages_pipeline;
+
+/* `reranker` is what is taken when neither --rerank nor --pipeline was given;
+ * NULL: none. Returns an exit code, after saying what is wrong. */
+int assay_stages_read(const assay_stages *stages, const assay_verb *verb, const char *reranker,
+                      assay_stages_pipeline *out);
 
 /* The settings in force as a JSON object under `name`. */
 void assay_stages_json(assay_answer *answer, json_t *object, const char *name,
                        const assay_pipeline *pipeline);
 
-/* The reranker's notice, if it has one. */
+/* The rerankers' notices, where they have one. */
 void assay_stages_warn(const assay_pipeline *pipeline);
 
-/* "hybrid, 100 candidates, reranked by cross": into text[256]; returns it. */
-const char *assay_stages_words(char text[256], const assay_pipeline *pipeline);
+/* "hybrid, 100 candidates, the first 30 reranked by cross": into text[512];
+ * returns it. */
+const char *assay_stages_words(char text[512], const assay_pipeline_options *options);
 
 const char *assay_retriever_name(assay_retriever retriever);
 

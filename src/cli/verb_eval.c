@@ -36,6 +36,7 @@ typedef struct eval_job {
     size_t count;
     bool *chosen;   /* [queries of qrels]; NULL: all */
     assay_store *store;
+    assay_stages_pipeline asked;
     assay_pipeline *pipeline;
     assay_run *run;
     assay_eval eval;
@@ -216,7 +217,7 @@ static const char *model_to_use(const eval_job *job)
     bool exists =
         assay_collection_describe(job->store, job->collection, &info, NULL) == ASSAY_OK;
     if (job->settings->model || exists ||
-        job->settings->stages.retriever != ASSAY_RETRIEVER_BM25 ||
+        job->asked.options.retriever != ASSAY_RETRIEVER_BM25 ||
         assay_model_find("dense", path, sizeof path, NULL) == ASSAY_OK)
         return job->settings->model;
     assay_warn("the model 'dense' is not there; '%s' is indexed for BM25 only", job->collection);
@@ -324,11 +325,10 @@ static int open_pipeline(eval_job *job)
 {
     assay_error error;
     assay_eval *eval = &job->eval;
-    assay_pipeline_options options = assay_stages_options(&job->settings->stages, NULL);
     /* Off unless asked for: what is timed here should be the work. */
-    options.no_cache = !job->settings->cache;
-    if (assay_pipeline_open(job->store, job->collection, &options, &job->pipeline, &error) !=
-        ASSAY_OK)
+    job->asked.options.no_cache = !job->settings->cache;
+    if (assay_pipeline_open(job->store, job->collection, &job->asked.options, &job->pipeline,
+                            &error) != ASSAY_OK)
         return assay_report(&error);
     assay_stages_warn(job->pipeline);
     eval->first_ms = calloc(job->count + 1, sizeof(double));
@@ -372,7 +372,9 @@ static int finish(eval_job *job)
 static int eval_folder(const eval_settings *settings, const char *folder)
 {
     eval_job job = {.settings = settings};
-    int code = name_collection(&job, folder);
+    int code = assay_stages_read(&settings->stages, &assay_verb_eval, NULL, &job.asked);
+    if (code == ASSAY_EXIT_OK)
+        code = name_collection(&job, folder);
     int (*const steps[])(eval_job *) = {
         read_judgments, check_measures, read_queries, pick_queries, open_store,
         index_folder,   open_pipeline,  search_all,   finish,
@@ -385,6 +387,7 @@ static int eval_folder(const eval_settings *settings, const char *folder)
     free(job.eval.total_ms);
     assay_run_free(job.run);
     assay_pipeline_close(job.pipeline);
+    assay_pipeline_file_close(job.asked.file);
     assay_store_close(job.store);
     free(job.chosen);
     free(job.picked);

@@ -41,7 +41,25 @@ static void set_rerank_json(assay_answer *answer, json_t *one, const assay_hit *
         assay_answer_set(answer, one, "error", json_string(assay_status_name(hit->status)));
 }
 
-static void add_hit_json(assay_answer *answer, json_t *hits, const assay_hit *hit)
+/* Where the hit stood after each stage. */
+static void set_stages_json(assay_answer *answer, json_t *one, const assay_hit *hit, size_t count)
+{
+    json_t *stages = assay_answer_array(answer, one, "stages");
+    for (size_t i = 0; i < count; i++) {
+        const assay_hit_stage *stage = &hit->stages[i];
+        json_t *place = assay_answer_object(answer, stages, NULL);
+        assay_answer_set(answer, place, "rank", assay_json_count(stage->rank));
+        assay_answer_set(answer, place, "score", assay_json_number((double)stage->score));
+        assay_answer_set(answer, place, "scored", json_boolean(stage->scored));
+        if (!stage->scored)
+            continue;
+        assay_answer_set(answer, place, "logit", assay_json_number((double)stage->logit));
+        assay_answer_set(answer, place, "probability",
+                         assay_json_number((double)stage->probability));
+    }
+}
+
+static void add_hit_json(assay_answer *answer, json_t *hits, const assay_hit *hit, size_t stages)
 {
     json_t *one = assay_answer_object(answer, hits, NULL);
     assay_answer_set(answer, one, "rank", assay_json_count(hit->rank));
@@ -59,6 +77,24 @@ static void add_hit_json(assay_answer *answer, json_t *hits, const assay_hit *hi
     set_retriever_json(answer, one, "rank_bm25", hit->rank_bm25, "score_bm25", hit->score_bm25);
     set_retriever_json(answer, one, "rank_dense", hit->rank_dense, "score_dense",
                        hit->score_dense);
+    set_stages_json(answer, one, hit, stages);
+}
+
+/* What each stage did. */
+static void set_work_json(assay_answer *answer, const assay_result *result)
+{
+    json_t *stages = assay_answer_array(answer, answer->root, "stages");
+    for (size_t i = 0; i < result->stage_count; i++) {
+        const assay_stage_result *stage = &result->stages[i];
+        json_t *one = assay_answer_object(answer, stages, NULL);
+        assay_answer_set(answer, one, "scored", assay_json_count(stage->scored));
+        assay_answer_set(answer, one, "cached", assay_json_count(stage->cached));
+        assay_answer_set(answer, one, "latency_ms", assay_json_number(stage->seconds * 1e3));
+        if (stage->degraded.code != ASSAY_OK)
+            assay_answer_set(answer, one, "degraded", assay_json_name(stage->degraded.message));
+        if (stage->skipped.code != ASSAY_OK)
+            assay_answer_set(answer, one, "skipped", assay_json_name(stage->skipped.message));
+    }
 }
 
 static int print_json(const search_settings *settings, const char *question,
@@ -69,7 +105,7 @@ static int print_json(const search_settings *settings, const char *question,
     assay_answer_set(&answer, answer.root, "collection", assay_json_name(settings->collection));
     json_t *hits = assay_answer_array(&answer, answer.root, "hits");
     for (size_t i = 0; i < result->count; i++)
-        add_hit_json(&answer, hits, &result->hits[i]);
+        add_hit_json(&answer, hits, &result->hits[i], result->stage_count);
     assay_answer_set(&answer, answer.root, "candidates", assay_json_count(result->candidates));
     assay_answer_set(&answer, answer.root, "query_truncated",
                      json_boolean(result->query_truncated));
@@ -86,6 +122,7 @@ static int print_json(const search_settings *settings, const char *question,
     assay_answer_set(&answer, scores, "cache_error",
                      result->cache.code == ASSAY_OK ? json_null()
                                                     : assay_json_name(result->cache.message));
+    set_work_json(&answer, result);
     json_t *latency = assay_answer_object(&answer, answer.root, "latency_ms");
     assay_answer_set(&answer, latency, "first", assay_json_number(result->first_seconds * 1e3));
     assay_answer_set(&answer, latency, "rerank", assay_json_number(result->rerank_seconds * 1e3));
@@ -173,12 +210,14 @@ static void print_hit(const assay_hit *hit)
 static void print_people(const search_settings *settings, const assay_pipeline *pipeline,
                          const assay_result *result)
 {
-    char words[256];
+    char words[512];
+    assay_pipeline_options options;
+    assay_pipeline_describe(pipeline, &options);
     for (size_t i = 0; i < result->count; i++)
         print_hit(&result->hits[i]);
     if (result->count == 0)
         printf("Nothing was found in '%s'.\n", settings->collection);
-    printf("%s%s", assay_style_code(ASSAY_STYLE_DIM), assay_stages_words(words, pipeline));
+    printf("%s%s", assay_style_code(ASSAY_STYLE_DIM), assay_stages_words(words, &options));
     printf("; %u found in %.0f ms", result->candidates, result->first_seconds * 1e3);
     if (result->rerank_seconds > 0)
         printf(", reranked in %.0f ms", result->rerank_seconds * 1e3);
@@ -219,17 +258,15 @@ static int search_with(const search_settings *settings, assay_pipeline *pipeline
     return code;
 }
 
-static int search_store(const search_settings *settings, assay_store *store,
-                        const char *question)
+static int search_store(const search_settings *settings, const assay_pipeline_options *options,
+                        assay_store *store, const char *question)
 {
     assay_error error;
     assay_pipeline *pipeline;
-    assay_pipeline_options options = assay_stages_options(&settings->stages, "cross");
-    options.no_cache = settings->no_cache;
-    if (assay_pipeline_open(store, settings->collection, &options, &pipeline, &error) !=
+    if (assay_pipeline_open(store, settings->collection, options, &pipeline, &error) !=
         ASSAY_OK) {
         int code = assay_report(&error);
-        if (!settings->stages.reranker && error.code == ASSAY_E_NOT_FOUND &&
+        if (!settings->stages.reranker && !settings->stages.pipeline && error.code == ASSAY_E_NOT_FOUND &&
             strstr(error.where, "cross"))
             assay_warn("without a reranker: --rerank none");
         return code;
@@ -266,18 +303,23 @@ static int run(const void *given, char **arguments, size_t count)
         settings.collection = "default";
     assay_error error;
     assay_store *store;
+    assay_stages_pipeline asked;
+    int code = assay_stages_read(&settings.stages, &assay_verb_search, "cross", &asked);
+    if (code != ASSAY_EXIT_OK)
+        return code;
+    asked.options.no_cache = settings.no_cache;
     char *question = join_words(arguments, count);
     if (!question)
-        return assay_report_memory();
-    int code;
-    if (assay_store_open(NULL, &(assay_store_options){.read_only = true}, &store, &error) ==
+        code = assay_report_memory();
+    else if (assay_store_open(NULL, &(assay_store_options){.read_only = true}, &store, &error) ==
         ASSAY_OK) {
-        code = search_store(&settings, store, question);
+        code = search_store(&settings, &asked.options, store, question);
         assay_store_close(store);
     } else {
         code = assay_report(&error);
     }
     free(question);
+    assay_pipeline_file_close(asked.file);
     return code;
 }
 
@@ -296,6 +338,7 @@ static const assay_example examples[] = {
      "Retrieves 100 passages, reranks them, shows 5 and how far each moved"},
     {"assay search \"a question\" --collection scifact --retrieve 100 --top 5 --json",
      "The same for programs: every score of every stage, with timings"},
+    {"assay search 'a question' --pipeline thorough", "Through the stages of a pipeline"},
     {"assay search 'error 1603' --retriever bm25 --rerank none", "Words only, in milliseconds"},
     {NULL, NULL},
 };

@@ -39,9 +39,11 @@ assay_status assay_scorer_open(assay_scorer *scorer, assay_store *store, assay_m
     *scorer = (assay_scorer){.store = store};
     assay_passage_tokenizer_open(&scorer->maker, assay_model_tokenizer(model));
     ASSAY_TRY(digest_model(model, &scorer->model, error));
-    /* No passage's ids are kept, or made, beyond that. */
     assay_session_options limits = {.threads = options.threads,
-                                    .max_tokens = ASSAY_TOKEN_IDS_MAX};
+                                    .max_tokens = options.max_tokens};
+    /* No passage's ids are kept, or made, beyond that. */
+    if (limits.max_tokens == 0 || limits.max_tokens > ASSAY_TOKEN_IDS_MAX)
+        limits.max_tokens = ASSAY_TOKEN_IDS_MAX;
     ASSAY_TRY(assay_session_open(model, &limits, &scorer->session, error));
     if (!options.no_cache)
         open_cache(scorer);

@@ -34,7 +34,8 @@ typedef struct assay_score_sources {
 } assay_score_sources;
 
 typedef struct assay_scorer_options {
-    uint32_t threads; /* 0: all */
+    uint32_t threads;    /* 0: all */
+    uint32_t max_tokens; /* of a pair; 0: as many as the model and the store allow */
     bool no_cache;
 } assay_scorer_options;
 

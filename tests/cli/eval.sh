@@ -3,7 +3,7 @@ cp -R "$DATA/beir" beir
 assay eval beir/ --retriever bm25 --json | json '[{k: round(v, 4) for k, v in d["metrics"].items()}, d["queries"], d["collection"], d["documents"], sorted(d["latency_ms"])]'
 assay index beir --collection beir --json | json '[d["unchanged"], d["added"]]'
 for stages in '--retriever dense' '--retriever hybrid' '--retriever hybrid --rerank cross'; do
-    assay eval beir/ $stages --json | json '[d["queries"], d["metrics"]["R@100"], d["pipeline"]["retriever"], d["pipeline"]["reranker"], sorted(d["latency_ms"])]'
+    assay eval beir/ $stages --json | json '[d["queries"], d["metrics"]["R@100"], d["pipeline"]["retriever"], [s["model"] for s in d["pipeline"]["stages"]], sorted(d["latency_ms"])]'
 done
 assay eval beir --retriever bm25 | sed '/ms a query/,$d'
 echo '-- queries longer than any that the reranker was trained on'

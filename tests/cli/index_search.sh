@@ -12,7 +12,7 @@ assay search parking --retriever bm25 --rerank none --json | json '[h["document"
 assay search visitors --retriever bm25 --rerank none | head -1
 echo '-- for people'
 assay search 'attic' --retriever bm25 --rerank none | sed 's/in [0-9]* ms/in N ms/'
-assay search where is the archive --json | json '[d["query"], len(d["hits"]), d["hits"][0]["reranked"], d["pipeline"]["retriever"], d["pipeline"]["reranker"]]'
+assay search where is the archive --json | json '[d["query"], len(d["hits"]), d["hits"][0]["reranked"], d["pipeline"]["retriever"], [s["model"] for s in d["pipeline"]["stages"]]]'
 echo '-- a question longer than any that the reranker was trained on'
 cp -R "$ASSAY_MODELS/cross" cross
 sed -i '1s/{/{"assay_query_words": 3,/' cross/config.json

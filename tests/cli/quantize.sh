@@ -84,4 +84,4 @@ assay info ./wild --precision int8 --json | json '[d["precision"], "notice" in d
 echo "a passage" >note.txt
 assay index note.txt --model none --json | json 'd["added"]'
 assay search passage --rerank ./wild --precision int8 --no-cache --json |
-    json '[d["pipeline"]["precision"], "notice" in d["pipeline"], d["hits"][0]["reranked"]]'
+    json '[d["pipeline"]["stages"][0]["precision"], "notice" in d["pipeline"]["stages"][0], d["hits"][0]["reranked"]]'

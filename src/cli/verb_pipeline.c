@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* verb_pipeline.c: `assay pipeline`, what a pipeline file says and whether it can
+ * be run. */
+#include <string.h>
+
+#include "cli/stages.h"
+
+typedef struct pipeline_settings {
+    assay_common common;
+} pipeline_settings;
+
+/* ---- show ------------------------------------------------------------------- */
+
+/* Prints text and frees it. */
+static int print_text(char *text)
+{
+    printf("%s\n", text);
+    assay_free(text);
+    return ASSAY_EXIT_OK;
+}
+
+static int show_schema(void)
+{
+    assay_error error;
+    char *text;
+    return assay_pipeline_schema(&text, &error) == ASSAY_OK ? print_text(text)
+                                                            : assay_report(&error);
+}
+
+static int show_one(const char *name)
+{
+    assay_error error;
+    assay_pipeline_file *file;
+    assay_pipeline_options options;
+    char *text;
+    if (assay_pipeline_file_open(name, &file, &error) != ASSAY_OK)
+        return assay_report(&error);
+    assay_pipeline_file_options(file, &options);
+    int code = assay_pipeline_text(&options, &text, &error) == ASSAY_OK ? print_text(text)
+                                                                        : assay_report(&error);
+    assay_pipeline_file_close(file);
+    return code;
+}
+
+static int show_presets(bool as_json)
+{
+    const char *name, *description;
+    assay_answer answer = {0};
+    json_t *list = NULL;
+    if (as_json) {
+        answer = assay_answer_new();
+        list = assay_answer_object(&answer, answer.root, "presets");
+    }
+    for (size_t i = 0; (name = assay_pipeline_preset(i, &description)); i++) {
+        if (as_json)
+            assay_answer_set(&answer, list, name, assay_json_name(description));
+        else
+            printf("%-12s %s\n", name, description);
+    }
+    return as_json ? assay_answer_print(&answer) : ASSAY_EXIT_OK;
+}
+
+/* ---- check ------------------------------------------------------------------ */
+
+/* Whether the models that its stages name are there. */
+static int check_models(const assay_pipeline_options *options)
+{
+    int code = ASSAY_EXIT_OK;
+    for (size_t i = 0; i < options->stage_count; i++) {
+        assay_error error;
+        char path[4096];
+        const char *model = options->stages[i].model ? options->stages[i].model : "cross";
+        if (assay_model_find(model, path, sizeof path, &error) != ASSAY_OK)
+            code = assay_report(&error);
+    }
+    return code;
+}
+
+static int check_one(const char *name)
+{
+    assay_error error;
+    assay_pipeline_file *file;
+    assay_pipeline_options options;
+    if (assay_pipeline_file_open(name, &file, &error) != ASSAY_OK)
+        return assay_report(&error);
+    assay_pipeline_file_options(file, &options);
+    int code = check_models(&options);
+    if (code == ASSAY_EXIT_OK) {
+        assay_print_text(stdout, name, strlen(name));
+        printf(": can be run\n");
+    }
+    assay_pipeline_file_close(file);
+    return code;
+}
+
+/* ---- verb ------------------------------------------------------------------- */
+
+static int each(char **names, size_t count, int (*one)(const char *))
+{
+    int code = ASSAY_EXIT_OK;
+    for (size_t i = 0; i < count; i++) {
+        int this = one(names[i]);
+        code = this == ASSAY_EXIT_OK ? code : this;
+    }
+    return code;
+}
+
+static int run(const void *given, char **arguments, size_t count)
+{
+    const pipeline_settings *settings = given;
+    const char *what = arguments[0];
+    if (strcmp(what, "show") == 0)
+        return count == 1 ? show_presets(settings->common.json)
+                          : each(arguments + 1, count - 1, show_one);
+    if (strcmp(what, "schema") == 0)
+        return show_schema();
+    if (strcmp(what, "check") != 0)
+        return assay_usage(&assay_verb_pipeline, "'%s' is not one of check, show, schema", what);
+    if (count == 1)
+        return assay_usage(&assay_verb_pipeline, "check what? A pipeline file or a preset is "
+                           "missing");
+    return each(arguments + 1, count - 1, check_one);
+}
+
+static const assay_example examples[] = {
+    {"assay pipeline show", "The presets, and what they do"},
+    {"assay pipeline show default > mine.json",
+     "A preset with every default filled in, to be changed and given to --pipeline"},
+    {"assay pipeline check mine.json", "Names file, field and what would be right"},
+    {"assay pipeline schema > pipeline.schema.json", "The JSON Schema, for editors"},
+    {NULL, NULL},
+};
+
+const assay_verb assay_verb_pipeline = {
+    .name = "pipeline",
+    .arguments = "check|show|schema [FILE|PRESET...]",
+    .summary = "check and show pipeline files",
+    .description =
+        "A pipeline is a JSON file that says how candidates are retrieved and which stages "
+        "rerank them, how many go on from each to the next, and how their scores are weighed. "
+        "`search` and `eval` run it with --pipeline. check tells whether files are right and "
+        "their models are there; show prints one with every default filled in, or lists the "
+        "presets; schema prints the JSON Schema of such files.",
+    .examples = examples,
+    .settings_size = sizeof(pipeline_settings),
+    .arguments_min = 1,
+    .arguments_max = SIZE_MAX,
+    .run = run,
+};

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * pipeline.h: what the files of a search share.
+ *
+ *     settings.c   options, with every default filled in and checked
+ *     retrieve.c   query -> candidates, fused, best first
+ *     cascade.c    candidates -> the same, reordered by stage after stage
+ *     search.c     opens and closes all that, and makes hits of what comes out
+ */
+#ifndef ASSAY_PIPELINE_H
+#define ASSAY_PIPELINE_H
+
+#include "pipeline/fusion.h"
+#include "pipeline/reranker.h"
+#include "pipeline/vectors.h"
+
+/* Options in force; options.stages is `stages`. */
+typedef struct assay_settings {
+    assay_pipeline_options options;
+    assay_stage_options stages[ASSAY_STAGES_MAX];
+} assay_settings;
+
+/* Fills in defaults and checks values. Strings are copied into the arena. What
+ * depends on the collection is assay_settings_fit. */
+assay_status assay_settings_fill(const assay_pipeline_options *given, assay_arena *arena,
+                                 assay_settings *out, assay_error *error);
+assay_status assay_settings_fit(assay_settings *settings, const assay_collection *collection,
+                                assay_error *error);
+
+/* What retrieving needs. */
+typedef struct assay_retrieval {
+    assay_model *encoder;
+    assay_session *session; /* NULL: BM25 only */
+    float *query_vector;    /* [dimensions] */
+    assay_flat *flat;
+    assay_flat_scratch *scratch;
+    assay_candidate *bm25, *dense; /* [retrieve] */
+    assay_fused *fused;            /* [2 * retrieve] */
+} assay_retrieval;
+
+struct assay_pipeline {
+    assay_store *store;
+    assay_collection collection; /* as it was at the last search */
+    assay_arena *arena;          /* strings of the settings */
+    assay_settings settings;
+    assay_retrieval retrieval;
+    void *rerankers[ASSAY_STAGES_MAX]; /* [options.stage_count] states */
+};
+
+assay_status assay_retrieval_open(assay_pipeline *pipeline, assay_error *error);
+void assay_retrieval_close(assay_retrieval *retrieval);
+/* Fills retrieval.fused, best first; *count is at most options.retrieve. */
+assay_status assay_retrieve(assay_pipeline *pipeline, assay_text query, size_t *count,
+                            bool *truncated, assay_error *error);
+
+/* A candidate on its way through the stages. */
+typedef struct assay_entry {
+    const assay_fused *fused;
+    assay_passage_view view;
+    size_t document;   /* number of its document among the entries' */
+    size_t place;      /* before the stage at hand */
+    double score;      /* what the order is by */
+    uint32_t rank_first;     /* of its document after retrieval */
+    uint32_t last;           /* stages up to the last that scored it; 0: none */
+    assay_hit_stage *stages; /* [options.stage_count] */
+} assay_entry;
+
+/* The candidates as entries, without passages deleted meanwhile. */
+assay_status assay_entries_read(assay_pipeline *pipeline, size_t candidates, assay_arena *arena,
+                                assay_entry **out, size_t *count, assay_error *error);
+
+/* Runs the stages: reorders entries[count], tells in *result (its stages and
+ * sums) what each did. */
+assay_status assay_cascade_run(assay_pipeline *pipeline, assay_text query, assay_entry *entries,
+                               size_t count, assay_arena *arena, assay_result *result,
+                               assay_error *error);
+
+#endif

@@ -1,0 +1,437 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * pipeline_file.c: a pipeline as JSON: read, written, and its schema.
+ *
+ * Two tables say what fields there are; reading, writing and the schema go by
+ * them, so they cannot disagree. A file is small: more than 1 MiB is none.
+ */
+#include <math.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/json.h"
+#include "pipeline/pipeline.h"
+#include "pipeline/presets.h"
+
+enum { FILE_LIMIT = 1 << 20 };
+
+struct assay_pipeline_file {
+    assay_settings settings; /* as the file has it; strings point into json */
+    json_t *json;
+};
+
+/* ---------------------------------------------------------------- fields */
+
+typedef enum field_kind { WORD, TEXT, COUNT, NUMBER, FLAG } field_kind;
+
+typedef struct field {
+    const char *name;
+    field_kind kind;
+    size_t offset;     /* WORD, COUNT: uint32_t; TEXT: const char *; NUMBER: assay_setting */
+    const char *words; /* of WORD, "a|b", in the order of the enum */
+    double low, high;
+    const char *help;
+} field;
+
+#define IN_PIPELINE(member) offsetof(assay_pipeline_options, member)
+#define IN_STAGE(member) offsetof(assay_stage_options, member)
+
+static const field pipeline_fields[] = {
+    {"retriever", WORD, IN_PIPELINE(retriever), "auto|bm25|dense|hybrid", 0, 0,
+     "what finds candidates; auto: hybrid where there are vectors, else bm25"},
+    {"retrieve", COUNT, IN_PIPELINE(retrieve), NULL, 1, 100000, "how many passages it finds"},
+    {"fusion", WORD, IN_PIPELINE(fusion), "zscore|rrf", 0, 0, "how hybrid joins its two lists"},
+    {"weight_bm25", NUMBER, IN_PIPELINE(bm25_weight), NULL, 0, 1e6, "of BM25 in hybrid"},
+    {"weight_dense", NUMBER, IN_PIPELINE(dense_weight), NULL, 0, 1e6, "of the vectors in hybrid"},
+    {"k1", NUMBER, IN_PIPELINE(k1), NULL, 0, 1e3,
+     "BM25: how soon repeated words stop counting"},
+    {"b", NUMBER, IN_PIPELINE(b), NULL, 0, 1, "BM25: how much long passages are held back"},
+    {"keep", COUNT, IN_PIPELINE(rerank), NULL, 1, 100000,
+     "how many passages go on to the first stage; all when absent"},
+};
+
+static const field stage_fields[] = {
+    {"kind", WORD, IN_STAGE(kind), assay_reranker_names, 0, 0, "the reranker"},
+    {"model", TEXT, IN_STAGE(model), NULL, 0, 0, "its model: a name or a folder"},
+    {"precision", WORD, IN_STAGE(precision), "auto|fp32|int8|bf16", 0, 0, "of its arithmetic"},
+    {"keep", COUNT, IN_STAGE(keep), NULL, 1, 100000,
+     "how many passages go on to the next stage; all when absent"},
+    {"max_tokens", COUNT, IN_STAGE(max_tokens), NULL, 5, 1000000,
+     "cuts passages earlier than the model does; query and special tokens are counted"},
+    {"rerank_long", FLAG, IN_STAGE(rerank_long), NULL, 0, 0,
+     "work on queries longer than the model was trained on, too"},
+    {"weight", NUMBER, IN_STAGE(weight), NULL, 0, 1e6,
+     "of the stage's z-normalised score in the order after it"},
+    {"weight_before", NUMBER, IN_STAGE(weight_before), NULL, 0, 1e6,
+     "of the score that the stages before it came to"},
+};
+
+#define COUNT_OF(array) (sizeof(array) / sizeof *(array))
+
+/* Members that are no settings: of the file, and of the list of stages. */
+static const char *const own_names[] = {"name", "description", "stages"};
+
+/* --------------------------------------------------------------- reading */
+
+static assay_status wrong(assay_error *error, const char *where, const char *name,
+                          const char *message)
+{
+    assay_fail(error, ASSAY_E_FORMAT, name, "%s", message);
+    assay_error_prefix(error, where);
+    return ASSAY_E_FORMAT;
+}
+
+/* The place of a word in "a|b|c"; -1: none. */
+static int place_of(const char *words, const char *word)
+{
+    size_t length = strlen(word);
+    int place = 0;
+    for (const char *at = words; *at != '\0'; place++) {
+        size_t size = strcspn(at, "|");
+        if (size == length && memcmp(at, word, size) == 0)
+            return place;
+        at += size + (at[size] == '|');
+    }
+    return -1;
+}
+
+static assay_status read_word(const json_t *object, const field *f, const char *where,
+                              uint32_t *value, assay_error *error)
+{
+    const char *word = NULL;
+    char message[256];
+    ASSAY_TRY(assay_json_string(object, f->name, where, &word, error));
+    if (word == NULL)
+        return ASSAY_OK;
+    int place = place_of(f->words, word);
+    snprintf(message, sizeof message, "\"%.60s\" is not one of %s", word, f->words);
+    if (place < 0)
+        return wrong(error, where, f->name, message);
+    *value = (uint32_t)place;
+    return ASSAY_OK;
+}
+
+static assay_status read_field(const json_t *object, const field *f, const char *where,
+                               void *target, assay_error *error)
+{
+    void *value = (char *)target + f->offset;
+    uint64_t count = *(const uint32_t *)value;
+    double number = NAN;
+    switch (f->kind) {
+    case WORD:
+        return read_word(object, f, where, value, error);
+    case TEXT:
+        return assay_json_string(object, f->name, where, value, error);
+    case FLAG:
+        return assay_json_bool(object, f->name, where, value, error);
+    case COUNT:
+        ASSAY_TRY(assay_json_uint(object, f->name, where, (uint64_t)f->low, (uint64_t)f->high,
+                                  &count, error));
+        *(uint32_t *)value = (uint32_t)count;
+        return ASSAY_OK;
+    case NUMBER:
+        ASSAY_TRY(assay_json_double(object, f->name, where, f->low, f->high, &number, error));
+        if (!isnan(number))
+            *(assay_setting *)value = (assay_setting){true, number};
+        return ASSAY_OK;
+    }
+    return ASSAY_OK;
+}
+
+static bool known(const char *name, const field *fields, size_t count, bool top)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(fields[i].name, name) == 0)
+            return true;
+    for (size_t i = 0; top && i < COUNT_OF(own_names); i++)
+        if (strcmp(own_names[i], name) == 0)
+            return true;
+    return false;
+}
+
+static assay_status unknown_field(const char *name, const field *fields, size_t count, bool top,
+                                  const char *where, assay_error *error)
+{
+    assay_buffer message;
+    assay_buffer_init(&message, 0);
+    assay_buffer_string(&message, "there is no such field; there are");
+    for (size_t i = 0; top && i < COUNT_OF(own_names); i++)
+        assay_buffer_format(&message, " %s,", own_names[i]);
+    for (size_t i = 0; i < count; i++)
+        assay_buffer_format(&message, " %s%s", fields[i].name, i + 1 < count ? "," : "");
+    assay_status status = assay_buffer_status(&message, where, error);
+    if (status == ASSAY_OK)
+        status = wrong(error, where, name, message.data);
+    assay_buffer_free(&message);
+    return status;
+}
+
+static assay_status read_fields(const json_t *object, const field *fields, size_t count, bool top,
+                                const char *where, void *target, assay_error *error)
+{
+    const char *name;
+    json_t *value;
+    json_object_foreach((json_t *)object, name, value)
+    {
+        if (!known(name, fields, count, top))
+            return unknown_field(name, fields, count, top, where, error);
+    }
+    for (size_t i = 0; i < count; i++)
+        ASSAY_TRY(read_field(object, &fields[i], where, target, error));
+    return ASSAY_OK;
+}
+
+static assay_status read_stage(const json_t *item, const char *where, size_t i,
+                               assay_stage_options *stage, assay_error *error)
+{
+    char place[1200];
+    snprintf(place, sizeof place, "%.1100s: stages[%zu]", where, i);
+    if (!json_is_object(item))
+        return wrong(error, where, strrchr(place, ' ') + 1, "expected an object");
+    if (json_object_get(item, "kind") == NULL) {
+        char message[160];
+        snprintf(message, sizeof message, "is missing; it is one of %.120s",
+                 assay_reranker_names);
+        return wrong(error, place, "kind", message);
+    }
+    return read_fields(item, stage_fields, COUNT_OF(stage_fields), false, place, stage, error);
+}
+
+static assay_status read_pipeline(assay_pipeline_file *file, const char *where,
+                                  assay_error *error)
+{
+    assay_pipeline_options *o = &file->settings.options;
+    const char *text = NULL;
+    if (!json_is_object(file->json))
+        return assay_fail(error, ASSAY_E_FORMAT, where, "expected an object with the fields of "
+                          "a pipeline");
+    o->rerank = UINT32_MAX; /* all that were retrieved */
+    ASSAY_TRY(read_fields(file->json, pipeline_fields, COUNT_OF(pipeline_fields), true, where, o,
+                          error));
+    ASSAY_TRY(assay_json_string(file->json, "name", where, &text, error));
+    ASSAY_TRY(assay_json_string(file->json, "description", where, &text, error));
+    const json_t *stages = json_object_get(file->json, "stages");
+    if (stages != NULL && !json_is_array(stages))
+        return wrong(error, where, "stages", "expected a list");
+    if (json_array_size(stages) > ASSAY_STAGES_MAX)
+        return wrong(error, where, "stages", "there are more than 8");
+    o->stage_count = json_array_size(stages);
+    o->stages = file->settings.stages;
+    for (size_t i = 0; i < o->stage_count; i++)
+        ASSAY_TRY(read_stage(json_array_get(stages, i), where, i, &file->settings.stages[i],
+                             error));
+    return ASSAY_OK;
+}
+
+/* Whether the values fit together, told before a collection is there. */
+static assay_status try_settings(const assay_pipeline_options *options, const char *where,
+                                 assay_error *error)
+{
+    assay_settings filled;
+    assay_arena *arena = assay_arena_new(0);
+    if (arena == NULL)
+        return assay_fail_memory(error, 1024);
+    assay_status status = assay_settings_fill(options, arena, &filled, error);
+    assay_arena_free(arena);
+    if (status != ASSAY_OK)
+        assay_error_prefix(error, where);
+    return status;
+}
+
+static assay_status read_json(const char *name, json_t **out, assay_error *error)
+{
+    if (strpbrk(name, "/.") != NULL)
+        return assay_json_read(name, FILE_LIMIT, out, error);
+    const assay_preset *preset = assay_preset_find(name);
+    if (preset != NULL)
+        return assay_json_parse(preset->json, strlen(preset->json), name, out, error);
+    assay_buffer names;
+    assay_buffer_init(&names, 0);
+    const char *one;
+    for (size_t i = 0; (one = assay_pipeline_preset(i, NULL)) != NULL; i++)
+        assay_buffer_format(&names, "%s%s", i > 0 ? ", " : "", one);
+    assay_status status = assay_buffer_status(&names, name, error);
+    if (status == ASSAY_OK)
+        status = assay_fail(error, ASSAY_E_NOT_FOUND, name,
+                            "is no preset; there are: %s. A file is named with its ending or "
+                            "its folder (./%.40s)", names.data, name);
+    assay_buffer_free(&names);
+    return status;
+}
+
+assay_status assay_pipeline_file_open(const char *name, assay_pipeline_file **out,
+                                      assay_error *error)
+{
+    assay_pipeline_file *file = calloc(1, sizeof *file);
+    if (file == NULL)
+        return assay_fail_memory(error, sizeof *file);
+    assay_status status = read_json(name, &file->json, error);
+    if (status == ASSAY_OK)
+        status = read_pipeline(file, name, error);
+    if (status == ASSAY_OK)
+        status = try_settings(&file->settings.options, name, error);
+    if (status != ASSAY_OK) {
+        assay_pipeline_file_close(file);
+        return status;
+    }
+    *out = file;
+    return ASSAY_OK;
+}
+
+void assay_pipeline_file_close(assay_pipeline_file *file)
+{
+    if (file == NULL)
+        return;
+    json_decref(file->json);
+    free(file);
+}
+
+void assay_pipeline_file_options(const assay_pipeline_file *file, assay_pipeline_options *out)
+{
+    *out = file->settings.options;
+}
+
+/* --------------------------------------------------------------- writing */
+
+static json_t *word_json(const char *words, uint32_t place)
+{
+    while (place > 0 && *words != '\0') {
+        size_t size = strcspn(words, "|");
+        words += size + (words[size] == '|');
+        place--;
+    }
+    return json_stringn(words, strcspn(words, "|"));
+}
+
+/* NULL: memory, or nothing to write (*absent). */
+static json_t *field_json(const field *f, const void *source, bool *absent)
+{
+    const void *value = (const char *)source + f->offset;
+    const char *text;
+    *absent = false;
+    switch (f->kind) {
+    case WORD:
+        return word_json(f->words, *(const uint32_t *)value);
+    case TEXT:
+        memcpy(&text, value, sizeof text);
+        *absent = text == NULL;
+        return text != NULL ? json_string(text) : NULL;
+    case FLAG:
+        return json_boolean(*(const bool *)value);
+    case COUNT:
+        *absent = *(const uint32_t *)value == 0;
+        return *absent ? NULL : json_integer(*(const uint32_t *)value);
+    case NUMBER:
+        *absent = !((const assay_setting *)value)->set;
+        return *absent ? NULL : json_real(((const assay_setting *)value)->value);
+    }
+    return NULL;
+}
+
+/* Whether all could be added. */
+static bool write_fields(json_t *object, const field *fields, size_t count, const void *source)
+{
+    bool whole = object != NULL;
+    for (size_t i = 0; i < count && whole; i++) {
+        bool absent;
+        json_t *value = field_json(&fields[i], source, &absent);
+        whole = absent || json_object_set_new(object, fields[i].name, value) == 0;
+    }
+    return whole;
+}
+
+static assay_status print_json(json_t *json, bool whole, char **out, assay_error *error)
+{
+    *out = whole ? json_dumps(json, JSON_INDENT(2) | JSON_REAL_PRECISION(6)) : NULL;
+    json_decref(json);
+    return *out != NULL ? ASSAY_OK : assay_fail_memory(error, FILE_LIMIT);
+}
+
+static assay_status write_settings(const assay_settings *s, char **out, assay_error *error)
+{
+    json_t *root = json_object(), *stages = json_array();
+    bool whole = write_fields(root, pipeline_fields, COUNT_OF(pipeline_fields), &s->options);
+    for (size_t i = 0; i < s->options.stage_count && whole; i++) {
+        json_t *one = json_object();
+        whole = write_fields(one, stage_fields, COUNT_OF(stage_fields), &s->stages[i]);
+        whole = json_array_append_new(stages, one) == 0 && whole;
+    }
+    whole = json_object_set_new(root, "stages", stages) == 0 && whole;
+    return print_json(root, whole, out, error);
+}
+
+assay_status assay_pipeline_text(const assay_pipeline_options *options, char **out,
+                                 assay_error *error)
+{
+    assay_settings settings;
+    assay_arena *arena = assay_arena_new(0);
+    if (arena == NULL)
+        return assay_fail_memory(error, 1024);
+    assay_status status = assay_settings_fill(options, arena, &settings, error);
+    if (status == ASSAY_OK)
+        status = write_settings(&settings, out, error);
+    assay_arena_free(arena);
+    return status;
+}
+
+/* ---------------------------------------------------------------- schema */
+
+static json_t *words_json(const char *words)
+{
+    json_t *list = json_array();
+    while (*words != '\0') {
+        size_t size = strcspn(words, "|");
+        json_array_append_new(list, json_stringn(words, size));
+        words += size + (words[size] == '|');
+    }
+    return list;
+}
+
+static json_t *field_schema(const field *f)
+{
+    switch (f->kind) {
+    case WORD:
+        return json_pack("{s:o, s:s}", "enum", words_json(f->words), "description", f->help);
+    case TEXT:
+        return json_pack("{s:s, s:s}", "type", "string", "description", f->help);
+    case FLAG:
+        return json_pack("{s:s, s:s}", "type", "boolean", "description", f->help);
+    case COUNT:
+        return json_pack("{s:s, s:I, s:I, s:s}", "type", "integer", "minimum",
+                         (json_int_t)f->low, "maximum", (json_int_t)f->high, "description",
+                         f->help);
+    case NUMBER:
+        return json_pack("{s:s, s:f, s:f, s:s}", "type", "number", "minimum", f->low, "maximum",
+                         f->high, "description", f->help);
+    }
+    return NULL;
+}
+
+static json_t *fields_schema(const field *fields, size_t count)
+{
+    json_t *properties = json_object();
+    for (size_t i = 0; i < count; i++)
+        json_object_set_new(properties, fields[i].name, field_schema(&fields[i]));
+    return properties;
+}
+
+assay_status assay_pipeline_schema(char **out, assay_error *error)
+{
+    json_t *stage = json_pack("{s:s, s:o, s:[s], s:b}", "type", "object", "properties",
+                              fields_schema(stage_fields, COUNT_OF(stage_fields)), "required",
+                              "kind", "additionalProperties", 0);
+    json_t *properties = fields_schema(pipeline_fields, COUNT_OF(pipeline_fields));
+    json_object_set_new(properties, "name", json_pack("{s:s}", "type", "string"));
+    json_object_set_new(properties, "description", json_pack("{s:s}", "type", "string"));
+    json_object_set_new(properties, "stages",
+                        json_pack("{s:s, s:o, s:i}", "type", "array", "items", stage, "maxItems",
+                                  (int)ASSAY_STAGES_MAX));
+    json_t *root = json_pack("{s:s, s:s, s:s, s:o, s:b}", "$schema",
+                             "https://json-schema.org/draft/2020-12/schema", "title",
+                             "a pipeline of assay", "type", "object", "properties", properties,
+                             "additionalProperties", 0);
+    return print_json(root, root != NULL, out, error);
+}

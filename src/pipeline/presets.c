@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* presets.c: see presets.h. */
+#include "pipeline/presets.h"
+
+#include <string.h>
+
+static const assay_preset presets[] = {
+    {"retrieve", "retrieval alone: 100 passages, no reranker", "{\"retrieve\": 100}"},
+    {"default", "what `assay search` does: 100 passages, the first 30 reranked by cross",
+     "{\"retrieve\": 100, \"keep\": 30, \"stages\": [{\"kind\": \"cross\"}]}"},
+    {"thorough", "100 passages, all of them reranked by cross",
+     "{\"retrieve\": 100, \"stages\": [{\"kind\": \"cross\"}]}"},
+};
+
+enum { PRESETS = sizeof presets / sizeof *presets };
+
+const assay_preset *assay_preset_find(const char *name)
+{
+    for (size_t i = 0; i < PRESETS; i++)
+        if (strcmp(presets[i].name, name) == 0)
+            return &presets[i];
+    return NULL;
+}
+
+const char *assay_pipeline_preset(size_t i, const char **description)
+{
+    if (i >= PRESETS)
+        return NULL;
+    if (description != NULL)
+        *description = presets[i].description;
+    return presets[i].name;
+}

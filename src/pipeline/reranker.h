@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * reranker.h: the one interface of all that gives candidates new scores.
+ *
+ * A kind of reranker is a table of functions, and one line in rerankers.c. What
+ * comes of its scores, and what happens when it has none, is the cascade's
+ * concern (cascade.c): a reranker cannot lose a candidate.
+ */
+#ifndef ASSAY_RERANKER_H
+#define ASSAY_RERANKER_H
+
+#include "store/store.h"
+
+typedef struct assay_rerank_call {
+    assay_text query;
+    const assay_passage_view *const *passages; /* [count] in the order so far */
+    size_t count;
+    size_t keep;        /* the best so many go on; what is behind them matters less */
+    assay_arena *arena; /* scratch */
+} assay_rerank_call;
+
+typedef struct assay_reranker_class {
+    const char *name;     /* in pipelines */
+    const char *model;    /* when none is named; NULL: one must be */
+    double weight, weight_before; /* when none are set */
+    /* options has stage->precision, limits and so on; the pipeline's own options
+     * say threads and no_cache. */
+    assay_status (*open)(assay_store *store, const assay_stage_options *stage,
+                         const assay_pipeline_options *options, void **out, assay_error *error);
+    void (*close)(void *state); /* takes NULL */
+    /* scores[count], and what result->scored, tokenized, cached and cache are to
+     * say. A passage that failed has a status. Leaving the query out on purpose is
+     * ASSAY_OK with result->skipped; LIMIT and NETWORK degrade: the order stays
+     * what it was. All else ends the search. */
+    assay_status (*score)(void *state, const assay_rerank_call *call, assay_score *scores,
+                          assay_stage_result *result, assay_error *error);
+    /* NULL: it has no model that assay runs. */
+    void (*describe)(const void *state, assay_model_info *out);
+} assay_reranker_class;
+
+extern const assay_reranker_class assay_reranker_cross;
+
+/* By assay_reranker_kind; NULL beyond the last. */
+const assay_reranker_class *assay_reranker_class_of(assay_reranker_kind kind);
+/* "cross|late": the names, as a choice. */
+extern const char assay_reranker_names[];
+
+#endif

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* reranker_cross.c: a cross-encoder as a stage, with stored token ids and the
+ * score cache (scorer.h). */
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "pipeline/reranker.h"
+#include "pipeline/scorer.h"
+#include "pipeline/words.h"
+
+typedef struct cross {
+    const char *name; /* as it was asked for */
+    assay_model *model;
+    assay_scorer scorer;
+    uint32_t query_words; /* longest query to rerank for; 0: any */
+} cross;
+
+static void close_cross(void *state)
+{
+    cross *c = state;
+    if (c == NULL)
+        return;
+    assay_scorer_close(&c->scorer);
+    assay_model_close(c->model);
+    free(c);
+}
+
+static assay_status open_parts(cross *c, assay_store *store, const assay_stage_options *stage,
+                               const assay_pipeline_options *options, assay_error *error)
+{
+    c->name = stage->model;
+    const assay_model_options at = {.precision = stage->precision};
+    ASSAY_TRY(assay_model_open(stage->model, &at, &c->model, error));
+    assay_model_info info;
+    assay_model_describe(c->model, &info);
+    if (info.kind != ASSAY_MODEL_CROSS_ENCODER)
+        return assay_fail(error, ASSAY_E_ARGUMENT, info.path,
+                          "is a bi-encoder (%s); a reranker must be a cross-encoder",
+                          info.architecture);
+    c->query_words = stage->rerank_long ? 0 : info.query_words;
+    const assay_scorer_options scoring = {.threads = options->threads,
+                                          .max_tokens = stage->max_tokens,
+                                          .no_cache = options->no_cache};
+    return assay_scorer_open(&c->scorer, store, c->model, scoring, error);
+}
+
+static assay_status open_cross(assay_store *store, const assay_stage_options *stage,
+                               const assay_pipeline_options *options, void **out,
+                               assay_error *error)
+{
+    cross *c = calloc(1, sizeof *c);
+    if (c == NULL)
+        return assay_fail_memory(error, sizeof *c);
+    assay_status status = open_parts(c, store, stage, options, error);
+    if (status != ASSAY_OK) {
+        close_cross(c);
+        return status;
+    }
+    *out = c;
+    return ASSAY_OK;
+}
+
+/* A reranker is not to be trusted with queries of a kind it never saw, and those
+ * longer than any it was trained on are such: where the model says how long that
+ * is, they keep the order that they have (docs/evaluation.md). */
+static bool too_long(const cross *c, assay_text query, assay_error *skipped)
+{
+    size_t words = c->query_words > 0 ? assay_words_count(query) : 0;
+    if (words <= c->query_words)
+        return false;
+    assay_fail(skipped, ASSAY_E_LIMIT, "query",
+               "the query has %zu words, and '%s' was trained on queries of at most %" PRIu32,
+               words, c->name, c->query_words);
+    return true;
+}
+
+static assay_status score_cross(void *state, const assay_rerank_call *call, assay_score *scores,
+                                assay_stage_result *result, assay_error *error)
+{
+    cross *c = state;
+    assay_score_sources sources;
+    if (too_long(c, call->query, &result->skipped))
+        return ASSAY_OK;
+    ASSAY_TRY(assay_scorer_score(&c->scorer, call->query, call->passages, call->count,
+                                 call->arena, scores, &sources, error));
+    result->scored = (uint32_t)call->count;
+    result->tokenized = sources.tokenized;
+    result->cached = sources.cached;
+    result->cache = sources.cache;
+    return ASSAY_OK;
+}
+
+static void describe_cross(const void *state, assay_model_info *out)
+{
+    assay_model_describe(((const cross *)state)->model, out);
+}
+
+/* The weights were fitted on training splits, behind hybrid retrieval
+ * (docs/evaluation.md). */
+const assay_reranker_class assay_reranker_cross = {
+    .name = "cross",
+    .model = "cross",
+    .weight = 0.4,
+    .weight_before = 1.0,
+    .open = open_cross,
+    .close = close_cross,
+    .score = score_cross,
+    .describe = describe_cross,
+};

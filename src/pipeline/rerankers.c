@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* rerankers.c: which rerankers there are. */
+#include "pipeline/reranker.h"
+
+static const assay_reranker_class *const classes[] = {
+    [ASSAY_RERANKER_CROSS] = &assay_reranker_cross,
+};
+
+const char assay_reranker_names[] = "cross";
+
+const assay_reranker_class *assay_reranker_class_of(assay_reranker_kind kind)
+{
+    size_t i = (size_t)kind;
+    return i < sizeof classes / sizeof *classes ? classes[i] : NULL;
+}
+
+const char *assay_reranker_name(assay_reranker_kind kind)
+{
+    const assay_reranker_class *found = assay_reranker_class_of(kind);
+    return found != NULL ? found->name : "unknown";
+}

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* retrieve.c: candidates of a query: BM25, dense or both, fused. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "pipeline/pipeline.h"
+
+static assay_status open_encoder(assay_pipeline *p, assay_error *error)
+{
+    const assay_collection_config *config = &p->collection.config;
+    const assay_pipeline_options *o = &p->settings.options;
+    assay_retrieval *r = &p->retrieval;
+    ASSAY_TRY(assay_model_open(config->model, NULL, &r->encoder, error));
+    assay_model_info info;
+    assay_model_describe(r->encoder, &info);
+    if (strcmp(info.digest, config->model_digest) != 0)
+        return assay_fail(error, ASSAY_E_ARGUMENT, info.path,
+                          "is not the model that the collection \"%s\" was indexed with; index "
+                          "it anew under another name, or put that model back",
+                          p->collection.name);
+    assay_session_options options = {.threads = o->threads, .role = ASSAY_ROLE_QUERY};
+    ASSAY_TRY(assay_session_open(r->encoder, &options, &r->session, error));
+    r->query_vector = calloc(config->dimensions, sizeof *r->query_vector);
+    r->scratch = assay_flat_scratch_new(o->retrieve, o->threads);
+    if (r->query_vector == NULL || r->scratch == NULL)
+        return assay_fail_memory(error, o->retrieve * sizeof(assay_candidate));
+    return ASSAY_OK;
+}
+
+assay_status assay_retrieval_open(assay_pipeline *p, assay_error *error)
+{
+    const assay_pipeline_options *o = &p->settings.options;
+    assay_retrieval *r = &p->retrieval;
+    size_t retrieve = o->retrieve;
+    r->bm25 = calloc(retrieve, sizeof *r->bm25);
+    r->dense = calloc(retrieve, sizeof *r->dense);
+    r->fused = calloc(2 * retrieve, sizeof *r->fused);
+    if (r->bm25 == NULL || r->dense == NULL || r->fused == NULL)
+        return assay_fail_memory(error, 2 * retrieve * sizeof *r->fused);
+    return o->retriever & ASSAY_RETRIEVER_DENSE ? open_encoder(p, error) : ASSAY_OK;
+}
+
+void assay_retrieval_close(assay_retrieval *r)
+{
+    assay_session_close(r->session);
+    assay_model_close(r->encoder);
+    assay_flat_close(r->flat);
+    assay_flat_scratch_free(r->scratch);
+    free(r->query_vector);
+    free(r->bm25);
+    free(r->dense);
+    free(r->fused);
+}
+
+static assay_status retrieve_dense(assay_pipeline *p, assay_text query, size_t *count,
+                                   bool *truncated, assay_error *error)
+{
+    assay_retrieval *r = &p->retrieval;
+    ASSAY_TRY(assay_vectors_open(p->store, &p->collection, &r->flat, NULL, NULL, error));
+    assay_embedding_info info;
+    ASSAY_TRY(assay_embed(r->session, &query, 1, r->query_vector, &info, error));
+    assay_vector_scale(r->query_vector, p->collection.config.dimensions);
+    *truncated = info.truncated;
+    *count = assay_flat_search(r->flat, r->query_vector, r->scratch, r->dense);
+    return ASSAY_OK;
+}
+
+assay_status assay_retrieve(assay_pipeline *p, assay_text query, size_t *count, bool *truncated,
+                            assay_error *error)
+{
+    const assay_pipeline_options *o = &p->settings.options;
+    assay_retrieval *r = &p->retrieval;
+    assay_fusion_list bm25 = {r->bm25, 0, 0}, dense = {r->dense, 0, 0};
+    if (o->retriever & ASSAY_RETRIEVER_BM25) {
+        bm25.weight = o->bm25_weight.value;
+        ASSAY_TRY(assay_store_bm25(p->store, &p->collection, query, o->k1.value, o->b.value,
+                                   o->retrieve, r->bm25, &bm25.count, error));
+    }
+    if (o->retriever & ASSAY_RETRIEVER_DENSE) {
+        dense.weight = o->dense_weight.value;
+        ASSAY_TRY(retrieve_dense(p, query, &dense.count, truncated, error));
+    }
+    *count = assay_fuse(bm25, dense, o->fusion, r->fused);
+    if (*count > o->retrieve)
+        *count = o->retrieve;
+    return ASSAY_OK;
+}

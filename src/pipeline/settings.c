@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * settings.c: options of a pipeline, with every default filled in.
+ *
+ * Weights of retrieval were fitted on training splits (docs/evaluation.md); those
+ * of a stage are its reranker's.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "pipeline/pipeline.h"
+
+enum { DEFAULT_RETRIEVE = 100, DEFAULT_RERANK = 30, MAX_RETRIEVE = 100000 };
+
+#define DEFAULT_K1 0.9
+#define DEFAULT_B 0.4
+#define DEFAULT_BM25_WEIGHT 1.0
+#define DEFAULT_DENSE_WEIGHT 1.0
+
+static assay_status settle(assay_setting *setting, const char *name, double value, double high,
+                           assay_error *error)
+{
+    if (!setting->set)
+        *setting = (assay_setting){true, value};
+    if (!(setting->value >= 0 && setting->value <= high))
+        return assay_fail(error, ASSAY_E_ARGUMENT, name, "%g is not between 0 and %g",
+                          setting->value, high);
+    return ASSAY_OK;
+}
+
+static assay_status settle_retrieval(assay_pipeline_options *o, assay_error *error)
+{
+    if (o->retrieve == 0)
+        o->retrieve = DEFAULT_RETRIEVE;
+    if (o->retrieve > MAX_RETRIEVE)
+        return assay_fail(error, ASSAY_E_ARGUMENT, "retrieve",
+                          "%" PRIu32 " is more than the limit of %d", o->retrieve, MAX_RETRIEVE);
+    if (o->rerank == 0)
+        o->rerank = DEFAULT_RERANK;
+    if (o->rerank > o->retrieve)
+        o->rerank = o->retrieve;
+    ASSAY_TRY(settle(&o->bm25_weight, "bm25_weight", DEFAULT_BM25_WEIGHT, 1e6, error));
+    ASSAY_TRY(settle(&o->dense_weight, "dense_weight", DEFAULT_DENSE_WEIGHT, 1e6, error));
+    ASSAY_TRY(settle(&o->k1, "k1", DEFAULT_K1, 1e3, error));
+    return settle(&o->b, "b", DEFAULT_B, 1, error);
+}
+
+/* One stage. `comes` is how many passages come to it, then how many go on. */
+static assay_status settle_stage(assay_stage_options *stage, size_t number, uint32_t *comes,
+                                 assay_arena *arena, assay_error *error)
+{
+    char where[32];
+    snprintf(where, sizeof where, "stage %zu", number);
+    const assay_reranker_class *class = assay_reranker_class_of(stage->kind);
+    if (class == NULL)
+        return assay_fail(error, ASSAY_E_ARGUMENT, where, "there is no reranker of that kind (%d)",
+                          (int)stage->kind);
+    if (stage->model == NULL)
+        stage->model = class->model;
+    if (stage->model == NULL)
+        return assay_fail(error, ASSAY_E_ARGUMENT, where, "%s needs the name of a model",
+                          class->name);
+    stage->model = assay_arena_copy(arena, stage->model, strlen(stage->model));
+    if (stage->model == NULL)
+        return assay_fail_memory(error, 1024);
+    if (stage->keep == 0 || stage->keep > *comes)
+        stage->keep = *comes;
+    *comes = stage->keep;
+    ASSAY_TRY(settle(&stage->weight, "weight", class->weight, 1e6, error));
+    ASSAY_TRY(settle(&stage->weight_before, "weight_before", class->weight_before, 1e6, error));
+    if (stage->weight.value + stage->weight_before.value <= 0)
+        return assay_fail(error, ASSAY_E_ARGUMENT, "weight, weight_before",
+                          "both are 0; at least one must be more");
+    return ASSAY_OK;
+}
+
+/* The stages, however they were given. */
+static assay_status take_stages(assay_settings *s, assay_error *error)
+{
+    assay_pipeline_options *o = &s->options;
+    if (o->stage_count > ASSAY_STAGES_MAX)
+        return assay_fail(error, ASSAY_E_ARGUMENT, "stages", "%zu stages are more than %u",
+                          o->stage_count, ASSAY_STAGES_MAX);
+    if (o->stage_count > 0 && o->reranker != NULL)
+        return assay_fail(error, ASSAY_E_ARGUMENT, "reranker",
+                          "stages are given, too: only one of the two may be");
+    for (size_t i = 0; i < o->stage_count; i++)
+        s->stages[i] = o->stages[i];
+    if (o->reranker != NULL) {
+        o->stage_count = 1;
+        s->stages[0] = (assay_stage_options){
+            .kind = ASSAY_RERANKER_CROSS,
+            .model = o->reranker,
+            .precision = o->precision,
+            .rerank_long = o->rerank_long,
+            .weight = o->rerank_weight,
+            .weight_before = o->first_weight,
+        };
+        o->reranker = NULL;
+    }
+    o->stages = s->stages;
+    return ASSAY_OK;
+}
+
+assay_status assay_settings_fill(const assay_pipeline_options *given, assay_arena *arena,
+                                 assay_settings *out, assay_error *error)
+{
+    *out = (assay_settings){0};
+    if (given != NULL)
+        out->options = *given;
+    assay_pipeline_options *o = &out->options;
+    ASSAY_TRY(settle_retrieval(o, error));
+    ASSAY_TRY(take_stages(out, error));
+    uint32_t comes = o->rerank;
+    for (size_t i = 0; i < o->stage_count; i++)
+        ASSAY_TRY(settle_stage(&out->stages[i], i + 1, &comes, arena, error));
+    return ASSAY_OK;
+}
+
+assay_status assay_settings_fit(assay_settings *settings, const assay_collection *collection,
+                                assay_error *error)
+{
+    assay_pipeline_options *o = &settings->options;
+    bool vectors = collection->config.dimensions > 0;
+    if (o->retriever == ASSAY_RETRIEVER_AUTO)
+        o->retriever = vectors ? ASSAY_RETRIEVER_HYBRID : ASSAY_RETRIEVER_BM25;
+    if ((o->retriever & ASSAY_RETRIEVER_DENSE) && !vectors)
+        return assay_fail(error, ASSAY_E_ARGUMENT, collection->name,
+                          "the collection was indexed without a model, so only the retriever "
+                          "bm25 can search it");
+    if (o->retriever == ASSAY_RETRIEVER_HYBRID && o->bm25_weight.value + o->dense_weight.value <= 0)
+        return assay_fail(error, ASSAY_E_ARGUMENT, "bm25_weight, dense_weight",
+                          "both are 0; at least one must be more");
+    return ASSAY_OK;
+}

@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * test_cascade.c: several stages after one another, and pipelines as files. What
+ * the small random models score is meaningless; who sees what, who stays behind,
+ * and which order follows is not.
+ */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include <jansson.h>
+
+#include <assay.h>
+
+#define DENSE "tests/golden/models/dense-mean"
+#define CROSS "tests/golden/models/cross-f32"
+
+enum { DOCUMENTS = 24 };
+
+static char home[64], folder[64];
+static assay_store *store;
+static assay_error error;
+
+#define assert_ok(expression)                                                             \
+    do {                                                                                  \
+        assay_status status_ = (expression);                                              \
+        if (status_ != ASSAY_OK)                                                          \
+            fail_msg("%s: %s: %s", assay_status_name(status_), error.where, error.message); \
+    } while (0)
+
+static const char *write_text(const char *name, const char *text)
+{
+    static char path[256];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fputs(text, file);
+    fclose(file);
+    return path;
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    char text[256], name[32];
+    snprintf(home, sizeof home, "/tmp/assay-home-XXXXXX");
+    snprintf(folder, sizeof folder, "/tmp/assay-files-XXXXXX");
+    if (mkdtemp(home) == NULL || mkdtemp(folder) == NULL)
+        return -1;
+    for (int i = 0; i < DOCUMENTS; i++) {
+        snprintf(text, sizeof text, "Ship number %d has %d lockers, and soup on %d days.\n", i,
+                 7 * i % 11, i % 7);
+        snprintf(name, sizeof name, "d%02d.txt", i);
+        write_text(name, text);
+    }
+    assert_ok(assay_store_open(home, &(assay_store_options){.create = true}, &store, &error));
+    const char *paths[] = {folder};
+    assay_index_report report;
+    assert_ok(assay_index(store, "c", paths, 1, &(assay_index_options){.model = DENSE}, NULL,
+                          NULL, &report, &error));
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    assay_store_close(store);
+    char command[256];
+    snprintf(command, sizeof command, "rm -rf %s %s", home, folder);
+    return system(command);
+}
+
+static assay_result search(const assay_pipeline_options *options)
+{
+    assay_pipeline *pipeline;
+    assay_result result;
+    const char *query = "soup in lockers";
+    assert_ok(assay_pipeline_open(store, "c", options, &pipeline, &error));
+    assert_ok(assay_search(pipeline, (assay_text){query, strlen(query)}, 0, &result, &error));
+    assay_pipeline_close(pipeline);
+    return result;
+}
+
+static size_t find(const assay_result *result, const char *document)
+{
+    for (size_t i = 0; i < result->count; i++)
+        if (strcmp(result->hits[i].document, document) == 0)
+            return i;
+    fail_msg("%s was lost", document);
+    return 0;
+}
+
+/* 20 -> 8 -> 3: each stage sees what the one before kept, in its order, and
+ * nobody is lost. */
+static void a_stage_sees_what_the_last_one_kept(void **state)
+{
+    (void)state;
+    const assay_stage_options stages[] = {
+        {.model = CROSS, .keep = 8, .weight_before = {true, 0}},
+        {.model = CROSS, .keep = 3, .weight = {true, 0}},
+        {.model = CROSS, .weight = {true, 0}},
+    };
+    assay_pipeline_options options = {.rerank = 20, .stages = stages, .stage_count = 3,
+                                      .no_cache = true};
+    assay_result result = search(&options);
+    assert_int_equal(result.count, DOCUMENTS);
+    assert_int_equal(result.stage_count, 3);
+    assert_int_equal(result.stages[0].scored, 20);
+    assert_int_equal(result.stages[1].scored, 8);
+    assert_int_equal(result.stages[2].scored, 3);
+    assert_int_equal(result.scored, 31);
+    for (size_t i = 0; i < result.count; i++) {
+        const assay_hit *hit = &result.hits[i];
+        assert_int_equal(hit->stages[0].scored, hit->rank_first <= 20);
+        assert_int_equal(hit->stages[1].scored, hit->stages[0].rank <= 8);
+        assert_int_equal(hit->stages[2].scored, hit->stages[1].rank <= 3);
+        /* stages 2 and 3 weigh nothing: the order is the first one's */
+        assert_int_equal(hit->rank, hit->stages[0].rank);
+        assert_int_equal(hit->stages[1].rank, hit->stages[0].rank);
+        assert_int_equal(hit->rank, i + 1);
+        if (i > 0)
+            assert_true(hit->score < hit[-1].score ||
+                        (hit->score == hit[-1].score && i < 20));
+        if (i > 0 && i < 20)
+            assert_true(hit->stages[0].logit <= hit[-1].stages[0].logit);
+        if (hit->rank_first > 20)
+            assert_int_equal(hit->rank, hit->rank_first);
+        assert_true(hit->score == hit->stages[2].score);
+    }
+    assay_result_free(&result);
+}
+
+/* One stage, by name or in the list, is the same to the bit. */
+static void the_short_form_is_a_list_of_one(void **state)
+{
+    (void)state;
+    const assay_stage_options stage = {.model = CROSS, .weight = {true, 0.7}};
+    assay_pipeline_options shorter = {.reranker = CROSS, .rerank_weight = {true, 0.7},
+                                      .rerank = 10};
+    assay_pipeline_options longer = {.stages = &stage, .stage_count = 1, .rerank = 10};
+    assay_result a = search(&shorter), b = search(&longer);
+    assert_int_equal(a.count, b.count);
+    for (size_t i = 0; i < a.count; i++) {
+        assert_string_equal(a.hits[i].document, b.hits[i].document);
+        assert_true(a.hits[i].score == b.hits[i].score);
+        assert_true(a.hits[i].logit == b.hits[i].logit);
+    }
+    assay_result_free(&a);
+    assay_result_free(&b);
+}
+
+/* A stage that cannot take the query leaves the order alone; the next goes on. */
+static void a_stage_that_fails_changes_nothing(void **state)
+{
+    (void)state;
+    assay_stage_options stages[] = {
+        {.model = CROSS, .max_tokens = 6, .weight_before = {true, 0}},
+        {.model = CROSS, .weight_before = {true, 0}},
+    };
+    assay_pipeline_options options = {.stages = stages, .stage_count = 1, .no_cache = true};
+    assay_result failed = search(&options);
+    assert_int_equal(failed.degraded.code, ASSAY_E_LIMIT);
+    assert_int_equal(failed.stages[0].scored, 0);
+    for (size_t i = 0; i < failed.count; i++) {
+        assert_int_equal(failed.hits[i].rank, failed.hits[i].rank_first);
+        assert_false(failed.hits[i].reranked);
+    }
+    options.stage_count = 2;
+    assay_result both = search(&options);
+    options.stages = stages + 1;
+    options.stage_count = 1;
+    assay_result second = search(&options);
+    assert_int_equal(both.stages[0].degraded.code, ASSAY_E_LIMIT);
+    assert_int_equal(both.stages[1].degraded.code, ASSAY_OK);
+    assert_int_equal(both.degraded.code, ASSAY_E_LIMIT);
+    for (size_t i = 0; i < both.count; i++)
+        assert_string_equal(both.hits[i].document, second.hits[i].document);
+    assert_int_equal(find(&both, failed.hits[0].document),
+                     find(&second, failed.hits[0].document));
+    assay_result_free(&failed);
+    assay_result_free(&both);
+    assay_result_free(&second);
+}
+
+static void expect_refused(const assay_pipeline_options *options, const char *part)
+{
+    assay_pipeline *pipeline;
+    assert_int_equal(assay_pipeline_open(store, "c", options, &pipeline, &error),
+                     ASSAY_E_ARGUMENT);
+    if (strstr(error.message, part) == NULL && strstr(error.where, part) == NULL)
+        fail_msg("\"%s\" is not in \"%s: %s\"", part, error.where, error.message);
+}
+
+static void wrong_stages_are_refused(void **state)
+{
+    (void)state;
+    const assay_stage_options stage = {.model = CROSS};
+    assay_stage_options many[ASSAY_STAGES_MAX + 1] = {{0}};
+    expect_refused(&(assay_pipeline_options){.stages = &stage, .stage_count = 1,
+                                             .reranker = CROSS}, "only one of the two");
+    expect_refused(&(assay_pipeline_options){.stages = many,
+                                             .stage_count = ASSAY_STAGES_MAX + 1}, "more than");
+    many[0].kind = (assay_reranker_kind)99;
+    expect_refused(&(assay_pipeline_options){.stages = many, .stage_count = 1}, "stage 1");
+    many[0] = (assay_stage_options){.model = DENSE};
+    expect_refused(&(assay_pipeline_options){.stages = many, .stage_count = 1}, "bi-encoder");
+    many[0] = (assay_stage_options){.model = CROSS, .weight = {true, -1}};
+    expect_refused(&(assay_pipeline_options){.stages = many, .stage_count = 1}, "weight");
+}
+
+/* ------------------------------------------------------------------ files */
+
+static void expect_wrong(const char *json, const char *where, const char *part)
+{
+    assay_pipeline_file *file;
+    char whole[400];
+    const char *path = write_text("p.json", json);
+    assert_int_equal(assay_pipeline_file_open(path, &file, &error), ASSAY_E_FORMAT);
+    snprintf(whole, sizeof whole, "%s%s", path, where);
+    assert_string_equal(error.where, whole);
+    if (strstr(error.message, part) == NULL)
+        fail_msg("\"%s\" is not in \"%s\"", part, error.message);
+}
+
+static void errors_name_file_field_and_what_is_right(void **state)
+{
+    (void)state;
+    expect_wrong("{", "", "line 1");
+    expect_wrong("[]", "", "object");
+    expect_wrong("{\"retreive\": 5}", ": retreive", "retriever, retrieve");
+    expect_wrong("{\"retrieve\": 0}", ": retrieve", "between 1 and 100000");
+    expect_wrong("{\"retrieve\": \"5\"}", ": retrieve", "a whole number, found a string");
+    expect_wrong("{\"retriever\": \"bm52\"}", ": retriever", "auto|bm25|dense|hybrid");
+    expect_wrong("{\"b\": 2}", ": b", "between 0 and 1");
+    expect_wrong("{\"stages\": {}}", ": stages", "a list");
+    expect_wrong("{\"stages\": [1]}", ": stages[0]", "an object");
+    expect_wrong("{\"stages\": [{}]}", ": stages[0]: kind", "missing");
+    expect_wrong("{\"stages\": [{\"kind\": \"cross\"}, {\"kind\": \"x\"}]}", ": stages[1]: kind",
+                 "is not one of");
+    expect_wrong("{\"stages\": [{\"kind\": \"cross\", \"name\": \"x\"}]}", ": stages[0]: name",
+                 "kind, model");
+    expect_wrong("{\"stages\": [{\"kind\": \"cross\", \"keep\": -1}]}", ": stages[0]: keep",
+                 "between");
+    assay_pipeline_file *file;
+    assert_int_equal(assay_pipeline_file_open("nosuch", &file, &error), ASSAY_E_NOT_FOUND);
+    assert_non_null(strstr(error.message, "default"));
+    assert_int_equal(assay_pipeline_file_open("./nosuch", &file, &error), ASSAY_E_NOT_FOUND);
+}
+
+static char *text_of(const char *name)
+{
+    assay_pipeline_file *file;
+    assay_pipeline_options options;
+    char *text;
+    assert_ok(assay_pipeline_file_open(name, &file, &error));
+    assay_pipeline_file_options(file, &options);
+    assert_ok(assay_pipeline_text(&options, &text, &error));
+    assay_pipeline_file_close(file);
+    return text;
+}
+
+/* Every preset, written with its defaults and read again, is what it was. */
+static void what_is_written_reads_the_same(void **state)
+{
+    (void)state;
+    const char *name;
+    for (size_t i = 0; (name = assay_pipeline_preset(i, NULL)) != NULL; i++) {
+        char *first = text_of(name), *second = text_of(write_text("p.json", first));
+        assert_string_equal(first, second);
+        assay_free(first);
+        assay_free(second);
+    }
+    assert_true(name == NULL);
+}
+
+/* What a pipeline file of the default says is what the options' defaults are. */
+static void the_default_preset_is_the_default(void **state)
+{
+    (void)state;
+    char *given, *preset = text_of("default");
+    assert_ok(assay_pipeline_text(&(assay_pipeline_options){.reranker = "cross"}, &given,
+                                  &error));
+    assert_string_equal(given, preset);
+    assay_free(given);
+    assay_free(preset);
+}
+
+/* The schema knows every field that is written. */
+static void the_schema_knows_every_field(void **state)
+{
+    (void)state;
+    char *schema, *text = text_of("default");
+    assert_ok(assay_pipeline_schema(&schema, &error));
+    json_t *known = json_loads(schema, 0, NULL), *used = json_loads(text, 0, NULL);
+    json_t *properties = json_object_get(known, "properties");
+    json_t *stage = json_object_get(
+        json_object_get(json_object_get(properties, "stages"), "items"), "properties");
+    const char *name;
+    json_t *value;
+    json_object_foreach(used, name, value)
+        assert_non_null(json_object_get(properties, name));
+    json_object_foreach(json_array_get(json_object_get(used, "stages"), 0), name, value)
+        assert_non_null(json_object_get(stage, name));
+    json_decref(known);
+    json_decref(used);
+    assay_free(schema);
+    assay_free(text);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_stage_sees_what_the_last_one_kept),
+        cmocka_unit_test(the_short_form_is_a_list_of_one),
+        cmocka_unit_test(a_stage_that_fails_changes_nothing),
+        cmocka_unit_test(wrong_stages_are_refused),
+        cmocka_unit_test(errors_name_file_field_and_what_is_right),
+        cmocka_unit_test(what_is_written_reads_the_same),
+        cmocka_unit_test(the_default_preset_is_the_default),
+        cmocka_unit_test(the_schema_knows_every_field),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
