@@ -300,6 +300,7 @@ typedef struct assay_session_options {
     uint32_t max_tokens; /* 0: the model's own; a lower limit cuts earlier */
     assay_role role;     /* of what assay_embed is given; indexing and searching
                             take the right one themselves */
+    bool profile;        /* measure the seconds of assay_profile */
 } assay_session_options;
 
 ASSAY_API assay_status assay_session_open(assay_model *model,
@@ -335,6 +336,37 @@ typedef struct assay_embedding_info {
 ASSAY_API assay_status assay_embed(assay_session *session, const assay_text *texts,
                                    size_t count, float *vectors,
                                    assay_embedding_info *info, assay_error *error);
+
+/* What a forward pass does, in about its order. */
+typedef enum assay_operation {
+    ASSAY_OPERATION_TOKENIZE,
+    ASSAY_OPERATION_EMBED,     /* sum of word, position and type embeddings */
+    ASSAY_OPERATION_QUANTIZE,  /* rows that enter a layer of int8 or bf16 */
+    ASSAY_OPERATION_QUERY,     /* linear layers, with all that is fused to them */
+    ASSAY_OPERATION_KEY_VALUE, /* two that are one product */
+    ASSAY_OPERATION_ATTENTION, /* scores, softmax, sums of values */
+    ASSAY_OPERATION_OUTPUT,
+    ASSAY_OPERATION_UP,        /* feed-forward, with its activation */
+    ASSAY_OPERATION_DOWN,
+    ASSAY_OPERATION_NORM,
+    ASSAY_OPERATION_HEAD,      /* pooling, classification, scores */
+    ASSAY_OPERATIONS,
+} assay_operation;
+
+/* "tokenize", "key_value". Never NULL. Shared. */
+ASSAY_API const char *assay_operation_name(assay_operation operation);
+
+typedef struct assay_profile {
+    uint32_t threads;           /* at most, of the session */
+    uint64_t sequences, tokens; /* equal passages once, special tokens counted */
+    double work[ASSAY_OPERATIONS]; /* multiplications and additions of the matrix products
+                                      that the results depend on */
+    double seconds[ASSAY_OPERATIONS]; /* that threads ran, all together; 0 unless asked for
+                                         in assay_session_options */
+} assay_profile;
+
+/* What the session did since the last call of this, or since it was opened. */
+ASSAY_API void assay_session_profile(assay_session *session, assay_profile *out);
 
 /* ------------------------------------------------------------------- store */
 

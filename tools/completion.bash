@@ -5,7 +5,7 @@ _assay() {
     local verb=${COMP_WORDS[1]} words=
     COMPREPLY=()
     if [ "$COMP_CWORD" -eq 1 ]; then
-        words="index search rerank embed tokenize eval pipeline info check pull quantize help --help --version"
+        words="index search rerank embed tokenize eval pipeline info check pull quantize bench help --help --version"
         COMPREPLY=($(compgen -W "$words" -- "$word"))
         return
     fi
@@ -21,6 +21,7 @@ _assay() {
     eval:--fusion) words="zscore rrf" ;;
     eval:--precision) words="auto fp32 int8 bf16" ;;
     info:--precision) words="auto fp32 int8 bf16" ;;
+    bench:--precision) words="auto fp32 int8 bf16" ;;
     esac
     if [ -n "$words" ]; then
         COMPREPLY=($(compgen -W "$words" -- "$word"))
@@ -39,6 +40,7 @@ _assay() {
     check) words="--home --json --help" ;;
     pull) words="--revision --endpoint --to --home --json --help" ;;
     quantize) words="--force --home --json --help" ;;
+    bench) words="--profile --repeats --jsonl --precision --max-tokens --threads --home --json --help" ;;
     help) words="--man --completion --home --json --help" ;;
     esac
     COMPREPLY=($(compgen -W "$words" -- "$word"))

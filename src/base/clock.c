@@ -4,11 +4,21 @@
 
 #include <time.h>
 
-double assay_seconds(void)
+static double read_clock(clockid_t clock)
 {
     struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
+    clock_gettime(clock, &now);
     return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+double assay_seconds(void)
+{
+    return read_clock(CLOCK_MONOTONIC);
+}
+
+double assay_thread_seconds(void)
+{
+    return read_clock(CLOCK_THREAD_CPUTIME_ID);
 }
 
 void assay_timestamp(char text[21])

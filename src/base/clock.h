@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* clock.h: seconds that only go forward, and the date. */
+/* clock.h: seconds that only go forward, those that a thread ran, and the date. */
 #ifndef ASSAY_CLOCK_H
 #define ASSAY_CLOCK_H
 
 /* Seconds since some fixed moment; monotonic. */
 double assay_seconds(void);
+
+/* Seconds that the calling thread has run, by its own clock. */
+double assay_thread_seconds(void);
 
 /* Now in UTC as "2026-01-31T12:00:00Z", into text[21]. */
 void assay_timestamp(char text[21]);

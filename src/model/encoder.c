@@ -66,6 +66,7 @@ typedef struct run {
     size_t hidden, head_size;
     float scale; /* of scores: 1 / sqrt(head_size) */
     assay_audit *audit; /* NULL: none */
+    assay_stopwatch *watch;
     scratch s;
 } run;
 
@@ -167,11 +168,13 @@ static operand operand_of(const run *r, const assay_linear *layer, const float *
         note_largest(layer, x, ldx, rows);
     if (layer->halves) {
         r->kernels->round_bf16(x, ldx, rows, layer->depth, r->s.quantized);
+        assay_stopwatch_read(r->watch, ASSAY_OPERATION_QUANTIZE);
         return (operand){.rows = r->s.quantized, .floats = x, .ld = ldx};
     }
     if (!layer->bytes)
         return (operand){.rows = x, .floats = x, .ld = ldx};
     r->kernels->quantize_i8(x, ldx, rows, layer->inputs, r->s.quantized, r->s.steps);
+    assay_stopwatch_read(r->watch, ASSAY_OPERATION_QUANTIZE);
     return (operand){.rows = r->s.quantized, .floats = x, .ld = ldx, .steps = r->s.steps};
 }
 
@@ -201,6 +204,7 @@ static void normalise(const run *r, const assay_norm *norm, float *x, size_t row
 {
     r->kernels->layer_norm_f32(x, r->hidden, rows, r->hidden, norm->gamma, norm->beta,
                                r->encoder->config->epsilon, x, r->hidden);
+    assay_stopwatch_read(r->watch, ASSAY_OPERATION_NORM);
 }
 
 /* word + type + position, added in that order, as transformers does. */
@@ -232,6 +236,7 @@ static void embed(const run *r)
             embed_token(r, id, t >= sequence->second, position, x, r->s.context);
         }
     }
+    assay_stopwatch_read(r->watch, ASSAY_OPERATION_EMBED);
     normalise(r, &r->encoder->norm, r->s.x, r->tokens);
 }
 
@@ -305,6 +310,7 @@ static void attend(const run *r, const float *q, size_t ldq, bool first_only)
         out += rows * r->hidden;
         k += length * 3 * r->hidden;
     }
+    assay_stopwatch_read(r->watch, ASSAY_OPERATION_ATTENTION);
 }
 
 /* The rest of a layer, after attention, on `rows` rows of x. */
@@ -312,6 +318,7 @@ static void finish_layer(const run *r, const assay_layer *layer, float *x, size_
 {
     operand context = operand_of(r, &layer->output, r->s.context, r->hidden, rows);
     linear(r, &layer->output, &context, rows, ASSAY_ACTIVATION_NONE, x, x, r->hidden);
+    assay_stopwatch_read(r->watch, ASSAY_OPERATION_OUTPUT);
     normalise(r, &layer->output_norm, x, rows);
     size_t intermediate = r->encoder->config->intermediate;
     for (size_t at = 0; at < rows; at += FEED_ROWS) {
@@ -320,8 +327,10 @@ static void finish_layer(const run *r, const assay_layer *layer, float *x, size_
         operand in = operand_of(r, &layer->up, y, r->hidden, part);
         linear(r, &layer->up, &in, part, r->encoder->config->activation, NULL, r->s.feed,
                intermediate);
+        assay_stopwatch_read(r->watch, ASSAY_OPERATION_UP);
         operand feed = operand_of(r, &layer->down, r->s.feed, intermediate, part);
         linear(r, &layer->down, &feed, part, ASSAY_ACTIVATION_NONE, y, y, r->hidden);
+        assay_stopwatch_read(r->watch, ASSAY_OPERATION_DOWN);
     }
     normalise(r, &layer->down_norm, x, rows);
 }
@@ -331,8 +340,10 @@ static void run_layer(const run *r, const assay_layer *layer)
     size_t ld = 3 * r->hidden;
     operand x = operand_of(r, &layer->query, r->s.x, r->hidden, r->tokens);
     linear(r, &layer->query, &x, r->tokens, ASSAY_ACTIVATION_NONE, NULL, r->s.qkv, ld);
+    assay_stopwatch_read(r->watch, ASSAY_OPERATION_QUERY);
     linear(r, &layer->key_value, &x, r->tokens, ASSAY_ACTIVATION_NONE, NULL,
            r->s.qkv + r->hidden, ld);
+    assay_stopwatch_read(r->watch, ASSAY_OPERATION_KEY_VALUE);
     attend(r, r->s.qkv, ld, false);
     finish_layer(r, layer, r->s.x, r->tokens);
 }
@@ -343,6 +354,7 @@ static void run_last_layer(const run *r, const assay_layer *layer, float *states
     operand all = operand_of(r, &layer->query, r->s.x, r->hidden, r->tokens);
     linear(r, &layer->key_value, &all, r->tokens, ASSAY_ACTIVATION_NONE, NULL,
            r->s.qkv + r->hidden, 3 * r->hidden);
+    assay_stopwatch_read(r->watch, ASSAY_OPERATION_KEY_VALUE);
     const float *x = r->s.x;
     for (size_t i = 0; i < r->count; i++) {
         memcpy(states + i * r->hidden, x, r->hidden * sizeof *x);
@@ -351,6 +363,7 @@ static void run_last_layer(const run *r, const assay_layer *layer, float *states
     operand firsts = operand_of(r, &layer->query, states, r->hidden, r->count);
     linear(r, &layer->query, &firsts, r->count, ASSAY_ACTIVATION_NONE, NULL, r->s.first,
            r->hidden);
+    assay_stopwatch_read(r->watch, ASSAY_OPERATION_QUERY);
     attend(r, r->s.first, r->hidden, true);
     finish_layer(r, layer, states, r->count);
 }
@@ -371,13 +384,15 @@ static void pool_mean(const run *r, float *states)
 }
 
 void assay_encoder_run(const assay_encoder *encoder, const assay_sequence *sequences,
-                       size_t count, float *memory, float *states, assay_audit *audit)
+                       size_t count, float *memory, float *states, assay_audit *audit,
+                       assay_stopwatch *watch)
 {
     const assay_model_config *config = encoder->config;
     run r = {
         .encoder = encoder,
         .kernels = assay_kernels_active(),
         .audit = audit,
+        .watch = watch,
         .sequences = sequences,
         .count = count,
         .hidden = config->hidden,
@@ -390,6 +405,7 @@ void assay_encoder_run(const assay_encoder *encoder, const assay_sequence *seque
         longest = sequences[i].count > longest ? sequences[i].count : longest;
     }
     lay_out(encoder, r.tokens, count, longest, memory, &r.s);
+    assay_stopwatch_start(watch);
     embed(&r);
     bool cls = config->pooling == ASSAY_POOLING_CLS;
     uint32_t whole = cls ? config->layers - 1 : config->layers;
@@ -412,7 +428,7 @@ assay_status assay_encoder_try(const assay_encoder *encoder, const assay_encodin
     float *memory = aligned_alloc(ASSAY_ALIGNMENT, bytes);
     if (memory == NULL)
         return assay_fail_memory(error, bytes);
-    assay_encoder_run(encoder, &sequence, 1, memory, memory + floats, audit);
+    assay_encoder_run(encoder, &sequence, 1, memory, memory + floats, audit, NULL);
     free(memory);
     return ASSAY_OK;
 }

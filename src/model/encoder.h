@@ -12,6 +12,7 @@
 
 #include "model/audit.h"
 #include "model/model_config.h"
+#include "model/profile.h"
 #include "model/weights.h"
 
 typedef struct assay_norm {
@@ -52,9 +53,11 @@ size_t assay_encoder_scratch(const assay_encoder *encoder, size_t tokens, size_t
                              size_t longest);
 
 /* Runs a block; states[count][hidden] are the sequences' pooled last states,
- * as config->pooling says. audit: NULL, or what to tell of every product. */
+ * as config->pooling says. audit: NULL, or what to tell of every product; watch:
+ * NULL, or this thread's. */
 void assay_encoder_run(const assay_encoder *encoder, const assay_sequence *sequences,
-                       size_t count, float *scratch, float *states, assay_audit *audit);
+                       size_t count, float *scratch, float *states, assay_audit *audit,
+                       assay_stopwatch *watch);
 
 /* Sends one text, or pair, through for what is seen on the way, with scratch of its
  * own: MEMORY. */

@@ -66,10 +66,12 @@ static assay_status add_text(assay_session *session, assay_text text, size_t ite
     assay_tokens *tokens = &session->first;
     tokens->count = 0;
     size_t special = session->single->special, room = session->max_tokens - special;
+    assay_stopwatch_start(assay_session_watch(session));
     ASSAY_TRY(put_prompt(session, &text, error));
     /* One more than there is room for tells of a cut. */
     ASSAY_TRY(assay_tokenizer_encode_first(session->model->tokenizer, text, room + 1, tokens,
                                            error));
+    assay_stopwatch_read(assay_session_watch(session), ASSAY_OPERATION_TOKENIZE);
     size_t keep = tokens->count < room ? tokens->count : room;
     if (info != NULL)
         *info = (assay_embedding_info){.tokens = (uint32_t)(keep + special),

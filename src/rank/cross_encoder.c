@@ -65,10 +65,12 @@ static assay_status add_text(assay_session *session, assay_text passage, size_t 
     assay_tokens *tokens = &session->second;
     tokens->count = 0;
     assay_error reason;
+    assay_stopwatch_start(assay_session_watch(session));
     /* One more than there is room for tells of a cut. */
     assay_status status = assay_tokenizer_encode_first(session->model->tokenizer, passage,
                                                        assay_cross_room(session) + 1, tokens,
                                                        &reason);
+    assay_stopwatch_read(assay_session_watch(session), ASSAY_OPERATION_TOKENIZE);
     assay_token_ids ids = {tokens->ids, tokens->count, tokens->count};
     assay_cross_cut(session, &ids);
     if (status == ASSAY_OK)
@@ -84,7 +86,9 @@ assay_status assay_cross_query(assay_session *session, assay_text query, assay_e
 {
     assay_tokens *tokens = &session->first;
     tokens->count = 0;
+    assay_stopwatch_start(assay_session_watch(session));
     ASSAY_TRY(assay_tokenizer_encode(session->model->tokenizer, query, tokens, error));
+    assay_stopwatch_read(assay_session_watch(session), ASSAY_OPERATION_TOKENIZE);
     if (tokens->count == 0)
         return assay_fail(error, ASSAY_E_ARGUMENT, "query", "empty: there is nothing to look for");
     size_t special = session->pair->special, most = session->max_tokens - special - 1;

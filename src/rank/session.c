@@ -21,19 +21,25 @@ enum {
     MAX_PROMPTED = 1 << 30,    /* bytes */
 };
 
-static assay_status take_memory(assay_session *session, assay_error *error)
+static assay_status take_memory(assay_session *session, bool profile, assay_error *error)
 {
+    size_t watches = profile ? session->workers : 0;
     size_t n = ASSAY_BATCH_SEQUENCES;
     assay_batch *batch = &session->batch;
     size_t bytes = assay_arena_need(n * sizeof *batch->sequences) +
                    assay_arena_need(n * sizeof *batch->offsets) +
-                   assay_arena_need((n + 1) * sizeof *batch->blocks);
+                   assay_arena_need((n + 1) * sizeof *batch->blocks) +
+                   assay_arena_need(watches * sizeof *session->watches);
     session->arena = assay_arena_new(bytes);
     if (session->arena == NULL)
         return assay_fail_memory(error, bytes);
     batch->sequences = assay_arena_take(session->arena, n * sizeof *batch->sequences);
     batch->offsets = assay_arena_take(session->arena, n * sizeof *batch->offsets);
     batch->blocks = assay_arena_take(session->arena, (n + 1) * sizeof *batch->blocks);
+    if (!profile)
+        return ASSAY_OK;
+    session->watches = assay_arena_take(session->arena, watches * sizeof *session->watches);
+    memset(session->watches, 0, watches * sizeof *session->watches);
     return ASSAY_OK;
 }
 
@@ -89,7 +95,7 @@ assay_status assay_session_open(assay_model *model, const assay_session_options 
     session->pair = pair;
     session->prompt = model->config.prompts[role];
     assay_buffer_init(&session->prompted, MAX_PROMPTED);
-    assay_status status = take_memory(session, error);
+    assay_status status = take_memory(session, options != NULL && options->profile, error);
     if (status == ASSAY_OK)
         status = grow_scratch(session, BLOCK_TOKENS, error);
     if (status != ASSAY_OK) {
@@ -112,6 +118,18 @@ void assay_session_close(assay_session *session)
     free(session->scratch);
     assay_arena_free(session->arena);
     free(session);
+}
+
+void assay_session_profile(assay_session *session, assay_profile *out)
+{
+    for (uint32_t w = 0; session->watches != NULL && w < session->workers; w++)
+        for (size_t i = 0; i < ASSAY_OPERATIONS; i++) {
+            session->profile.seconds[i] += session->watches[w].spent[i];
+            session->watches[w].spent[i] = 0;
+        }
+    *out = session->profile;
+    out->threads = session->workers;
+    session->profile = (assay_profile){0};
 }
 
 /* ---- A batch --------------------------------------------------------------- */
@@ -247,8 +265,10 @@ static void run_block(void *context, size_t item, uint32_t worker)
     float *spare = states + BLOCK_SEQUENCES * session->model->config.hidden;
     float *scratch = spare + BLOCK_SEQUENCES * session->model->config.hidden;
     const assay_sequence *sequences = batch->sequences + first;
-    assay_encoder_run(&session->model->encoder, sequences, count, scratch, states, NULL);
+    assay_stopwatch *watch = session->watches != NULL ? &session->watches[worker] : NULL;
+    assay_encoder_run(&session->model->encoder, sequences, count, scratch, states, NULL, watch);
     work->fn(work->user, sequences, count, states, spare);
+    assay_stopwatch_read(watch, ASSAY_OPERATION_HEAD);
 }
 
 void assay_batch_run(assay_session *session, assay_block_fn fn, void *user)
@@ -256,6 +276,9 @@ void assay_batch_run(assay_session *session, assay_block_fn fn, void *user)
     assay_batch *batch = &session->batch;
     for (size_t i = 0; i < batch->count; i++)
         batch->sequences[i].ids = batch->ids + batch->offsets[i];
+    for (size_t i = 0; i < batch->count; i++)
+        assay_profile_count(&session->model->config, batch->sequences[i].count,
+                            &session->profile);
     qsort(batch->sequences, batch->count, sizeof *batch->sequences, by_length);
     cut_blocks(session);
     block_work work = {session, fn, user};

@@ -37,6 +37,8 @@ struct assay_session {
     float *scratch;             /* [workers][scratch_floats] */
     size_t scratch_floats;
     size_t longest;             /* sequence that scratch is enough for */
+    assay_profile profile;      /* but for seconds */
+    assay_stopwatch *watches;   /* [workers], or NULL */
     assay_arena *arena;
 };
 
@@ -49,6 +51,12 @@ void assay_batch_begin(assay_session *session);
 assay_status assay_batch_add(assay_session *session, size_t item, const int32_t *ids,
                              size_t count, const int32_t *pair, size_t pair_count,
                              assay_error *error);
+
+/* The caller's own stopwatch, or NULL. */
+static inline assay_stopwatch *assay_session_watch(const assay_session *session)
+{
+    return session->watches; /* the caller is worker 0 */
+}
 
 /* What a block is for: states[count][hidden], spare[count][hidden] floats more.
  * Called from several threads at once, each with sequences of its own. */

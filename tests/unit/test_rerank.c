@@ -357,6 +357,57 @@ static void bad_arguments_are_refused(void **state)
     assay_model_close(NULL);
 }
 
+/* Of two passages of n tokens, each once: what the formulas of a transformer say, and
+ * seconds where they were asked for. */
+static void profiles_tell_of_what_was_done(void **state)
+{
+    (void)state;
+    assay_model *model = golden_open_at("cross-f32", ASSAY_PRECISION_INT8);
+    assay_session *session, *plain = golden_session(model, 1);
+    assay_model_info info;
+    assay_model_describe(model, &info);
+    assert_int_equal(assay_session_open(model,
+                                        &(assay_session_options){.threads = 1, .profile = true},
+                                        &session, NULL), ASSAY_OK);
+    assay_text passages[] = {golden_text("days"), golden_text("sick days"), golden_text("days")};
+    assay_score scores[3];
+    assay_profile profile;
+    double work[ASSAY_OPERATIONS] = {0};
+    assert_int_equal(assay_rerank(session, golden_text("leave"), passages, 3, scores, NULL),
+                     ASSAY_OK);
+    assay_session_profile(session, &profile);
+    for (size_t i = 0; i < 2; i++) {
+        double n = scores[i].tokens, h = info.hidden, most = n * (info.layers - 1);
+        work[ASSAY_OPERATION_QUERY] += 2 * h * h * (most + 1);
+        work[ASSAY_OPERATION_KEY_VALUE] += 4 * h * h * n * info.layers;
+        work[ASSAY_OPERATION_ATTENTION] += 4 * h * n * (most + 1);
+        work[ASSAY_OPERATION_OUTPUT] += 2 * h * h * (most + 1);
+        work[ASSAY_OPERATION_UP] += 2 * h * info.intermediate * (most + 1);
+        work[ASSAY_OPERATION_DOWN] += 2 * h * info.intermediate * (most + 1);
+        work[ASSAY_OPERATION_HEAD] += 2 * h * h + 2 * h;
+    }
+    assert_memory_equal(profile.work, work, sizeof work);
+    assert_int_equal(profile.sequences, 2);
+    assert_int_equal(profile.tokens, scores[0].tokens + scores[1].tokens);
+    assert_int_equal(profile.threads, 1);
+    for (size_t i = 0; i < ASSAY_OPERATIONS; i++)
+        assert_true(profile.seconds[i] > 0 && profile.seconds[i] < 10);
+    assay_session_profile(session, &profile);
+    assert_int_equal(profile.tokens, 0);
+    assert_true(profile.seconds[ASSAY_OPERATION_UP] == 0);
+    assert_int_equal(assay_rerank(plain, golden_text("leave"), passages, 1, scores, NULL),
+                     ASSAY_OK);
+    assay_session_profile(plain, &profile);
+    assert_int_equal(profile.sequences, 1);
+    for (size_t i = 0; i < ASSAY_OPERATIONS; i++)
+        assert_true(profile.seconds[i] == 0);
+    assert_string_equal(assay_operation_name(ASSAY_OPERATION_KEY_VALUE), "key_value");
+    assert_string_equal(assay_operation_name(ASSAY_OPERATIONS), "unknown");
+    assay_session_close(session);
+    assay_session_close(plain);
+    assay_model_close(model);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -368,6 +419,7 @@ int main(void)
         cmocka_unit_test(limits_cut_the_passage_only),
         cmocka_unit_test(roberta_lays_out_pairs_with_four),
         cmocka_unit_test(lengths_may_come_in_any_order),
+        cmocka_unit_test(profiles_tell_of_what_was_done),
         cmocka_unit_test(bad_arguments_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
