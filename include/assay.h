@@ -587,6 +587,22 @@ ASSAY_API void assay_pipeline_close(assay_pipeline *pipeline);
 ASSAY_API void assay_pipeline_describe(const assay_pipeline *pipeline,
                                        assay_pipeline_options *out);
 
+/* Lets the searches that follow find only documents whose metadata fulfils an
+ * expression; NULL or "": all again. Metadata are a JSONL record's further members
+ * and Markdown's front matter:
+ *
+ *   year >= 2020 and lang in ("en", "de") and not (tag = "draft" or exists(gone))
+ *
+ * =, !=, <, <=, >, >=, in, not in, exists(), and, or, not, parentheses; "text",
+ * numbers, dates (2020-05, 2020-05-01, 2020-05-01T10:30:00Z), true, false. A
+ * comparison holds when one of the field's values is of the literal's kind and
+ * fulfils it (a list has several; text written as a number or a date is that as
+ * well); != and not in are the negations of = and in. A field inside an object is
+ * "outer.inner", one with other characters than letters, digits, "_", "-" and "."
+ * stands in backquotes. FORMAT, with the place in *error, for anything else. */
+ASSAY_API assay_status assay_pipeline_filter(assay_pipeline *pipeline, const char *expression,
+                                             assay_error *error);
+
 /* The model of a stage (0 is the first): what precision it runs at, and its
  * notice. False when there is no such stage, or its model is not assay's. */
 ASSAY_API bool assay_pipeline_reranker(const assay_pipeline *pipeline, size_t stage,
@@ -651,6 +667,10 @@ typedef struct assay_result {
     size_t count;
     assay_hit *hits;        /* [count], best first, one a document */
     uint32_t candidates;    /* passages that were retrieved */
+    bool filtered;          /* there is a filter */
+    uint64_t allowed;       /* passages that it lets through */
+    assay_error missing;    /* code is NOT_FOUND when the filter names a field that no
+                               document has; the message lists those that there are */
     bool query_truncated;   /* the bi-encoder did not see the query's end */
     size_t stage_count;
     assay_stage_result *stages; /* [stage_count] */

@@ -12,7 +12,7 @@
 typedef struct search_settings {
     assay_common common;
     assay_stages stages;
-    const char *collection;
+    const char *collection, *filter;
     uint32_t top;
     bool no_cache;
 } search_settings;
@@ -106,6 +106,15 @@ static int print_json(const search_settings *settings, const char *question,
     json_t *hits = assay_answer_array(&answer, answer.root, "hits");
     for (size_t i = 0; i < result->count; i++)
         add_hit_json(&answer, hits, &result->hits[i], result->stage_count);
+    if (result->filtered) {
+        json_t *filter = assay_answer_object(&answer, answer.root, "filter");
+        assay_answer_set(&answer, filter, "expression", assay_json_name(settings->filter));
+        assay_answer_set(&answer, filter, "passages", assay_json_count(result->allowed));
+        assay_answer_set(&answer, filter, "missing",
+                         result->missing.code == ASSAY_OK
+                             ? json_null()
+                             : assay_json_name(result->missing.message));
+    }
     assay_answer_set(&answer, answer.root, "candidates", assay_json_count(result->candidates));
     assay_answer_set(&answer, answer.root, "query_truncated",
                      json_boolean(result->query_truncated));
@@ -215,10 +224,15 @@ static void print_people(const search_settings *settings, const assay_pipeline *
     assay_pipeline_describe(pipeline, &options);
     for (size_t i = 0; i < result->count; i++)
         print_hit(&result->hits[i]);
-    if (result->count == 0)
-        printf("Nothing was found in '%s'.\n", settings->collection);
+    if (result->filtered && result->allowed == 0)
+        printf("The filter lets nothing of '%s' through.\n", settings->collection);
+    else if (result->count == 0)
+        printf("Nothing was found in '%s'%s.\n", settings->collection,
+               result->filtered ? " among what the filter lets through" : "");
     printf("%s%s", assay_style_code(ASSAY_STYLE_DIM), assay_stages_words(words, &options));
     printf("; %u found in %.0f ms", result->candidates, result->first_seconds * 1e3);
+    if (result->filtered)
+        printf(", the filter lets %llu passages through", (unsigned long long)result->allowed);
     if (result->rerank_seconds > 0)
         printf(", reranked in %.0f ms", result->rerank_seconds * 1e3);
     if (result->cached > 0)
@@ -244,6 +258,8 @@ static int search_with(const search_settings *settings, assay_pipeline *pipeline
         return assay_report(&error);
     if (result.query_truncated)
         assay_warn("the question is longer than the bi-encoder reads; its end was not seen");
+    if (result.missing.code != ASSAY_OK)
+        assay_warn("%s", result.missing.message);
     if (result.degraded.code != ASSAY_OK)
         assay_warn("not reranked: %s", result.degraded.message);
     if (result.cache.code != ASSAY_OK)
@@ -272,7 +288,9 @@ static int search_store(const search_settings *settings, const assay_pipeline_op
         return code;
     }
     assay_stages_warn(pipeline);
-    int code = search_with(settings, pipeline, question);
+    int code = assay_pipeline_filter(pipeline, settings->filter, &error) == ASSAY_OK
+                   ? search_with(settings, pipeline, question)
+                   : assay_report(&error);
     assay_pipeline_close(pipeline);
     return code;
 }
@@ -328,6 +346,8 @@ static const assay_option options[] = {
      "collection to search (default: default)", 0, 0},
     {"top", ASSAY_OPTION_COUNT, offsetof(search_settings, top), "N",
      "documents to show, each with its best passage (default: 5)", 1, 100000},
+    {"filter", ASSAY_OPTION_TEXT, offsetof(search_settings, filter), "EXPRESSION",
+     "search only documents whose metadata fulfils it", 0, 0},
     {"no-cache", ASSAY_OPTION_FLAG, offsetof(search_settings, no_cache), NULL,
      "compute all scores of the reranker, and keep none for later searches", 0, 0},
     ASSAY_STAGE_OPTIONS(search_settings, "cross"),
@@ -340,6 +360,8 @@ static const assay_example examples[] = {
      "The same for programs: every score of every stage, with timings"},
     {"assay search 'a question' --pipeline thorough", "Through the stages of a pipeline"},
     {"assay search 'error 1603' --retriever bm25 --rerank none", "Words only, in milliseconds"},
+    {"assay search 'leave' --filter 'year >= 2020 and lang in (\"en\", \"de\")'",
+     "Only documents whose metadata say so"},
     {NULL, NULL},
 };
 
@@ -351,7 +373,11 @@ const assay_verb assay_verb_search = {
         "Retrieves candidate passages from a collection, reranks them with a cross-encoder, and "
         "shows the best documents, each with its best passage. The final order is a weighted "
         "sum of both stages' z-normalised scores; \"7 -> 1\" tells that reranking moved a hit "
-        "from place 7 to 1.",
+        "from place 7 to 1.\n\n"
+        "A filter compares fields of the documents' metadata (a JSONL record's further members, "
+        "Markdown's front matter) with \"text\", numbers, dates (2020-05-01), true and false: "
+        "=, !=, <, <=, >, >=, in (...), not in (...), exists(field), joined by and, or, not and "
+        "parentheses.",
     .options = options,
     .option_count = sizeof options / sizeof *options,
     .examples = examples,

@@ -256,6 +256,17 @@ assay_status assay_flat_verify(const assay_flat *flat, assay_error *error)
     return ASSAY_OK;
 }
 
+assay_status assay_flat_slots(const assay_flat *flat, const assay_bits *passages,
+                              assay_bits *slots, uint64_t *count, assay_error *error)
+{
+    ASSAY_TRY(assay_bits_new(slots, flat->header.count, error));
+    for (uint64_t i = 0; i < flat->header.count; i++)
+        if (assay_bits_has(passages, flat->keys[i]))
+            assay_bits_add(slots, i);
+    *count = assay_bits_count(slots);
+    return ASSAY_OK;
+}
+
 /* -------------------------------------------------------------- searching */
 
 enum { CHUNK = 512 }; /* vectors that a worker scores at a time */
@@ -305,9 +316,27 @@ void assay_flat_scratch_free(assay_flat_scratch *scratch)
 typedef struct scan {
     const assay_flat *flat;
     const float *query;
+    const assay_bits *slots; /* NULL: all */
     assay_flat_scratch *scratch;
     const assay_kernels *kernels;
 } scan;
+
+/* Where less than a quarter of a chunk is wanted, its vectors one by one; else all
+ * of them at once, which reads memory at its full speed. */
+static bool score_chunk(const scan *s, uint64_t first, size_t count, float *dots)
+{
+    const float *vectors = s->flat->vectors + first * s->flat->header.dimensions;
+    size_t d = s->flat->header.dimensions, wanted = 0;
+    for (size_t i = 0; i < count; i++)
+        wanted += s->slots == NULL || assay_bits_has(s->slots, first + i);
+    if (4 * wanted >= count)
+        s->kernels->dots_f32(s->query, vectors, count, d, dots);
+    else
+        for (size_t i = 0; i < count && wanted > 0; i++)
+            if (assay_bits_has(s->slots, first + i))
+                s->kernels->dots_f32(s->query, vectors + i * d, 1, d, dots + i);
+    return wanted > 0;
+}
 
 static void scan_chunk(void *context, size_t item, uint32_t index)
 {
@@ -316,16 +345,17 @@ static void scan_chunk(void *context, size_t item, uint32_t index)
     worker *w = &s->scratch->each[index];
     uint64_t first = (uint64_t)item * CHUNK;
     size_t count = h->count - first < CHUNK ? (size_t)(h->count - first) : CHUNK;
-    s->kernels->dots_f32(s->query, s->flat->vectors + first * h->dimensions, count,
-                         h->dimensions, w->dots);
+    if (!score_chunk(s, first, count, w->dots))
+        return;
     for (size_t i = 0; i < count; i++)
-        assay_best_add(&w->best, (assay_candidate){s->flat->keys[first + i], w->dots[i]});
+        if (s->slots == NULL || assay_bits_has(s->slots, first + i))
+            assay_best_add(&w->best, (assay_candidate){s->flat->keys[first + i], w->dots[i]});
 }
 
-size_t assay_flat_search(const assay_flat *flat, const float *query,
+size_t assay_flat_search(const assay_flat *flat, const float *query, const assay_bits *slots,
                          assay_flat_scratch *scratch, assay_candidate *out)
 {
-    scan s = {flat, query, scratch, assay_kernels_active()};
+    scan s = {flat, query, slots, scratch, assay_kernels_active()};
     for (uint32_t i = 0; i < scratch->workers; i++)
         scratch->each[i].best.count = 0;
     size_t chunks = (size_t)((flat->header.count + CHUNK - 1) / CHUNK);

@@ -9,7 +9,7 @@
 #ifndef ASSAY_FLAT_H
 #define ASSAY_FLAT_H
 
-#include "base/status.h"
+#include "base/bits.h"
 #include "index/candidates.h"
 
 /* What a file was made from; a file with another stamp is out of date. */
@@ -43,6 +43,11 @@ uint64_t assay_flat_count(const assay_flat *flat);
 /* Reads all of it against the checksums. */
 assay_status assay_flat_verify(const assay_flat *flat, assay_error *error);
 
+/* The places in the file of the passages in the set: *slots is the caller's,
+ * assay_bits_free; *count how many there are. */
+assay_status assay_flat_slots(const assay_flat *flat, const assay_bits *passages,
+                              assay_bits *slots, uint64_t *count, assay_error *error);
+
 /* Working memory of searches: one per searching thread, made once. */
 typedef struct assay_flat_scratch assay_flat_scratch;
 
@@ -51,10 +56,11 @@ typedef struct assay_flat_scratch assay_flat_scratch;
 assay_flat_scratch *assay_flat_scratch_new(uint32_t limit, uint32_t workers);
 void assay_flat_scratch_free(assay_flat_scratch *scratch);
 
-/* The best min(limit, count) vectors for query[dimensions], in order, to
- * out[limit of the scratch]; returns their number. The scan is split over the
- * scratch's workers; the result does not depend on how. Allocates nothing. */
-size_t assay_flat_search(const assay_flat *flat, const float *query,
+/* The best min(limit, count) vectors for query[dimensions] of those in the slots
+ * (NULL: all), in order, to out[limit of the scratch]; returns their number. The
+ * scan is split over the scratch's workers; the result does not depend on how.
+ * Allocates nothing. */
+size_t assay_flat_search(const assay_flat *flat, const float *query, const assay_bits *slots,
                          assay_flat_scratch *scratch, assay_candidate *out);
 
 #endif

@@ -10,6 +10,7 @@
 #ifndef ASSAY_PIPELINE_H
 #define ASSAY_PIPELINE_H
 
+#include "pipeline/allowed.h"
 #include "pipeline/fusion.h"
 #include "pipeline/reranker.h"
 #include "pipeline/vectors.h"
@@ -34,6 +35,7 @@ typedef struct assay_retrieval {
     float *query_vector;    /* [dimensions] */
     assay_flat *flat;
     assay_flat_scratch *scratch;
+    assay_allowed allowed;
     assay_candidate *bm25, *dense; /* [retrieve] */
     assay_fused *fused;            /* [2 * retrieve] */
 } assay_retrieval;

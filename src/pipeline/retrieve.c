@@ -46,6 +46,7 @@ void assay_retrieval_close(assay_retrieval *r)
     assay_model_close(r->encoder);
     assay_flat_close(r->flat);
     assay_flat_scratch_free(r->scratch);
+    assay_allowed_free(&r->allowed);
     free(r->query_vector);
     free(r->bm25);
     free(r->dense);
@@ -61,7 +62,10 @@ static assay_status retrieve_dense(assay_pipeline *p, assay_text query, size_t *
     ASSAY_TRY(assay_embed(r->session, &query, 1, r->query_vector, &info, error));
     assay_vector_scale(r->query_vector, p->collection.config.dimensions);
     *truncated = info.truncated;
-    *count = assay_flat_search(r->flat, r->query_vector, r->scratch, r->dense);
+    ASSAY_TRY(assay_allowed_slots(&r->allowed, r->flat, &p->collection, error));
+    *count = assay_flat_search(r->flat, r->query_vector,
+                               r->allowed.filter != NULL ? &r->allowed.slots : NULL, r->scratch,
+                               r->dense);
     return ASSAY_OK;
 }
 
@@ -71,9 +75,14 @@ assay_status assay_retrieve(assay_pipeline *p, assay_text query, size_t *count, 
     const assay_pipeline_options *o = &p->settings.options;
     assay_retrieval *r = &p->retrieval;
     assay_fusion_list bm25 = {r->bm25, 0, 0}, dense = {r->dense, 0, 0};
+    *count = 0;
+    ASSAY_TRY(assay_allowed_passages(&r->allowed, p->store, &p->collection, error));
+    if (r->allowed.filter != NULL && r->allowed.count == 0)
+        return ASSAY_OK;
     if (o->retriever & ASSAY_RETRIEVER_BM25) {
         bm25.weight = o->bm25_weight.value;
         ASSAY_TRY(assay_store_bm25(p->store, &p->collection, query, o->k1.value, o->b.value,
+                                   r->allowed.filter != NULL ? &r->allowed.passages : NULL,
                                    o->retrieve, r->bm25, &bm25.count, error));
     }
     if (o->retriever & ASSAY_RETRIEVER_DENSE) {

@@ -61,6 +61,12 @@ void assay_pipeline_close(assay_pipeline *p)
     free(p);
 }
 
+assay_status assay_pipeline_filter(assay_pipeline *pipeline, const char *expression,
+                                   assay_error *error)
+{
+    return assay_allowed_set(&pipeline->retrieval.allowed, expression, error);
+}
+
 void assay_pipeline_describe(const assay_pipeline *pipeline, assay_pipeline_options *out)
 {
     *out = pipeline->settings.options;
@@ -136,6 +142,9 @@ static assay_status run(assay_pipeline *p, assay_text query, uint32_t top, assay
     assay_entry *entries;
     ASSAY_TRY(assay_collection_open(p->store, p->collection.name, &p->collection, error));
     ASSAY_TRY(assay_retrieve(p, query, &candidates, &result->query_truncated, error));
+    result->filtered = p->retrieval.allowed.filter != NULL;
+    result->allowed = p->retrieval.allowed.count;
+    result->missing = p->retrieval.allowed.missing;
     ASSAY_TRY(assay_entries_read(p, candidates, arena, &entries, &count, error));
     result->candidates = (uint32_t)count;
     result->first_seconds = assay_seconds() - begun;

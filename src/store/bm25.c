@@ -169,6 +169,7 @@ typedef struct bound {
 typedef struct ranking {
     const question *question;
     double k1, b;
+    const assay_bits *allowed; /* NULL: all rows */
     sqlite3_stmt *sizes; /* looks a row's length up */
     assay_best best;
     double average; /* length of a row */
@@ -373,12 +374,13 @@ static int rank_rows(ranking *r)
     bound *memory = malloc(2 * r->count * sizeof *memory);
     if (memory == NULL)
         return SQLITE_NOMEM;
-    for (size_t t = 0, i = 0; t < r->question->count; t++) {
+    for (size_t t = 0, i = 0, n = 0; t < r->question->count; t++) {
         for (; i < r->ends[t]; i++) {
-            double tf = r->postings[i].tf;
-            memory[i] = (bound){r->postings[i].row, r->weights[t] * saturate(r, tf, tf)};
+            posting one = r->postings[i];
+            if (r->allowed == NULL || assay_bits_has(r->allowed, (uint64_t)one.row))
+                memory[n++] = (bound){one.row, r->weights[t] * saturate(r, one.tf, one.tf)};
         }
-        ends[t] = i;
+        ends[t] = n;
     }
     bound *heap = merge_runs(memory, memory + r->count, ends, r->question->count, &count);
     int code = score_best(r, heap, count);
@@ -435,8 +437,9 @@ static assay_status rank_question(assay_store *store, const assay_collection *co
 }
 
 assay_status assay_store_bm25(assay_store *store, const assay_collection *collection,
-                              assay_text text, double k1, double b, size_t k,
-                              assay_candidate *out, size_t *count, assay_error *error)
+                              assay_text text, double k1, double b,
+                              const assay_bits *allowed, size_t k, assay_candidate *out,
+                              size_t *count, assay_error *error)
 {
     if (!(k1 >= 0 && k1 <= 1000))
         return assay_fail(error, ASSAY_E_ARGUMENT, "k1", "%g is not from 0 to 1000", k1);
@@ -451,7 +454,8 @@ assay_status assay_store_bm25(assay_store *store, const assay_collection *collec
     question *q = &work->question;
     ranking *r = &work->ranking;
     assay_buffer_init(&q->stems, 0);
-    *r = (ranking){.question = q, .k1 = k1, .b = b, .best = {.items = out, .limit = k}};
+    *r = (ranking){.question = q, .k1 = k1, .b = b, .allowed = allowed,
+                   .best = {.items = out, .limit = k}};
     assay_status status = read_question(store, text, q, error);
     if (status == ASSAY_OK && q->count > 0 && k > 0)
         status = assay_collection_gone(store, collection,

@@ -142,6 +142,28 @@ static assay_status check_tokens(check *c)
     return status;
 }
 
+static assay_status check_attributes(check *c)
+{
+    assay_error failure;
+    uint64_t expected, found, stored;
+    char text[192];
+    c->item = "metadata";
+    assay_status status = assay_attributes_verify(c->store, &expected, &found, &stored, &failure);
+    if (status == ASSAY_E_CORRUPT || status == ASSAY_E_FORMAT)
+        return problem(c, failure.message);
+    if (status != ASSAY_OK) {
+        if (c->error != NULL)
+            *c->error = failure;
+        return status;
+    }
+    if (expected == found && found == stored)
+        return ASSAY_OK;
+    snprintf(text, sizeof text, "the documents' metadata has %llu values, of which %llu are among "
+             "the %llu that filters look at", (unsigned long long)expected,
+             (unsigned long long)found, (unsigned long long)stored);
+    return problem(c, text);
+}
+
 /* FTS5's check, against the passages too (rank = 1). */
 static assay_status check_index(check *c, long long key)
 {
@@ -179,7 +201,7 @@ static assay_status check_collections(check *c)
 assay_status assay_store_check_database(assay_store *store, assay_progress_fn progress,
                                         void *user, uint64_t *problems, assay_error *error)
 {
-    check c = {.store = store, .progress = progress, .user = user, .total = CHECKS + 2,
+    check c = {.store = store, .progress = progress, .user = user, .total = CHECKS + 3,
                .error = error};
     for (size_t i = 0; i < CHECKS; i++) {
         c.item = checks[i].item;
@@ -187,7 +209,7 @@ assay_status assay_store_check_database(assay_store *store, assay_progress_fn pr
         c.done++;
         ASSAY_TRY(tell(&c, NULL));
     }
-    assay_status (*const more[])(check *) = {check_tokens, check_collections};
+    assay_status (*const more[])(check *) = {check_tokens, check_attributes, check_collections};
     for (size_t i = 0; i < sizeof more / sizeof *more; i++) {
         ASSAY_TRY(more[i](&c));
         c.done++;

@@ -20,6 +20,7 @@ enum {
     ASSAY_SQL_SIZE = 640,       /* longest statement text, with its NUL */
     ASSAY_DIMENSIONS_MAX = 65536,
     ASSAY_SCHEMA_TOKENS = 2,    /* the first with tokenizers and tokens */
+    ASSAY_SCHEMA_ATTRIBUTES = 3, /* the first with fields and attributes */
 };
 
 typedef struct assay_statement {
@@ -123,6 +124,19 @@ assay_status assay_tokens_count(assay_store *store, int64_t collection, uint64_t
 typedef assay_status (*assay_damaged_fn)(void *user, int64_t passage);
 assay_status assay_tokens_verify(assay_store *store, assay_damaged_fn tell, void *user,
                                  assay_error *error);
+
+/* attributes.c: writes the values of a document's metadata (which may be NULL), or
+ * takes out those that were written of the same metadata. */
+assay_status assay_attributes_write(assay_store *store, int64_t collection, int64_t document,
+                                    const char *metadata, assay_error *error);
+assay_status assay_attributes_remove(assay_store *store, int64_t collection, int64_t document,
+                                     const char *metadata, assay_error *error);
+/* attributes.c: writes those of all documents there are. */
+assay_status assay_attributes_fill(assay_store *store, assay_error *error);
+/* attributes.c: how many values the documents' metadata has, and how many of them
+ * are written; *stored counts all that are. */
+assay_status assay_attributes_verify(assay_store *store, uint64_t *expected, uint64_t *found,
+                                     uint64_t *stored, assay_error *error);
 
 /* bm25.c: what this connection needs for ranking. */
 assay_status assay_bm25_register(assay_store *store, assay_error *error);

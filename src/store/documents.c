@@ -5,7 +5,8 @@
  * A document is replaced by deleting it and adding it anew, under new keys. The
  * FTS5 table reads external content, so an entry is taken out by handing FTS5
  * the very values it was made of: the document's title, the passage's heading
- * and its piece of the text, which are still there at that moment.
+ * and its piece of the text, which are still there at that moment. So are the
+ * document's attributes, by its metadata.
  */
 #include "store/database.h"
 
@@ -147,7 +148,7 @@ static assay_status delete_document(assay_store *store, const assay_collection *
     sqlite3_stmt *statement;
     bool row;
     ASSAY_TRY(assay_sql_prepare(store, &statement, error,
-                                "SELECT title, text FROM documents WHERE key = ?1"));
+                                "SELECT title, text, metadata FROM documents WHERE key = ?1"));
     sqlite3_bind_int64(statement, 1, key);
     ASSAY_TRY(assay_sql_step(store, statement, cannot_read, &row, error));
     if (row) {
@@ -157,6 +158,9 @@ static assay_status delete_document(assay_store *store, const assay_collection *
                            .length = (size_t)sqlite3_column_bytes(statement, 1)};
         assay_status status = remove_entries(store, collection, key, assay_sql_text(statement, 0),
                                              text, error);
+        if (status == ASSAY_OK)
+            status = assay_attributes_remove(store, collection->key, key,
+                                             assay_sql_text(statement, 2), error);
         sqlite3_reset(statement);
         ASSAY_TRY(status);
     }
@@ -201,7 +205,7 @@ static assay_status insert_document(assay_store *store, const assay_collection *
     assay_sql_bind_bytes(insert, 7, document->text.data, document->text.length);
     ASSAY_TRY(assay_sql_run(store, insert, cannot_write, error));
     *key = sqlite3_last_insert_rowid(store->db);
-    return ASSAY_OK;
+    return assay_attributes_write(store, collection->key, *key, document->metadata, error);
 }
 
 static assay_status insert_vector(assay_store *store, int64_t passage, const float *vector,

@@ -13,6 +13,9 @@
  *   tokenizers   those that tokens are of, by digest
  *   tokens       one row per passage: the token ids of what a cross-encoder reads
  *                of it (text/token_ids.h), by one of the tokenizers
+ *   fields       names of metadata fields, per collection
+ *   attributes   one row per value of a field of a document (text/metadata.h), in
+ *                the order in which a filter looks for them; kept by attributes.c
  *   fts_<key>    per collection, FTS5 over its passages, so that BM25's counts
  *                are the collection's own. External content: the text is read
  *                through the view passages_<key>, for FTS5's integrity check
@@ -75,6 +78,18 @@ static const char *const migrations[] = {
     " passage INTEGER PRIMARY KEY REFERENCES passages ON DELETE CASCADE,"
     " tokenizer INTEGER NOT NULL REFERENCES tokenizers,"
     " ids BLOB NOT NULL) STRICT;",
+
+    "CREATE TABLE fields("
+    " key INTEGER PRIMARY KEY AUTOINCREMENT,"
+    " collection INTEGER NOT NULL REFERENCES collections ON DELETE CASCADE,"
+    " name TEXT NOT NULL,"
+    " UNIQUE(collection, name)) STRICT;"
+    "CREATE TABLE attributes("
+    " field INTEGER NOT NULL REFERENCES fields ON DELETE CASCADE,"
+    " kind INTEGER NOT NULL,"
+    " value ANY NOT NULL,"
+    " document INTEGER NOT NULL,"
+    " PRIMARY KEY(field, kind, value, document)) STRICT, WITHOUT ROWID;",
 };
 
 enum { KNOWN = sizeof migrations / sizeof *migrations };
@@ -136,9 +151,12 @@ static assay_status migrate(assay_store *store, assay_error *error)
     /* Read again: another process may have been first. */
     uint32_t version;
     ASSAY_TRY(assay_schema_version(store, &version, error));
-    for (; version < KNOWN; version++)
+    for (; version < KNOWN; version++) {
         ASSAY_TRY(assay_sql_exec(store, "cannot make the database's tables", error, "%s",
                                  migrations[version]));
+        if (version + 1 == ASSAY_SCHEMA_ATTRIBUTES)
+            ASSAY_TRY(assay_attributes_fill(store, error));
+    }
     store->schema = KNOWN;
     return assay_sql_exec(store, "cannot make the database's tables", error,
                           "PRAGMA application_id = %d; PRAGMA user_version = %d",

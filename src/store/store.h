@@ -10,8 +10,10 @@
 #define ASSAY_STORE_H
 
 #include "base/arena.h"
+#include "base/bits.h"
 #include "base/hash.h"
 #include "index/candidates.h"
+#include "text/filter.h"
 #include "text/token_ids.h"
 
 /* What a collection is made with; fixed once it holds documents. */
@@ -104,13 +106,23 @@ assay_status assay_scan_finish(assay_store *store, const assay_collection *colle
 assay_status assay_scan_prune(assay_store *store, assay_collection *collection,
                               const char *path, uint64_t *removed, assay_error *error);
 
+/* The passages of the documents that a filter lets through, by key: *out is the
+ * caller's, assay_bits_free. `missing` gets the first field of the filter that no
+ * document of the collection has (code NOT_FOUND; else OK), with the names of
+ * those that there are. */
+assay_status assay_store_filter(assay_store *store, const assay_collection *collection,
+                                const assay_filter *filter, assay_bits *out,
+                                assay_error *missing, assay_error *error);
+
 /* BM25 (Robertson & Zaragoza 2009, idf as in Lucene: ln(1 + (N-n+.5)/(n+.5)))
  * over the collection's passages, any of the question's terms. The question is
- * plain text, never FTS5 syntax. Writes at most k candidates, best first, ties
- * by key. A question without a term finds nothing. */
+ * plain text, never FTS5 syntax. Of the passages in `allowed` (NULL: all; what it
+ * leaves out still counts in idf and lengths) it writes at most k candidates, best
+ * first, ties by key. A question without a term finds nothing. */
 assay_status assay_store_bm25(assay_store *store, const assay_collection *collection,
-                              assay_text question, double k1, double b, size_t k,
-                              assay_candidate *out, size_t *count, assay_error *error);
+                              assay_text question, double k1, double b,
+                              const assay_bits *allowed, size_t k, assay_candidate *out,
+                              size_t *count, assay_error *error);
 
 typedef struct assay_passage_view {
     uint64_t passage;

@@ -33,7 +33,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             assay_flat_scratch *scratch = assay_flat_scratch_new(10, 1);
             assay_candidate found[10];
             if (query != NULL && scratch != NULL)
-                assay_flat_search(flat, query, scratch, found);
+                assay_flat_search(flat, query, NULL, scratch, found);
             assay_flat_scratch_free(scratch);
             free(query);
             assay_flat_close(flat);

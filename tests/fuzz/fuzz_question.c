@@ -46,7 +46,7 @@ static size_t ask(assay_text question, size_t k, assay_error *error)
 {
     assay_candidate found[4];
     size_t count = 0;
-    must(assay_store_bm25(store, &collection, question, 0.9, 0.4, k, found, &count, error) ==
+    must(assay_store_bm25(store, &collection, question, 0.9, 0.4, NULL, k, found, &count, error) ==
              ASSAY_OK, error);
     return count;
 }

@@ -72,7 +72,7 @@ static size_t ask_bytes(const assay_collection *collection, const char *question
                         double k1, double b, size_t k)
 {
     size_t count = SIZE_MAX;
-    assert_ok(assay_store_bm25(store, collection, (assay_text){question, length}, k1, b, k, found,
+    assert_ok(assay_store_bm25(store, collection, (assay_text){question, length}, k1, b, NULL, k, found,
                                &count, &error));
     assert_true(count <= k);
     for (size_t i = 1; i < count; i++)
@@ -301,7 +301,7 @@ static void parameters_are_checked(void **state)
                  {0.9, -0.1, "b"},  {0.9, 1.1, "b"},  {0.9, NAN, "b"}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         assert_int_equal(assay_store_bm25(store, &collection, (assay_text){"x", 1}, cases[i].k1,
-                                          cases[i].b, 10, found, &count, &error),
+                                          cases[i].b, NULL, 10, found, &count, &error),
                          ASSAY_E_ARGUMENT);
         assert_string_equal(error.where, cases[i].where);
     }

@@ -96,7 +96,7 @@ static void search_is_exact_whatever_the_threads(void **state)
     for (uint32_t workers = 1; workers <= 2; workers++) {
         assay_flat_scratch *scratch = assay_flat_scratch_new(LIMIT, workers);
         for (int repeat = 0; repeat < 2; repeat++)
-            assert_int_equal(assay_flat_search(flat, vectors[17], scratch, found[workers - 1]),
+            assert_int_equal(assay_flat_search(flat, vectors[17], NULL, scratch, found[workers - 1]),
                              LIMIT);
         assay_flat_scratch_free(scratch);
     }
@@ -134,7 +134,7 @@ static void empty_index_finds_nothing(void **state)
     assert_int_equal(assay_flat_open(empty, &flat, &error), ASSAY_OK);
     assert_int_equal(assay_flat_verify(flat, &error), ASSAY_OK);
     assay_flat_scratch *scratch = assay_flat_scratch_new(LIMIT, 0);
-    assert_int_equal(assay_flat_search(flat, vectors[0], scratch, found), 0);
+    assert_int_equal(assay_flat_search(flat, vectors[0], NULL, scratch, found), 0);
     assay_flat_scratch_free(scratch);
     assay_flat_close(flat);
     unlink(empty);

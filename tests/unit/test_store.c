@@ -123,7 +123,7 @@ static size_t find(assay_store *store, const assay_collection *collection, const
 {
     size_t count = 99;
     assert_ok(assay_store_bm25(store, collection, (assay_text){question, strlen(question)}, 0.9,
-                               0.4, 10, best, &count, &error));
+                               0.4, NULL, 10, best, &count, &error));
     return count;
 }
 
@@ -465,7 +465,8 @@ static void an_older_schema_is_read_and_updated(void **state)
     assert_ok(put(store, &collection, "a", "", "s", "word"));
     assert_ok(assay_store_commit(store, &error));
     assay_store_close(store);
-    sql(file, "DROP TABLE tokens; DROP TABLE tokenizers; PRAGMA user_version = 1");
+    sql(file, "DROP TABLE attributes; DROP TABLE fields; DROP TABLE tokens; DROP TABLE tokenizers;"
+              " PRAGMA user_version = 1");
 
     assay_arena *arena = assay_arena_new(0);
     assay_token_ids found;
@@ -735,7 +736,7 @@ static int watch_batches(const char *home, int pipe_end)
         size_t count;
         if (assay_collection_describe(store, "c", &info, &error) != ASSAY_OK ||
             assay_collection_open(store, "c", &collection, &error) != ASSAY_OK ||
-            assay_store_bm25(store, &collection, (assay_text){"words", 5}, 0.9, 0.4,
+            assay_store_bm25(store, &collection, (assay_text){"words", 5}, 0.9, 0.4, NULL,
                              BATCHES * BATCH + 10, best, &count, &error) != ASSAY_OK)
             return 2;
         if (info.documents % BATCH != 0 || info.passages != info.documents || count % BATCH != 0 ||
@@ -910,7 +911,7 @@ static void a_dropped_collection_takes_no_documents(void **state)
     assert_int_equal(find(store, &collection, "word", best), 1);
     assert_ok(assay_collection_drop(other, "c", &error));
     size_t count;
-    assert_fails(assay_store_bm25(store, &collection, (assay_text){"word", 4}, 0.9, 0.4, 10, best,
+    assert_fails(assay_store_bm25(store, &collection, (assay_text){"word", 4}, 0.9, 0.4, NULL, 10, best,
                                   &count, &error),
                  ASSAY_E_NOT_FOUND, "assay.sqlite", "collection 'c' was dropped meanwhile");
     assert_ok(assay_store_begin(store, &error));
@@ -940,7 +941,7 @@ static int read_without_writing(const char *home, int number)
     if (status == ASSAY_OK)
         status = assay_collection_open(store, "c", &collection, &error);
     if (status == ASSAY_OK)
-        status = assay_store_bm25(store, &collection, (assay_text){"word", 4}, 0.9, 0.4, 10, best,
+        status = assay_store_bm25(store, &collection, (assay_text){"word", 4}, 0.9, 0.4, NULL, 10, best,
                                   &count, &error);
     if (status != ASSAY_OK || count != 1) {
         fprintf(stderr, "%s: %s\n", error.where, error.message);
@@ -1047,7 +1048,7 @@ static void newer_and_foreign_databases_are_refused(void **state)
     assay_store_close(store);
     sql(file, "PRAGMA user_version = 7");
     assert_fails(assay_store_open(home, NULL, &store, &error), ASSAY_E_VERSION, "assay.sqlite",
-                 "written by a newer assay (schema 7, this one knows 2)");
+                 "written by a newer assay (schema 7, this one knows 3)");
     sql(file, "PRAGMA user_version = 0");
     assert_fails(assay_store_open(home, NULL, &store, &error), ASSAY_E_CORRUPT, "assay.sqlite",
                  "schema number 0 with");
@@ -1106,7 +1107,7 @@ static void damaged_bytes_are_found(void **state)
     size_t count;
     assay_status status = assay_collection_open(store, "c", &collection, &error);
     if (status == ASSAY_OK)
-        status = assay_store_bm25(store, &collection, (assay_text){"word", 4}, 0.9, 0.4, 10, best,
+        status = assay_store_bm25(store, &collection, (assay_text){"word", 4}, 0.9, 0.4, NULL, 10, best,
                                   &count, &error);
     assert_fails(status, ASSAY_E_CORRUPT, "assay.sqlite", "; the file is damaged");
     assay_store_close(store);
