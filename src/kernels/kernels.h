@@ -34,6 +34,7 @@
 #include "kernels/kernels.inc"
 
 #define ASSAY_PANEL 16
+#define ASSAY_I8_STEP 64   /* of dots_at_i8 */
 #define ASSAY_BF16_STEP 32 /* depths of bfloat16 are filled up with zeros to this */
 
 /* Largest integer of an int8 weight, and what stands for a probability of 1. */
@@ -123,6 +124,8 @@ typedef struct assay_epilogue {
  *                     gives 0, as do values 87.3 below the largest; a NaN, or
  *                     +inf, or nothing but -inf makes its row NaN.
  * dots_f32            out[i] = query[n] · vectors[i][n].
+ * dots_at_f32         out[i] = query[n] · vectors[at[i]][n]: rows here and there.
+ * dots_at_f16         the same of vectors in IEEE binary16; n is a multiple of 16.
  * f16_to_f32          IEEE binary16; NaN and infinity kept.
  * bf16_to_f32         the upper half of a binary32.
  * i8_to_f32           y = x * scale.
@@ -166,6 +169,9 @@ typedef struct assay_epilogue {
  *                     row i and column j counting steps[i].scale * scales[j]. The
  *                     activation is not TANH. depth + extra < 65536, so that a sum
  *                     fits 32 bits; an input has at most 128 bytes.
+ * dots_at_i8          out[i] = query[n] · vectors[at[i]][n], bytes from -127 to 127
+ *                     (-128 gives some number); n is a multiple of ASSAY_I8_STEP,
+ *                     at most 65536, so that a sum fits 32 bits.
  * quantize_i16        x[rows][n] as integers of at most `limit`, with one scale
  *                     for all: q[rows][n rounded up to even], the filler 0.
  * pack_i16            panels of w[columns][depth], in pairs along the depth: ldw

@@ -21,6 +21,21 @@
 
 #define WIDEN
 
+#define ROW_OFFSET 0
+
+INLINE __m256i row_products(__m256i sums, __m256i query, __m256i row)
+{
+    __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(query), _mm256_sign_epi8(row, query));
+    return _mm256_add_epi32(sums, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+}
+
+/* Pairs of products fit 16 bits, as no byte is -128: 2 * 127 * 127 < 32768. */
+INLINE integers i_dot_row(integers sums, integers query, integers row)
+{
+    return (integers){row_products(sums.low, query.low, row.low),
+                      row_products(sums.high, query.high, row.high)};
+}
+
 #include "kernels/kernels_float.inc"
 
 #include "kernels/kernels_bf16.inc"

@@ -19,6 +19,17 @@
 
 #define WIDEN
 
+#define ROW_OFFSET 0
+
+/* Pairs of products fit 16 bits, as no byte is -128: 2 * 127 * 127 < 32768. */
+INLINE integers i_dot_row(integers sums, integers query, integers row)
+{
+    __mmask64 negative = _mm512_movepi8_mask(query);
+    __m512i signed_row = _mm512_mask_sub_epi8(row, negative, _mm512_setzero_si512(), row);
+    __m512i pairs = _mm512_maddubs_epi16(_mm512_abs_epi8(query), signed_row);
+    return _mm512_add_epi32(sums, _mm512_madd_epi16(pairs, _mm512_set1_epi16(1)));
+}
+
 #include "kernels/kernels_float.inc"
 
 #include "kernels/kernels_bf16.inc"

@@ -22,4 +22,11 @@ INLINE integers i_dot_i8(integers sums, integers a, integers b)
     return sums;
 }
 
+#define ROW_OFFSET 128
+
+INLINE integers i_dot_row(integers sums, integers query, integers row)
+{
+    return i_dot_i8(sums, _mm512_xor_si512(row, _mm512_set1_epi8(-128)), query);
+}
+
 #include "kernels/kernels_integer.inc"

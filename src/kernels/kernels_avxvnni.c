@@ -23,4 +23,13 @@ INLINE integers i_dot_i8(integers sums, integers a, integers b)
     return sums;
 }
 
+#define ROW_OFFSET 128
+
+INLINE integers i_dot_row(integers sums, integers query, integers row)
+{
+    const __m256i offset = _mm256_set1_epi8(-128);
+    integers above = {_mm256_xor_si256(row.low, offset), _mm256_xor_si256(row.high, offset)};
+    return i_dot_i8(sums, above, query);
+}
+
 #include "kernels/kernels_integer.inc"

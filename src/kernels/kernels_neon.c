@@ -57,4 +57,19 @@ INLINE integers i_dot_i8(integers sums, group_i8 a, integers w)
                       add_products(sums.c, a, w.c), add_products(sums.d, a, w.d)};
 }
 
+#define ROW_OFFSET 0
+
+INLINE int32x4_t row_products(int32x4_t sums, int32x4_t query, int32x4_t row)
+{
+    int8x16_t q = vreinterpretq_s8_s32(query), r = vreinterpretq_s8_s32(row);
+    int16x8_t products = vmull_s8(vget_low_s8(q), vget_low_s8(r));
+    return vpadalq_s16(sums, vmlal_high_s8(products, q, r));
+}
+
+INLINE integers i_dot_row(integers sums, integers query, integers row)
+{
+    return (integers){row_products(sums.a, query.a, row.a), row_products(sums.b, query.b, row.b),
+                      row_products(sums.c, query.c, row.c), row_products(sums.d, query.d, row.d)};
+}
+
 #include "kernels/kernels_integer.inc"

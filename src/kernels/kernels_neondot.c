@@ -32,4 +32,14 @@ INLINE integers i_dot_i8(integers sums, group_i8 a, integers w)
 #undef DOT
 }
 
+#define ROW_OFFSET 0
+
+INLINE integers i_dot_row(integers sums, integers query, integers row)
+{
+#define ROW_DOT(sum, q, r) vdotq_s32(sum, vreinterpretq_s8_s32(q), vreinterpretq_s8_s32(r))
+    return (integers){ROW_DOT(sums.a, query.a, row.a), ROW_DOT(sums.b, query.b, row.b),
+                      ROW_DOT(sums.c, query.c, row.c), ROW_DOT(sums.d, query.d, row.d)};
+#undef ROW_DOT
+}
+
 #include "kernels/kernels_integer.inc"

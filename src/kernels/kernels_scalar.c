@@ -209,6 +209,13 @@ void assay_dots_f32_scalar(const float *query, const float *vectors, size_t coun
     }
 }
 
+void assay_dots_at_f32_scalar(const float *query, const float *vectors, const uint32_t *at,
+                              size_t count, size_t n, float *out)
+{
+    for (size_t v = 0; v < count; v++)
+        assay_dots_f32_scalar(query, vectors + (size_t)at[v] * n, 1, n, out + v);
+}
+
 /* Exact: a binary16 is a binary32. A signalling NaN becomes quiet, its payload
  * moves up, as F16C does it. */
 static float half_to_float(uint16_t half)
@@ -221,6 +228,18 @@ static float half_to_float(uint16_t half)
     if (exponent == 0x1f)
         return float_of(sign | 0x7f800000 | fraction << 13 | (fraction ? 0x400000 : 0));
     return float_of(sign | (exponent + 127 - 15) << 23 | fraction << 13);
+}
+
+void assay_dots_at_f16_scalar(const float *query, const uint16_t *vectors, const uint32_t *at,
+                              size_t count, size_t n, float *out)
+{
+    for (size_t v = 0; v < count; v++) {
+        const uint16_t *row = vectors + (size_t)at[v] * n;
+        float lanes[LANES] = {0};
+        for (size_t i = 0; i < n; i++)
+            lanes[i % LANES] = fmaf(query[i], half_to_float(row[i]), lanes[i % LANES]);
+        out[v] = tree(lanes);
+    }
 }
 
 void assay_f16_to_f32_scalar(const uint16_t *x, size_t n, float *y)
@@ -395,6 +414,17 @@ void assay_gemm_i8_scalar(const void *a, const assay_i8_row *steps, size_t rows,
                 x += epilogue->residual[i * epilogue->ld_residual + j];
             c[i * ldc + j] = x;
         }
+}
+
+void assay_dots_at_i8_scalar(const int8_t *query, const int8_t *vectors, const uint32_t *at,
+                             size_t count, size_t n, int32_t *out)
+{
+    for (size_t v = 0; v < count; v++) {
+        const int8_t *row = vectors + (size_t)at[v] * n;
+        out[v] = 0;
+        for (size_t i = 0; i < n; i++)
+            out[v] += query[i] * row[i];
+    }
 }
 
 void assay_quantize_i16_scalar(const float *x, size_t ldx, size_t rows, size_t n, int32_t limit,

@@ -210,6 +210,15 @@ INLINE integers i_max(integers a, integers b)
     return (integers){_mm256_max_epi32(a.low, b.low), _mm256_max_epi32(a.high, b.high)};
 }
 
+/* Of all lanes. */
+INLINE int32_t i_sum(integers a)
+{
+    __m256i eight = _mm256_add_epi32(a.low, a.high);
+    __m128i four = _mm_add_epi32(_mm256_castsi256_si128(eight), _mm256_extracti128_si256(eight, 1));
+    __m128i two = _mm_add_epi32(four, _mm_unpackhi_epi64(four, four));
+    return _mm_cvtsi128_si32(_mm_add_epi32(two, _mm_srli_si128(two, 4)));
+}
+
 INLINE vector v_of_integers(integers a)
 {
     return (vector){_mm256_cvtepi32_ps(a.low), _mm256_cvtepi32_ps(a.high)};

@@ -179,6 +179,12 @@ INLINE integers i_max(integers a, integers b)
     return _mm512_max_epi32(a, b);
 }
 
+/* Of all lanes. */
+INLINE int32_t i_sum(integers a)
+{
+    return _mm512_reduce_add_epi32(a);
+}
+
 INLINE vector v_of_integers(integers a)
 {
     return _mm512_cvtepi32_ps(a);

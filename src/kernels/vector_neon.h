@@ -314,6 +314,12 @@ INLINE integers i_mul(integers a, integers b)
     return (integers)EACH_OF_2(vmulq_s32, a, b);
 }
 
+/* Of all lanes. */
+INLINE int32_t i_sum(integers a)
+{
+    return vaddvq_s32(vaddq_s32(vaddq_s32(a.a, a.b), vaddq_s32(a.c, a.d)));
+}
+
 INLINE integers i_max(integers a, integers b)
 {
     return (integers)EACH_OF_2(vmaxq_s32, a, b);

@@ -439,6 +439,46 @@ static void expect_rows_agree(size_t rows, size_t n, kind k)
         block_free(blocks[i]);
 }
 
+/* Rows of a matrix here and there, floats and halves. */
+static void expect_dots_at_agree(size_t rows, size_t count, size_t n, kind k)
+{
+    size_t even = (n + 15) / 16 * 16;
+    block query = block_random(even, k), matrix = block_random(rows * even, k);
+    block expected = block_new(count), got = block_new(count);
+    uint32_t *at = calloc(count + 1, sizeof *at);
+    assert_non_null(at);
+    for (size_t i = 0; i < count; i++)
+        at[i] = (uint32_t)below(rows);
+    const assay_kernels *set;
+    for (size_t s = 1; (set = next_set(&s)) != NULL;) {
+        scalar()->dots_at_f32(query.data, matrix.data, at, count, n, expected.data);
+        set->dots_at_f32(query.data, matrix.data, at, count, n, got.data);
+        expect_same(&got, &expected, set->name, "dots_at_f32", count, n, 0);
+        const uint16_t *halves = (const void *)matrix.data; /* any bits, NaN among them */
+        scalar()->dots_at_f16(query.data, halves, at, count, even, expected.data);
+        set->dots_at_f16(query.data, halves, at, count, even, got.data);
+        expect_same(&got, &expected, set->name, "dots_at_f16", count, even, 0);
+    }
+    for (size_t i = 0; i < count; i++) {
+        float alone;
+        scalar()->dots_at_f32(query.data, matrix.data, at, count, n, expected.data);
+        scalar()->dots_f32(query.data, matrix.data + at[i] * n, 1, n, &alone);
+        assert_memory_equal(&alone, expected.data + i, sizeof alone);
+    }
+    free(at);
+    block *blocks[] = {&query, &matrix, &expected, &got};
+    for (size_t i = 0; i < sizeof blocks / sizeof blocks[0]; i++)
+        block_free(blocks[i]);
+}
+
+static void dots_at_agree(void **state)
+{
+    (void)state;
+    for (size_t n = 0; n <= 100; n += quick ? 7 : 1)
+        expect_dots_at_agree(1 + below(30), below(20), n, TAME);
+    expect_dots_at_agree(50, 33, 384, TAME);
+}
+
 static void row_kernels_agree(void **state)
 {
     (void)state;
@@ -643,6 +683,7 @@ int main(void)
         cmocka_unit_test(activations_at_the_ends),
         cmocka_unit_test(packing_puts_each_in_its_place),
         cmocka_unit_test(row_kernels_agree),
+        cmocka_unit_test(dots_at_agree),
         cmocka_unit_test(row_kernels_are_right),
         cmocka_unit_test(softmax_at_the_ends),
         cmocka_unit_test(every_half_is_converted),

@@ -367,6 +367,40 @@ static void probabilities_sum_to_one(void **state)
         }
 }
 
+/* ------------------------------------------------------ rows here and there */
+
+static void dots_at_agree(void **state)
+{
+    (void)state;
+    for (size_t n = 0; n <= 1024; n += ASSAY_I8_STEP) {
+        size_t rows = 1 + below(40), count = below(30);
+        int8_t *query = block(n), *vectors = block(rows * n);
+        uint32_t *at = block(count * sizeof *at);
+        int32_t *expected = block(count * sizeof *expected), *got = block(count * sizeof *got);
+        bool extreme = below(3) == 0;
+        for (size_t i = 0; i < n; i++)
+            query[i] = extreme ? 127 : (int8_t)((int)below(255) - 127);
+        for (size_t i = 0; i < rows * n; i++)
+            vectors[i] = extreme ? (below(2) ? 127 : -127) : (int8_t)((int)below(255) - 127);
+        for (size_t i = 0; i < count; i++)
+            at[i] = (uint32_t)below(rows);
+        scalar()->dots_at_i8(query, vectors, at, count, n, expected);
+        const assay_kernels *set;
+        for (size_t s = 1; (set = next_set(&s)) != NULL;) {
+            set->dots_at_i8(query, vectors, at, count, n, got);
+            for (size_t i = 0; i < count; i++)
+                if (got[i] != expected[i])
+                    fail_msg("%s dots_at_i8: %d, expected %d", set->name, (int)got[i],
+                             (int)expected[i]);
+        }
+        free(query);
+        free(vectors);
+        free(at);
+        free(expected);
+        free(got);
+    }
+}
+
 int main(void)
 {
     const char *seed = getenv("ASSAY_TEST_SEED");
@@ -377,6 +411,7 @@ int main(void)
         cmocka_unit_test(rows_without_numbers_have_no_scale),
         cmocka_unit_test(attention_agrees_and_is_right),
         cmocka_unit_test(probabilities_sum_to_one),
+        cmocka_unit_test(dots_at_agree),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
