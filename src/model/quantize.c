@@ -21,6 +21,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/folder.h"
+#include "base/half.h"
 #include "base/json.h"
 #include "kernels/kernels.h"
 #include "model/calibration.h"
@@ -28,7 +29,6 @@
 #include "model/safetensors_writer.h"
 
 #define LEAST_ABSOLUTE 1e-12f /* of a row's largest value: no scale is zero */
-#define HALF_LIMIT 65504.0f   /* largest float16 */
 
 enum {
     PATH_SIZE = 4096,
@@ -123,33 +123,17 @@ static float largest_of(const float *values, size_t count)
 static bool fits_half(job *j, const assay_tensor *tensor)
 {
     float largest = 0;
-    for (uint64_t row = 0; row < tensor->shape[0] && largest <= HALF_LIMIT; row++) {
+    for (uint64_t row = 0; row < tensor->shape[0] && largest <= ASSAY_HALF_LIMIT; row++) {
         read_row(tensor, row, j->row);
         largest = largest_of(j->row, tensor->shape[1]);
     }
-    return largest <= HALF_LIMIT;
+    return largest <= ASSAY_HALF_LIMIT;
 }
 
 static float scale_of(const float *values, size_t count)
 {
     float largest = largest_of(values, count);
     return (largest > LEAST_ABSOLUTE ? largest : LEAST_ABSOLUTE) / ASSAY_I8_LIMIT;
-}
-
-/* Rounded to the nearest float16, halves to even; |value| <= HALF_LIMIT. */
-static uint16_t half_of(float value)
-{
-    uint32_t bits;
-    float magnitude = fabsf(value);
-    if (magnitude < 6.103515625e-5f) { /* below the normal ones: one unit is 2^-24, */
-        magnitude += 0.5f;             /* that of a float from 0.5 on */
-        memcpy(&bits, &magnitude, sizeof bits);
-        bits -= 0x3F000000u;
-    } else {
-        memcpy(&bits, &magnitude, sizeof bits);
-        bits = (bits - 0x38000000u + 0xFFFu + (bits >> 13 & 1)) >> 13;
-    }
-    return (uint16_t)(bits | (signbit(value) ? 0x8000u : 0u));
 }
 
 /* Opens the source: every tensor is there, in the right shape, and it is found out
@@ -338,7 +322,7 @@ static void put_halves(job *j, const assay_tensor *tensor, uint64_t row, squares
     read_row(tensor, row, j->row);
     for (size_t i = 0; i < count; i++) {
         float back;
-        j->halves[i] = half_of(j->row[i]);
+        j->halves[i] = assay_half_of(j->row[i]);
         assay_kernels_active()->f16_to_f32(&j->halves[i], 1, &back);
         double value = (double)j->row[i], difference = value - (double)back;
         sums->value += value * value;

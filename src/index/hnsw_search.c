@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * hnsw_search.c: walking the graph.
+ *
+ * The candidates are one array in order, the best first, of limited length; the
+ * best whose neighbours were not looked at is next (this is the paper's algorithm 2
+ * with both of its heaps in one). Of a slot's neighbours all that were not visited
+ * are scored in one call, which fetches their codes ahead.
+ */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "index/hnsw_graph.h"
+#include "kernels/kernels.h"
+
+/* ---------------------------------------------------------- working memory */
+
+static void *aligned(size_t bytes)
+{
+    return aligned_alloc(64, (bytes + 63) / 64 * 64 + 64);
+}
+
+assay_hnsw_scratch *assay_hnsw_scratch_new(const assay_hnsw *h, uint32_t most_ef)
+{
+    assay_hnsw_scratch *s = calloc(1, sizeof *s);
+    if (s == NULL)
+        return NULL;
+    size_t query = assay_code_query_bytes(h->options.codes, h->options.dimensions);
+    s->most = most_ef > 0 ? most_ef : 1;
+    s->visited_words = h->capacity / 64 + 1;
+    s->pool = aligned(((size_t)s->most + 1) * sizeof *s->pool);
+    s->visited = aligned(s->visited_words * sizeof *s->visited);
+    s->slots = aligned(2 * ASSAY_HNSW_MOST_M * sizeof *s->slots);
+    s->scores = aligned(2 * ASSAY_HNSW_MOST_M * sizeof *s->scores);
+    s->room = aligned(query);
+    s->other = aligned(query);
+    if (!s->pool || !s->visited || !s->slots || !s->scores || !s->room || !s->other) {
+        assay_hnsw_scratch_free(s);
+        return NULL;
+    }
+    return s;
+}
+
+void assay_hnsw_scratch_free(assay_hnsw_scratch *s)
+{
+    if (s == NULL)
+        return;
+    free(s->pool);
+    free(s->visited);
+    free(s->slots);
+    free(s->scores);
+    free(s->room);
+    free(s->other);
+    free(s);
+}
+
+/* ---------------------------------------------------------------- the pool */
+
+static void pool_clear(assay_hnsw_scratch *s, uint32_t limit)
+{
+    s->limit = limit < s->most ? limit : s->most;
+    s->count = s->next = 0;
+}
+
+/* Puts a candidate in its place; equal ones keep their order. */
+static void pool_add(assay_hnsw_scratch *s, uint32_t slot, float score)
+{
+    if (s->count == s->limit ? !(score > s->pool[s->count - 1].score) : score != score)
+        return;
+    uint32_t low = 0, high = s->count;
+    while (low < high) {
+        uint32_t middle = (low + high) / 2;
+        if (s->pool[middle].score < score)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    memmove(s->pool + low + 1, s->pool + low, (s->count - low) * sizeof *s->pool);
+    s->pool[low] = (assay_near){score, slot};
+    s->count += s->count < s->limit;
+    if (low < s->next)
+        s->next = low;
+}
+
+/* The best that is not done, marked as done; the pool has one. */
+static uint32_t pool_take(assay_hnsw_scratch *s)
+{
+    uint32_t slot = s->pool[s->next].slot;
+    s->pool[s->next].slot |= ASSAY_NEAR_DONE;
+    while (s->next < s->count && (s->pool[s->next].slot & ASSAY_NEAR_DONE))
+        s->next++;
+    return slot;
+}
+
+/* ----------------------------------------------------------------- walking */
+
+static bool visit(assay_hnsw_scratch *s, uint32_t slot)
+{
+    uint64_t *word = s->visited + slot / 64, bit = (uint64_t)1 << slot % 64;
+    bool before = *word & bit;
+    *word |= bit;
+    return !before;
+}
+
+/* A slot's neighbours that were not visited, to s->slots. */
+static uint32_t meet(const assay_hnsw *h, uint32_t slot, uint32_t level, assay_hnsw_scratch *s)
+{
+    uint32_t width, count = 0;
+    const assay_link *list = assay_hnsw_list(h, slot, level, &width);
+    for (uint32_t i = 0; list != NULL && i < width; i++) {
+        uint32_t link = assay_link_read(list + i);
+        if (link >= h->capacity)
+            break;
+        s->slots[count] = link;
+        count += visit(s, link);
+    }
+    return count;
+}
+
+/* From what is in the pool to the best of the level. */
+static void walk_level(const assay_hnsw *h, const assay_code_query *query, uint32_t level,
+                       assay_hnsw_scratch *s)
+{
+    uint32_t width;
+    while (s->next < s->count) {
+        uint32_t count = meet(h, pool_take(s), level, s);
+        assay_codes_score(&h->codes, query, s->slots, count, s->scores);
+        for (uint32_t i = 0; i < count; i++)
+            pool_add(s, s->slots[i], s->scores[i]);
+        if (level == 0 && s->next < s->count)
+            __builtin_prefetch(assay_hnsw_list(h, s->pool[s->next].slot, 0, &width));
+    }
+}
+
+/* The nearest of a level, by steps to ever better neighbours. */
+static assay_near descend(const assay_hnsw *h, const assay_code_query *query, uint32_t level,
+                          assay_near from, assay_hnsw_scratch *s)
+{
+    for (;;) {
+        assay_near best = from;
+        uint32_t count = assay_hnsw_read_list(h, from.slot, level, s->slots);
+        assay_codes_score(&h->codes, query, s->slots, count, s->scores);
+        for (uint32_t i = 0; i < count; i++)
+            if (s->scores[i] > best.score)
+                best = (assay_near){s->scores[i], s->slots[i]};
+        if (best.slot == from.slot)
+            return best;
+        from = best;
+    }
+}
+
+void assay_hnsw_walk(const assay_hnsw *h, const assay_code_query *query, uint32_t level,
+                     uint32_t limit, assay_hnsw_scratch *s)
+{
+    uint64_t entry = atomic_load_explicit(&h->entry, memory_order_acquire);
+    assay_near from = {.slot = (uint32_t)entry};
+    pool_clear(s, limit);
+    if (from.slot >= h->capacity)
+        return;
+    assay_codes_score(&h->codes, query, &from.slot, 1, &from.score);
+    for (uint32_t l = (uint32_t)(entry >> 32); l > level; l--)
+        from = descend(h, query, l, from, s);
+    memset(s->visited, 0, s->visited_words * sizeof *s->visited);
+    visit(s, from.slot);
+    pool_add(s, from.slot, from.score);
+    walk_level(h, query, level, s);
+}
+
+/* --------------------------------------------------------------- searching */
+
+static bool may_find(const assay_hnsw *h, const uint64_t *allowed, uint32_t slot)
+{
+    return assay_hnsw_key(h, slot) != 0 && (allowed == NULL || (allowed[slot / 64] >> slot % 64 & 1));
+}
+
+static uint32_t count_allowed(const assay_hnsw *h, const uint64_t *allowed, uint32_t slots)
+{
+    uint32_t count = 0;
+    for (uint32_t word = 0; word < slots / 64; word++)
+        count += (uint32_t)__builtin_popcountll(allowed[word]);
+    for (uint32_t slot = slots / 64 * 64; slot < slots; slot++)
+        count += may_find(h, allowed, slot);
+    return count;
+}
+
+/* Scores every slot that may be found. */
+static void scan(const assay_hnsw *h, const assay_code_query *query, const uint64_t *allowed,
+                 uint32_t limit, uint32_t slots, assay_hnsw_scratch *s)
+{
+    uint32_t count = 0;
+    pool_clear(s, limit);
+    for (uint32_t slot = 0; slot < slots; slot++) {
+        if (allowed != NULL && allowed[slot / 64] == 0) {
+            slot |= 63;
+        } else if (may_find(h, allowed, slot)) {
+            s->slots[count++] = slot;
+        }
+        if (count < 2 * ASSAY_HNSW_MOST_M && slot + 1 < slots)
+            continue;
+        assay_codes_score(&h->codes, query, s->slots, count, s->scores);
+        for (uint32_t i = 0; i < count; i++)
+            pool_add(s, s->slots[i], s->scores[i]);
+        count = 0;
+    }
+}
+
+/* Exact scores of the first candidates that may be found, sorted. */
+static size_t rescore(const assay_hnsw *h, const float *query, const assay_hnsw_find *find,
+                      uint32_t most, assay_hnsw_scratch *s, assay_candidate *out)
+{
+    assay_best best = {.items = out, .limit = find->k};
+    uint64_t key;
+    uint32_t seen = 0;
+    for (uint32_t i = 0; i < s->count && seen < most;) {
+        uint32_t count = 0;
+        for (; i < s->count && count < 2 * ASSAY_HNSW_MOST_M && seen < most; i++) {
+            uint32_t slot = assay_near_slot(s->pool[i]);
+            bool may = slot < h->capacity && may_find(h, find->allowed, slot);
+            s->slots[count] = slot;
+            count += may;
+            seen += may;
+        }
+        assay_kernels_active()->dots_at_f32(query, h->vectors, s->slots, count,
+                                            h->options.dimensions, s->scores);
+        for (uint32_t j = 0; j < count; j++)
+            if ((key = assay_hnsw_key(h, s->slots[j])) != 0)
+                assay_best_add(&best, (assay_candidate){key, s->scores[j]});
+    }
+    assay_best_sort(&best);
+    return best.count;
+}
+
+/* A walk that widens by the share let through meets about ef * WALK_COST / share
+ * slots, a scan share * slots; measured where they cost the same (bench_hnsw). */
+#define WALK_COST 20.0
+
+size_t assay_hnsw_search(const assay_hnsw *h, const float *query, const assay_hnsw_find *find,
+                         assay_hnsw_scratch *s, assay_candidate *out)
+{
+    uint32_t slots = atomic_load_explicit(&h->slots, memory_order_acquire);
+    uint32_t ef = find->ef > find->k ? find->ef : find->k;
+    assay_code_query coded = assay_codes_ask(&h->codes, query, s->room);
+    double share = 1;
+    if (find->allowed != NULL && slots > 0)
+        share = (double)count_allowed(h, find->allowed, slots) / slots;
+    double wide = share > 0 ? ceil(ef / share) : INFINITY;
+    if (wide > s->most && share == 1)
+        wide = s->most;
+    if (wide > s->most || (share < 1 && wide * WALK_COST > share * slots))
+        scan(h, &coded, find->allowed, ef, slots, s);
+    else
+        assay_hnsw_walk(h, &coded, 0, (uint32_t)wide, s);
+    uint32_t most = find->rescore > find->k ? find->rescore : find->k + find->k / 2 + 10;
+    return rescore(h, query, find, h->options.codes == ASSAY_CODE_F32 ? find->k : most, s, out);
+}
