@@ -6,6 +6,11 @@
  * joins the first loop that still has items and room for a worker, takes items
  * by an atomic counter until there are none, and leaves. The caller works too,
  * so a loop ends even when every pool thread is busy elsewhere.
+ *
+ * The items of a loop's steps are numbered through. Whoever takes one waits until
+ * those of the steps before are done: they have been taken, by threads that wait
+ * for earlier ones at most, so somebody always works and any number of threads may
+ * join at any time. Waiting is spinning first, since steps are short.
  */
 #include "base/threads.h"
 
@@ -17,13 +22,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_THREADS = 256 };
+enum {
+    MAX_THREADS = 256,
+    SPINS = 4000, /* some 20 to 100 microseconds: what falling asleep and waking take */
+};
 
 typedef struct loop {
     struct loop *next;
-    size_t count;
-    atomic_size_t taken;
-    assay_loop_fn fn;
+    const size_t *counts;         /* items of each step */
+    size_t count;                 /* of all steps */
+    atomic_size_t taken, done;
+    atomic_uint sleepers;         /* that wait for a step's end; raised under the lock */
+    assay_steps_fn fn;
     void *context;
     uint32_t workers;             /* at most this many at one time */
     uint32_t joined;              /* pool threads in it; under the lock */
@@ -33,7 +43,8 @@ typedef struct loop {
 static pthread_once_t pool_once = PTHREAD_ONCE_INIT;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t work = PTHREAD_COND_INITIALIZER; /* a loop was put in */
-static pthread_cond_t left = PTHREAD_COND_INITIALIZER; /* a thread left a loop */
+static pthread_cond_t left = PTHREAD_COND_INITIALIZER; /* a thread left a loop,
+                                                           or a step ended */
 static loop *loops;
 
 /* The cgroup's CPU quota in cores, rounded up; 0 when there is none. Reads
@@ -99,13 +110,53 @@ uint32_t assay_cores(void)
     return cores;
 }
 
+static void pause_a_moment(void)
+{
+#if defined __x86_64__
+    __builtin_ia32_pause();
+#elif defined __aarch64__
+    __asm__ volatile("yield");
+#endif
+}
+
+/* Until so many items are done. */
+static void wait_for(loop *l, size_t done)
+{
+    for (int i = 0; i < SPINS; i++) {
+        if (atomic_load(&l->done) >= done)
+            return;
+        pause_a_moment();
+    }
+    pthread_mutex_lock(&lock);
+    atomic_fetch_add(&l->sleepers, 1);
+    while (atomic_load(&l->done) < done)
+        pthread_cond_wait(&left, &lock);
+    atomic_fetch_sub(&l->sleepers, 1);
+    pthread_mutex_unlock(&lock);
+}
+
+/* One of a step's items is; `end` are when all of them are. */
+static void item_done(loop *l, size_t end)
+{
+    if (atomic_fetch_add(&l->done, 1) + 1 != end || atomic_load(&l->sleepers) == 0)
+        return;
+    pthread_mutex_lock(&lock);
+    pthread_cond_broadcast(&left);
+    pthread_mutex_unlock(&lock);
+}
+
 static void take_items(loop *l, uint32_t worker)
 {
+    size_t step = 0, first = 0; /* that step's first item */
     for (;;) {
         size_t item = atomic_fetch_add(&l->taken, 1);
         if (item >= l->count)
             return;
-        l->fn(l->context, item, worker);
+        while (item - first >= l->counts[step])
+            first += l->counts[step++];
+        wait_for(l, first);
+        l->fn(l->context, step, item - first, worker);
+        item_done(l, first + l->counts[step]);
     }
 }
 
@@ -159,17 +210,30 @@ static void start_pool(void)
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
-void assay_loop(size_t count, uint32_t workers, assay_loop_fn fn, void *context)
+static void run_alone(const size_t *counts, size_t steps, assay_steps_fn fn, void *context)
 {
+    for (size_t step = 0; step < steps; step++)
+        for (size_t i = 0; i < counts[step]; i++)
+            fn(context, step, i, 0);
+}
+
+void assay_loop_steps(const size_t *counts, size_t steps, uint32_t workers, assay_steps_fn fn,
+                      void *context)
+{
+    size_t count = 0, widest = 0;
+    for (size_t step = 0; step < steps; step++) {
+        count += counts[step];
+        widest = counts[step] > widest ? counts[step] : widest;
+    }
     if (workers == 0 || workers > assay_cores())
         workers = assay_cores();
-    if (workers == 1 || count < 2) {
-        for (size_t i = 0; i < count; i++)
-            fn(context, i, 0);
+    if (workers == 1 || widest < 2) {
+        run_alone(counts, steps, fn, context);
         return;
     }
     pthread_once(&pool_once, start_pool);
-    loop l = {.count = count, .fn = fn, .context = context, .workers = workers};
+    loop l = {.counts = counts, .count = count, .fn = fn, .context = context,
+              .workers = workers};
     pthread_mutex_lock(&lock);
     loop **end = &loops;
     while (*end != NULL)
@@ -190,4 +254,22 @@ void assay_loop(size_t count, uint32_t workers, assay_loop_fn fn, void *context)
     while (l.joined > 0)
         pthread_cond_wait(&left, &lock);
     pthread_mutex_unlock(&lock);
+}
+
+typedef struct plain {
+    assay_loop_fn fn;
+    void *context;
+} plain;
+
+static void run_plain(void *context, size_t step, size_t item, uint32_t worker)
+{
+    (void)step;
+    const plain *p = context;
+    p->fn(p->context, item, worker);
+}
+
+void assay_loop(size_t count, uint32_t workers, assay_loop_fn fn, void *context)
+{
+    plain p = {fn, context};
+    assay_loop_steps(&count, 1, workers, run_plain, &p);
 }

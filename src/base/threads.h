@@ -25,4 +25,10 @@ typedef void (*assay_loop_fn)(void *context, size_t item, uint32_t worker);
  * called from inside fn. */
 void assay_loop(size_t count, uint32_t workers, assay_loop_fn fn, void *context);
 
+/* Loops one after another without going back to the pool between them: step s has
+ * the items 0 .. counts[s]-1, and begins when all of the steps before are done. */
+typedef void (*assay_steps_fn)(void *context, size_t step, size_t item, uint32_t worker);
+void assay_loop_steps(const size_t *counts, size_t steps, uint32_t workers, assay_steps_fn fn,
+                      void *context);
+
 #endif

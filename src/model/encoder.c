@@ -26,25 +26,30 @@
 #define LOG2E 1.44269504f
 
 enum {
+    ROWS = 192,             /* rows of an item, at most, */
+    ROWS_SHARED = 64,       /* and where threads share a block, so that all have some */
+    ROWS_LEAST = 8,
     FEED_ROWS = 64,         /* rows of the feed-forward part at a time */
     QUERY_ROWS = 48,        /* rows of scores at a time, at most ... */
     QUERY_ROWS_LEAST = 12,  /* ... and at least, */
     SCORES = 24 * 1024,     /* of so many floats */
 };
 
-/* Places in one block's scratch. */
+/* Places in scratch. */
 typedef struct scratch {
+    /* One for a block: */
     float *x;       /* [tokens][hidden] */
     float *qkv;     /* [tokens][3 hidden] */
     float *context; /* [tokens][hidden] */
+    float *first;   /* [sequences][hidden]: queries of the first tokens */
+    /* One for a thread: */
     float *feed;    /* [FEED_ROWS][intermediate] */
-    float *first;   /* [sequences][hidden]: x of the first tokens */
     float *keys;    /* panels of one head's keys */
     float *values;  /* panels of one head's values */
     float *scores;  /* [query rows][scores_stride] */
     /* Of int8 only: */
     void *quantized;   /* rows that enter a linear layer */
-    assay_i8_row *steps; /* [tokens] of those rows */
+    assay_i8_row *steps; /* of those rows */
     int16_t *head;     /* one head's rows of queries, keys or values */
     int16_t *weights;  /* probabilities, in the place of scores */
 } scratch;
@@ -58,11 +63,9 @@ typedef struct operand {
 } operand;
 
 typedef struct run {
+    const assay_pass *pass;
     const assay_encoder *encoder;
     const assay_kernels *kernels;
-    const assay_sequence *sequences;
-    size_t count;
-    size_t tokens;
     size_t hidden, head_size;
     float scale; /* of scores: 1 / sqrt(head_size) */
     assay_audit *audit; /* NULL: none */
@@ -106,13 +109,13 @@ static size_t row_bytes(const assay_linear *layer)
                         : assay_bf16_row_size(layer->depth) * sizeof(uint16_t);
 }
 
-/* Of the rows that enter a linear layer, whichever takes most. */
-static size_t quantized_bytes(const assay_encoder *encoder, size_t tokens)
+/* Of an item's rows that enter a linear layer, whichever takes most. */
+static size_t quantized_bytes(const assay_encoder *encoder, size_t rows)
 {
     size_t most = 0;
     for (uint32_t i = 0; i < encoder->config->layers; i++) {
         const assay_layer *layer = &encoder->layers[i];
-        size_t sizes[] = {tokens * row_bytes(&layer->query), tokens * row_bytes(&layer->output),
+        size_t sizes[] = {rows * row_bytes(&layer->query), rows * row_bytes(&layer->output),
                           FEED_ROWS * row_bytes(&layer->up), FEED_ROWS * row_bytes(&layer->down)};
         for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
             most = sizes[s] > most ? sizes[s] : most;
@@ -128,15 +131,16 @@ static size_t lay_out(const assay_encoder *encoder, size_t tokens, size_t sequen
     s->x = slice(base, &used, tokens * hidden);
     s->qkv = slice(base, &used, tokens * 3 * hidden);
     s->context = slice(base, &used, tokens * hidden);
-    s->feed = slice(base, &used, (size_t)FEED_ROWS * encoder->config->intermediate);
     s->first = slice(base, &used, sequences * hidden);
+    s->feed = slice(base, &used, (size_t)FEED_ROWS * encoder->config->intermediate);
     s->keys = slice(base, &used, assay_panels_size(longest, head_size));
     s->values = slice(base, &used, assay_panels_size(head_size, longest));
     s->scores = slice(base, &used, scores_size(longest));
     if (!encoder->bytes && !encoder->halves)
         return used;
-    s->quantized = slice(base, &used, quantized_bytes(encoder, tokens) / sizeof(float) + 1);
-    s->steps = (void *)slice(base, &used, 2 * (tokens > FEED_ROWS ? tokens : FEED_ROWS));
+    size_t rows = tokens < ROWS ? tokens : ROWS;
+    s->quantized = slice(base, &used, quantized_bytes(encoder, rows) / sizeof(float) + 1);
+    s->steps = (void *)slice(base, &used, 2 * (rows > FEED_ROWS ? rows : FEED_ROWS));
     s->head = (void *)slice(base, &used, longest * (head_size + 1) / 2 + 1);
     s->weights = (void *)slice(base, &used, scores_size(longest) / 2);
     return used;
@@ -223,28 +227,39 @@ static void embed_token(const run *r, int32_t id, size_t type, size_t position, 
 
 /* A padding token that stands in a text has a position of its own and is not
  * counted, as in transformers. */
-static void embed(const run *r)
+static void embed(const run *r, size_t first, size_t end)
 {
-    float *x = r->s.x;
     const int32_t padding = r->encoder->config->padding;
-    for (size_t i = 0; i < r->count; i++) {
-        const assay_sequence *sequence = &r->sequences[i];
+    size_t row = 0;
+    for (size_t i = 0; i < r->pass->count && row < end; i++) {
+        const assay_sequence *sequence = &r->pass->sequences[i];
         int32_t last = padding; /* position so far */
-        for (size_t t = 0; t < sequence->count; t++, x += r->hidden) {
+        for (size_t t = 0; t < sequence->count && row < end; t++, row++) {
             int32_t id = sequence->ids[t];
-            size_t position = (size_t)(id == padding ? padding : ++last);
-            embed_token(r, id, t >= sequence->second, position, x, r->s.context);
+            size_t position = (size_t)(id == padding ? padding : ++last), at = row * r->hidden;
+            if (row >= first)
+                embed_token(r, id, t >= sequence->second, position, r->s.x + at,
+                            r->s.context + at);
         }
     }
     assay_stopwatch_read(r->watch, ASSAY_OPERATION_EMBED);
-    normalise(r, &r->encoder->norm, r->s.x, r->tokens);
+    normalise(r, &r->encoder->norm, r->s.x + first * r->hidden, end - first);
 }
 
-/* One head of one sequence: `rows` queries q (leading dimension ldq) over
- * `length` keys and values; the result goes to out (leading dimension hidden). */
-static void attend_head(const run *r, const float *q, size_t ldq, size_t rows, const float *k,
-                        size_t length, float *out)
+/* One head of one sequence: the rows [first, end) of its `rows` queries over its
+ * `length` keys and values. */
+typedef struct head {
+    const float *q;    /* [rows][ldq] */
+    const float *k;    /* [length][3 hidden], the values being hidden floats on */
+    float *out;        /* [rows][hidden] */
+    size_t ldq, rows, first, end, length;
+} head;
+
+static void attend_head(const run *r, const head *h)
 {
+    size_t length = h->length, rows = h->end - h->first, ldq = h->ldq;
+    const float *k = h->k, *q = h->q + h->first * ldq;
+    float *out = h->out + h->first * r->hidden;
     size_t ld = round_up(length), step = query_rows(length), ldk = 3 * r->hidden;
     const float *v = k + r->hidden;
     r->kernels->pack_f32(k, ldk, length, r->head_size, r->s.keys);
@@ -267,11 +282,11 @@ static int32_t score_limit(size_t head_size)
 }
 
 /* The same on 16 bits. */
-static void attend_head_i16(const run *r, const float *q, size_t ldq, size_t rows,
-                            const float *k, size_t length, float *out)
+static void attend_head_i16(const run *r, const head *h)
 {
     const assay_kernels *kernels = r->kernels;
-    const float *v = k + r->hidden;
+    const float *k = h->k, *v = k + r->hidden;
+    size_t length = h->length;
     size_t ldk = 3 * r->hidden, size = r->head_size, even = size + size % 2;
     size_t ld = round_up(length), step = query_rows(length);
     int16_t *keys = (void *)r->s.keys, *values = (void *)r->s.values;
@@ -280,43 +295,68 @@ static void attend_head_i16(const run *r, const float *q, size_t ldq, size_t row
     kernels->pack_i16(r->s.head, even, length, size, keys);
     kernels->quantize_i16(v, ldk, length, size, (int32_t)ASSAY_I16_ONE, r->s.head, &v_scale);
     kernels->pack_transposed_i16(r->s.head, even, size, length, values);
-    kernels->quantize_i16(q, ldq, rows, size, score_limit(size), r->s.head, &q_scale);
+    kernels->quantize_i16(h->q, h->ldq, h->rows, size, score_limit(size), r->s.head, &q_scale);
     float scale = q_scale * k_scale * r->scale * LOG2E;
     /* Without valid scores no result is. */
     float unit = isfinite(scale) ? v_scale / ASSAY_I16_ONE : NAN;
-    for (size_t at = 0; at < rows; at += step) {
-        size_t part = rows - at < step ? rows - at : step;
+    for (size_t at = h->first; at < h->end; at += step) {
+        size_t part = h->end - at < step ? h->end - at : step;
         kernels->gemm_i16(r->s.head + at * even, even, part, keys, length, size, scale,
                           r->s.scores, ld);
         kernels->softmax_i16(r->s.scores, ld, part, length, r->s.weights, ld);
         kernels->gemm_i16(r->s.weights, ld, part, values, size, length, unit,
-                          out + at * r->hidden, r->hidden);
+                          h->out + at * r->hidden, r->hidden);
     }
 }
 
-/* Attention of every sequence. q has `ldq` floats a row; with first_only it
- * holds one row a sequence, and so does the context. */
-static void attend(const run *r, const float *q, size_t ldq, bool first_only)
+/* Whether this layer, and what follows, is for the first rows alone. */
+static bool first_only(const run *r, size_t layer)
 {
-    const float *k = r->s.qkv + r->hidden;
-    float *out = r->s.context;
-    bool shorts = r->encoder->bytes || r->encoder->halves;
-    for (size_t i = 0; i < r->count; i++) {
-        size_t length = r->sequences[i].count, rows = first_only ? 1 : length;
-        for (size_t head = 0; head < r->hidden; head += r->head_size)
-            (shorts ? attend_head_i16 : attend_head)(r, q + head, ldq, rows, k + head, length,
-                                                     out + head);
-        q += rows * ldq;
-        out += rows * r->hidden;
-        k += length * 3 * r->hidden;
+    const assay_model_config *config = r->encoder->config;
+    return config->pooling == ASSAY_POOLING_CLS && layer + 1 == config->layers;
+}
+
+static void attend_part(const run *r, bool first, size_t sequence, size_t row, size_t column,
+                        size_t part)
+{
+    const assay_pass *pass = r->pass;
+    head h = {.q = r->s.qkv + row * 3 * r->hidden + column,
+              .k = r->s.qkv + (row * 3 + 1) * r->hidden + column,
+              .out = r->s.context + row * r->hidden + column,
+              .ldq = 3 * r->hidden,
+              .length = pass->sequences[sequence].count};
+    h.rows = h.length;
+    if (first) {
+        h.q = r->s.first + sequence * r->hidden + column;
+        h.out = r->s.context + sequence * r->hidden + column;
+        h.ldq = r->hidden;
+        h.rows = 1;
     }
+    h.first = h.rows * part / pass->parts;
+    h.end = h.rows * (part + 1) / pass->parts;
+    if (h.first < h.end)
+        (r->encoder->bytes || r->encoder->halves ? attend_head_i16 : attend_head)(r, &h);
+}
+
+/* A sequence, a head of it, or a part of that. */
+static void attend(const run *r, size_t layer, size_t item)
+{
+    const assay_pass *pass = r->pass;
+    size_t groups = r->encoder->config->heads / pass->heads, part = item % pass->parts;
+    size_t from = item / pass->parts % groups * pass->heads;
+    size_t sequence = item / pass->parts / groups, row = 0;
+    for (size_t i = 0; i < sequence; i++)
+        row += pass->sequences[i].count;
+    for (size_t i = from; i < from + pass->heads; i++)
+        attend_part(r, first_only(r, layer), sequence, row, i * r->head_size, part);
     assay_stopwatch_read(r->watch, ASSAY_OPERATION_ATTENTION);
 }
 
 /* The rest of a layer, after attention, on `rows` rows of x. */
-static void finish_layer(const run *r, const assay_layer *layer, float *x, size_t rows)
+static void finish_layer(const run *r, size_t index, const float *attended, float *x, size_t rows)
 {
-    operand context = operand_of(r, &layer->output, r->s.context, r->hidden, rows);
+    const assay_layer *layer = &r->encoder->layers[index];
+    operand context = operand_of(r, &layer->output, attended, r->hidden, rows);
     linear(r, &layer->output, &context, rows, ASSAY_ACTIVATION_NONE, x, x, r->hidden);
     assay_stopwatch_read(r->watch, ASSAY_OPERATION_OUTPUT);
     normalise(r, &layer->output_norm, x, rows);
@@ -335,45 +375,47 @@ static void finish_layer(const run *r, const assay_layer *layer, float *x, size_
     normalise(r, &layer->down_norm, x, rows);
 }
 
-static void run_layer(const run *r, const assay_layer *layer)
+/* Queries, and what goes on, of the sequences that begin among these rows. */
+static void project_firsts(const run *r, const assay_layer *layer, size_t first, size_t end)
 {
-    size_t ld = 3 * r->hidden;
-    operand x = operand_of(r, &layer->query, r->s.x, r->hidden, r->tokens);
-    linear(r, &layer->query, &x, r->tokens, ASSAY_ACTIVATION_NONE, NULL, r->s.qkv, ld);
+    const assay_pass *pass = r->pass;
+    size_t row = 0, from = 0, count = 0;
+    for (size_t i = 0; i < pass->count && row < end; row += pass->sequences[i++].count) {
+        if (row < first)
+            continue;
+        from = count++ == 0 ? i : from;
+        memcpy(pass->states + i * r->hidden, r->s.x + row * r->hidden, r->hidden * sizeof(float));
+    }
+    operand firsts = operand_of(r, &layer->query, pass->states + from * r->hidden, r->hidden,
+                                count);
+    linear(r, &layer->query, &firsts, count, ASSAY_ACTIVATION_NONE, NULL,
+           r->s.first + from * r->hidden, r->hidden);
     assay_stopwatch_read(r->watch, ASSAY_OPERATION_QUERY);
-    linear(r, &layer->key_value, &x, r->tokens, ASSAY_ACTIVATION_NONE, NULL,
-           r->s.qkv + r->hidden, ld);
-    assay_stopwatch_read(r->watch, ASSAY_OPERATION_KEY_VALUE);
-    attend(r, r->s.qkv, ld, false);
-    finish_layer(r, layer, r->s.x, r->tokens);
 }
 
-/* The last layer for the first token of every sequence; states is its x. */
-static void run_last_layer(const run *r, const assay_layer *layer, float *states)
+/* Queries, keys and values. */
+static void project(const run *r, size_t index, size_t first, size_t end)
 {
-    operand all = operand_of(r, &layer->query, r->s.x, r->hidden, r->tokens);
-    linear(r, &layer->key_value, &all, r->tokens, ASSAY_ACTIVATION_NONE, NULL,
-           r->s.qkv + r->hidden, 3 * r->hidden);
-    assay_stopwatch_read(r->watch, ASSAY_OPERATION_KEY_VALUE);
-    const float *x = r->s.x;
-    for (size_t i = 0; i < r->count; i++) {
-        memcpy(states + i * r->hidden, x, r->hidden * sizeof *x);
-        x += r->sequences[i].count * r->hidden;
+    const assay_layer *layer = &r->encoder->layers[index];
+    size_t ld = 3 * r->hidden, rows = end - first;
+    float *qkv = r->s.qkv + first * ld;
+    operand x = operand_of(r, &layer->query, r->s.x + first * r->hidden, r->hidden, rows);
+    if (!first_only(r, index)) {
+        linear(r, &layer->query, &x, rows, ASSAY_ACTIVATION_NONE, NULL, qkv, ld);
+        assay_stopwatch_read(r->watch, ASSAY_OPERATION_QUERY);
     }
-    operand firsts = operand_of(r, &layer->query, states, r->hidden, r->count);
-    linear(r, &layer->query, &firsts, r->count, ASSAY_ACTIVATION_NONE, NULL, r->s.first,
-           r->hidden);
-    assay_stopwatch_read(r->watch, ASSAY_OPERATION_QUERY);
-    attend(r, r->s.first, r->hidden, true);
-    finish_layer(r, layer, states, r->count);
+    linear(r, &layer->key_value, &x, rows, ASSAY_ACTIVATION_NONE, NULL, qkv + r->hidden, ld);
+    assay_stopwatch_read(r->watch, ASSAY_OPERATION_KEY_VALUE);
+    if (first_only(r, index))
+        project_firsts(r, layer, first, end);
 }
 
 /* Token after token, so that the sum's order is fixed. */
 static void pool_mean(const run *r, float *states)
 {
     const float *x = r->s.x;
-    for (size_t i = 0; i < r->count; i++, states += r->hidden) {
-        size_t length = r->sequences[i].count;
+    for (size_t i = 0; i < r->pass->count; i++, states += r->hidden) {
+        size_t length = r->pass->sequences[i].count;
         memset(states, 0, r->hidden * sizeof *states);
         for (size_t t = 0; t < length; t++, x += r->hidden)
             for (size_t j = 0; j < r->hidden; j++)
@@ -381,40 +423,116 @@ static void pool_mean(const run *r, float *states)
         for (size_t j = 0; j < r->hidden; j++)
             states[j] /= (float)length;
     }
+    assay_stopwatch_read(r->watch, ASSAY_OPERATION_HEAD);
+}
+
+/* ---- A pass ------------------------------------------------------------------- */
+
+/*
+ * Steps of layer i: 2 i      rows: the rest of layer i - 1, or embeddings; q, k, v
+ *                   2 i + 1  heads
+ * then, of L layers 2 L      the rest of the last one: the first rows, or all,
+ *                   2 L + 1  and their mean.
+ */
+size_t assay_pass_steps(const assay_encoder *encoder)
+{
+    return 2 * encoder->config->layers + (encoder->config->pooling == ASSAY_POOLING_CLS ? 1 : 2);
+}
+
+assay_pass assay_pass_of(const assay_encoder *encoder, const assay_sequence *sequences,
+                         size_t count, uint32_t threads, float *memory, float *states)
+{
+    assay_pass pass = {.encoder = encoder, .sequences = sequences, .count = count,
+                       .rows = ROWS, .heads = encoder->config->heads, .parts = 1,
+                       .memory = memory, .states = states};
+    for (size_t i = 0; i < count; i++) {
+        pass.tokens += sequences[i].count;
+        pass.longest = sequences[i].count > pass.longest ? sequences[i].count : pass.longest;
+    }
+    if (threads < 2)
+        return pass;
+    size_t turns = (pass.tokens + threads * ROWS_SHARED - 1) / (threads * ROWS_SHARED);
+    pass.rows = (pass.tokens + turns * threads - 1) / (turns * threads);
+    if (pass.rows < ROWS_LEAST)
+        pass.rows = ROWS_LEAST;
+    size_t heads = encoder->config->heads * count;
+    pass.heads = 1;
+    pass.parts = heads < 2 * threads ? (2 * threads + heads - 1) / heads : 1;
+    return pass;
+}
+
+size_t assay_pass_items(const assay_pass *pass, size_t step)
+{
+    const assay_model_config *config = pass->encoder->config;
+    size_t last = 2 * (size_t)config->layers;
+    if (step < last && step % 2 == 1)
+        return pass->count * (config->heads / pass->heads) * pass->parts;
+    if (step > last || (step == last && config->pooling == ASSAY_POOLING_CLS))
+        return 1;
+    return (pass->tokens + pass->rows - 1) / pass->rows;
+}
+
+static void run_rows(const run *r, size_t layer, size_t item)
+{
+    size_t first = item * r->pass->rows, end = first + r->pass->rows;
+    if (end > r->pass->tokens)
+        end = r->pass->tokens;
+    size_t at = first * r->hidden;
+    if (layer > 0)
+        finish_layer(r, layer - 1, r->s.context + at, r->s.x + at, end - first);
+    else
+        embed(r, first, end);
+    if (layer < r->encoder->config->layers)
+        project(r, layer, first, end);
+}
+
+/* Scratch of the block and of this thread. */
+static void find_scratch(const assay_pass *pass, float *own, scratch *s)
+{
+    scratch shared;
+    lay_out(pass->encoder, pass->tokens, pass->count, pass->longest, pass->memory, &shared);
+    lay_out(pass->encoder, pass->tokens, pass->count, pass->longest, own, s);
+    s->x = shared.x;
+    s->qkv = shared.qkv;
+    s->context = shared.context;
+    s->first = shared.first;
+}
+
+void assay_pass_item(const assay_pass *pass, size_t step, size_t item, float *memory,
+                     assay_audit *audit, assay_stopwatch *watch)
+{
+    const assay_model_config *config = pass->encoder->config;
+    run r = {
+        .pass = pass,
+        .encoder = pass->encoder,
+        .kernels = assay_kernels_active(),
+        .audit = audit,
+        .watch = watch,
+        .hidden = config->hidden,
+        .head_size = config->hidden / config->heads,
+    };
+    r.scale = 1.0f / __builtin_sqrtf((float)r.head_size);
+    find_scratch(pass, memory, &r.s);
+    assay_stopwatch_start(watch);
+    size_t layer = step / 2, layers = config->layers;
+    if (layer < layers && step % 2 == 1)
+        attend(&r, layer, item);
+    else if (layer == layers && step % 2 == 1)
+        pool_mean(&r, pass->states);
+    else if (layer == layers && config->pooling == ASSAY_POOLING_CLS)
+        finish_layer(&r, layers - 1, r.s.context, pass->states, pass->count);
+    else
+        run_rows(&r, layer, item);
 }
 
 void assay_encoder_run(const assay_encoder *encoder, const assay_sequence *sequences,
                        size_t count, float *memory, float *states, assay_audit *audit,
                        assay_stopwatch *watch)
 {
-    const assay_model_config *config = encoder->config;
-    run r = {
-        .encoder = encoder,
-        .kernels = assay_kernels_active(),
-        .audit = audit,
-        .watch = watch,
-        .sequences = sequences,
-        .count = count,
-        .hidden = config->hidden,
-        .head_size = config->hidden / config->heads,
-    };
-    r.scale = 1.0f / __builtin_sqrtf((float)r.head_size);
-    size_t longest = 0;
-    for (size_t i = 0; i < count; i++) {
-        r.tokens += sequences[i].count;
-        longest = sequences[i].count > longest ? sequences[i].count : longest;
-    }
-    lay_out(encoder, r.tokens, count, longest, memory, &r.s);
-    assay_stopwatch_start(watch);
-    embed(&r);
-    bool cls = config->pooling == ASSAY_POOLING_CLS;
-    uint32_t whole = cls ? config->layers - 1 : config->layers;
-    for (uint32_t i = 0; i < whole; i++)
-        run_layer(&r, &encoder->layers[i]);
-    if (cls)
-        run_last_layer(&r, &encoder->layers[whole], states);
-    else
-        pool_mean(&r, states);
+    assay_pass pass = assay_pass_of(encoder, sequences, count, 1, memory, states);
+    for (size_t step = 0; step < assay_pass_steps(encoder); step++)
+        for (size_t item = 0; item < assay_pass_items(&pass, step); item++)
+            assay_pass_item(&pass, step, item, memory, audit, watch);
 }
 
 assay_status assay_encoder_try(const assay_encoder *encoder, const assay_encoding *text,

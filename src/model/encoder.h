@@ -3,9 +3,11 @@
  * encoder.h: the transformer trunk (Vaswani et al. 2017; Devlin et al. 2019)
  * and the classification head on it.
  *
- * A block is some whole sequences whose tokens lie end to end; it goes through
- * all layers on one thread, with scratch of that thread. What comes out for a
- * sequence is the same bits in any block.
+ * A block is some whole sequences whose tokens lie end to end. Its way through
+ * all layers is a pass: steps of items, which are rows, or heads. A step's items
+ * may be done in any order and by several threads at once, each with scratch of
+ * its own, once all of the steps before are done; mostly one thread does them all.
+ * What comes out for a sequence is the same bits in any block, however it is cut.
  */
 #ifndef ASSAY_ENCODER_H
 #define ASSAY_ENCODER_H
@@ -47,12 +49,32 @@ typedef struct assay_sequence {
     size_t item;        /* the caller's own number for it */
 } assay_sequence;
 
-/* Floats of scratch for blocks of at most `tokens` tokens in at most
+/* Floats of a thread's scratch for blocks of at most `tokens` tokens in at most
  * `sequences` sequences of at most `longest` tokens. */
 size_t assay_encoder_scratch(const assay_encoder *encoder, size_t tokens, size_t sequences,
                              size_t longest);
 
-/* Runs a block; states[count][hidden] are the sequences' pooled last states,
+typedef struct assay_pass {
+    const assay_encoder *encoder;
+    const assay_sequence *sequences;
+    size_t count;
+    size_t tokens, longest; /* of all sequences; of one */
+    size_t rows;            /* of an item, at most */
+    size_t heads;           /* of an item: one, or a sequence's */
+    size_t parts;           /* that a head's queries are cut into */
+    float *memory;          /* scratch of the block, */
+    float *states;          /* and what comes out */
+} assay_pass;
+
+/* For so many threads; `memory` is the scratch of one of them. */
+assay_pass assay_pass_of(const assay_encoder *encoder, const assay_sequence *sequences,
+                         size_t count, uint32_t threads, float *memory, float *states);
+size_t assay_pass_steps(const assay_encoder *encoder);
+size_t assay_pass_items(const assay_pass *pass, size_t step);
+void assay_pass_item(const assay_pass *pass, size_t step, size_t item, float *scratch,
+                     assay_audit *audit, assay_stopwatch *watch);
+
+/* Runs a block on this thread; states[count][hidden] are the sequences' pooled last states,
  * as config->pooling says. audit: NULL, or what to tell of every product; watch:
  * NULL, or this thread's. */
 void assay_encoder_run(const assay_encoder *encoder, const assay_sequence *sequences,

@@ -4,7 +4,12 @@
  *
  * A block has about BLOCK_TOKENS tokens: enough that a layer's weights, which
  * pass through the cache once a block, are used often; few enough that the
- * block's activations stay in it and that there is a block for every thread.
+ * block's activations stay in it and that there is a block for every thread. The
+ * last ones are smaller, so that threads end at about the same time.
+ *
+ * Where whole blocks would leave threads idle all the same, as with one long
+ * sequence, threads share the longest: they do a block step by step (encoder.h),
+ * one after another. How many is what a reckoning finds the shortest.
  */
 #include "rank/session.h"
 
@@ -18,17 +23,21 @@ enum {
     BLOCK_TOKENS_LEAST = 64,   /* smaller ones waste the weights' way to the cache */
     BLOCKS_A_WORKER = 3,       /* wanted, so that the last to finish is not late */
     BLOCK_SEQUENCES = 64,
+    SHARE_COST = 12,           /* tokens that a pass takes longer when threads share it */
+    MAX_LOADS = 256,           /* threads of a reckoning */
     MAX_PROMPTED = 1 << 30,    /* bytes */
 };
 
 static assay_status take_memory(assay_session *session, bool profile, assay_error *error)
 {
     size_t watches = profile ? session->workers : 0;
+    size_t steps = assay_pass_steps(&session->model->encoder) + 1;
     size_t n = ASSAY_BATCH_SEQUENCES;
     assay_batch *batch = &session->batch;
     size_t bytes = assay_arena_need(n * sizeof *batch->sequences) +
                    assay_arena_need(n * sizeof *batch->offsets) +
                    assay_arena_need((n + 1) * sizeof *batch->blocks) +
+                   assay_arena_need(steps * sizeof *batch->items) +
                    assay_arena_need(watches * sizeof *session->watches);
     session->arena = assay_arena_new(bytes);
     if (session->arena == NULL)
@@ -36,6 +45,7 @@ static assay_status take_memory(assay_session *session, bool profile, assay_erro
     batch->sequences = assay_arena_take(session->arena, n * sizeof *batch->sequences);
     batch->offsets = assay_arena_take(session->arena, n * sizeof *batch->offsets);
     batch->blocks = assay_arena_take(session->arena, (n + 1) * sizeof *batch->blocks);
+    batch->items = assay_arena_take(session->arena, steps * sizeof *batch->items);
     if (!profile)
         return ASSAY_OK;
     session->watches = assay_arena_take(session->arena, watches * sizeof *session->watches);
@@ -226,49 +236,186 @@ static int by_length(const void *left, const void *right)
     return (a->item > b->item) - (a->item < b->item);
 }
 
+/* Tokens of the next block when so many are left. */
+static size_t block_target(const assay_session *session, size_t left)
+{
+    size_t target = left / ((size_t)session->workers * BLOCKS_A_WORKER);
+    if (session->workers == 1 || target > BLOCK_TOKENS)
+        return BLOCK_TOKENS;
+    return target < BLOCK_TOKENS_LEAST ? BLOCK_TOKENS_LEAST : target;
+}
+
 static void cut_blocks(assay_session *session)
 {
     assay_batch *batch = &session->batch;
-    size_t target = batch->id_count / ((size_t)session->workers * BLOCKS_A_WORKER);
-    if (session->workers == 1 || target > BLOCK_TOKENS)
-        target = BLOCK_TOKENS;
-    if (target < BLOCK_TOKENS_LEAST)
-        target = BLOCK_TOKENS_LEAST;
-    size_t tokens = 0, members = 0;
+    size_t left = batch->id_count, target = 0, tokens = 0, members = 0;
     batch->block_count = 0;
     for (size_t i = 0; i < batch->count; i++) {
-        if (i == 0 || tokens + batch->sequences[i].count > target ||
-            members == BLOCK_SEQUENCES) {
+        size_t length = batch->sequences[i].count;
+        if (i == 0 || tokens + length > target || members == BLOCK_SEQUENCES) {
             batch->blocks[batch->block_count++] = i;
+            target = block_target(session, left);
             tokens = 0;
             members = 0;
         }
-        tokens += batch->sequences[i].count;
+        tokens += length;
+        left -= length;
         members++;
     }
     batch->blocks[batch->block_count] = batch->count;
 }
 
+/* ---- Sharing ---------------------------------------------------------------- */
+
+typedef struct load {
+    size_t tokens;
+    double work; /* about what it takes, in operations of a layer */
+} load;
+
+/* Without attention. */
+static double token_work(const assay_session *session)
+{
+    return 4.0 * session->model->config.hidden + 2.0 * session->model->config.intermediate;
+}
+
+static load load_of(const assay_session *session, size_t block)
+{
+    const assay_batch *batch = &session->batch;
+    double token = token_work(session);
+    load sum = {0};
+    for (size_t i = batch->blocks[block]; i < batch->blocks[block + 1]; i++) {
+        double length = batch->sequences[i].count;
+        sum.tokens += batch->sequences[i].count;
+        sum.work += length * (token + 2 * length);
+    }
+    return sum;
+}
+
+/* When the last thread is done with blocks from `first` on, each taken by the
+ * thread that is free first. */
+static double end_of(const assay_session *session, size_t first)
+{
+    double ends[MAX_LOADS] = {0}, last = 0;
+    uint32_t workers = session->workers < MAX_LOADS ? session->workers : MAX_LOADS;
+    for (size_t i = first; i < session->batch.block_count; i++) {
+        uint32_t free = 0;
+        for (uint32_t w = 1; w < workers; w++)
+            free = ends[w] < ends[free] ? w : free;
+        ends[free] += load_of(session, i).work;
+        last = ends[free] > last ? ends[free] : last;
+    }
+    return last;
+}
+
+/* The block after those, from `first` on and before `end`, that fit one pass. */
+static size_t pass_end(const assay_session *session, size_t first, size_t end)
+{
+    const size_t *blocks = session->batch.blocks;
+    size_t most = session->longest > BLOCK_TOKENS ? session->longest : BLOCK_TOKENS;
+    size_t tokens = load_of(session, first).tokens, block = first + 1;
+    for (; block < end && blocks[block + 1] - blocks[first] <= BLOCK_SEQUENCES; block++) {
+        tokens += load_of(session, block).tokens;
+        if (tokens > most)
+            break;
+    }
+    return block;
+}
+
+/* When so many blocks, which threads share, are done. */
+static double shared_end(const assay_session *session, size_t blocks)
+{
+    double end = 0;
+    for (size_t i = 0; i < blocks; i = pass_end(session, i, blocks)) {
+        for (size_t j = i; j < pass_end(session, i, blocks); j++)
+            end += load_of(session, j).work / session->workers;
+        end += SHARE_COST * token_work(session);
+    }
+    return end;
+}
+
+static void choose_shared(assay_session *session)
+{
+    assay_batch *batch = &session->batch;
+    double best = end_of(session, 0);
+    batch->shared = 0;
+    for (size_t i = 1; i <= batch->block_count && i <= 2 * (size_t)session->workers; i++) {
+        double end = shared_end(session, i) + end_of(session, i);
+        if (session->workers > 1 && end < best) {
+            best = end;
+            batch->shared = i;
+        }
+    }
+}
+
+/* ---- Running ---------------------------------------------------------------- */
+
+/* Scratch of a worker: states, as many floats to spare, and the encoder's. */
+typedef struct place {
+    float *states, *spare, *scratch;
+    assay_stopwatch *watch;
+} place;
+
+static place place_of(const assay_session *session, uint32_t worker)
+{
+    size_t floats = BLOCK_SEQUENCES * (size_t)session->model->config.hidden;
+    float *states = session->scratch + worker * session->scratch_floats;
+    return (place){states, states + floats, states + 2 * floats,
+                   session->watches != NULL ? &session->watches[worker] : NULL};
+}
+
 typedef struct block_work {
-    assay_session *session;
+    const assay_session *session;
     assay_block_fn fn;
     void *user;
+    assay_pass pass; /* of a block that is shared */
 } block_work;
+
+static void hand_over(const block_work *work, const assay_sequence *sequences, size_t count,
+                      const place *at, assay_stopwatch *watch)
+{
+    assay_stopwatch_start(watch);
+    work->fn(work->user, sequences, count, at->states, at->spare);
+    assay_stopwatch_read(watch, ASSAY_OPERATION_HEAD);
+}
 
 static void run_block(void *context, size_t item, uint32_t worker)
 {
     const block_work *work = context;
     const assay_session *session = work->session;
     const assay_batch *batch = &session->batch;
-    size_t first = batch->blocks[item], count = batch->blocks[item + 1] - first;
-    float *states = session->scratch + worker * session->scratch_floats;
-    float *spare = states + BLOCK_SEQUENCES * session->model->config.hidden;
-    float *scratch = spare + BLOCK_SEQUENCES * session->model->config.hidden;
-    const assay_sequence *sequences = batch->sequences + first;
-    assay_stopwatch *watch = session->watches != NULL ? &session->watches[worker] : NULL;
-    assay_encoder_run(&session->model->encoder, sequences, count, scratch, states, NULL, watch);
-    work->fn(work->user, sequences, count, states, spare);
-    assay_stopwatch_read(watch, ASSAY_OPERATION_HEAD);
+    size_t block = batch->shared + item, first = batch->blocks[block];
+    size_t count = batch->blocks[block + 1] - first;
+    place at = place_of(session, worker);
+    assay_encoder_run(&session->model->encoder, batch->sequences + first, count, at.scratch,
+                      at.states, NULL, at.watch);
+    hand_over(work, batch->sequences + first, count, &at, at.watch);
+}
+
+static void run_step(void *context, size_t step, size_t item, uint32_t worker)
+{
+    const block_work *work = context;
+    place at = place_of(work->session, worker), first = place_of(work->session, 0);
+    if (step < assay_pass_steps(work->pass.encoder))
+        assay_pass_item(&work->pass, step, item, at.scratch, NULL, at.watch);
+    else
+        hand_over(work, work->pass.sequences, work->pass.count, &first, at.watch);
+}
+
+/* The blocks [block, end). */
+static void run_shared(block_work *work, size_t block, size_t end)
+{
+    const assay_session *session = work->session;
+    const assay_batch *batch = &session->batch;
+    const assay_encoder *encoder = &session->model->encoder;
+    size_t first = batch->blocks[block], steps = assay_pass_steps(encoder);
+    place at = place_of(session, 0);
+    work->pass = assay_pass_of(encoder, batch->sequences + first,
+                               batch->blocks[end] - first, session->workers, at.scratch,
+                               at.states);
+    for (size_t step = 0; step < steps; step++)
+        batch->items[step] = assay_pass_items(&work->pass, step);
+    batch->items[steps] = 1; /* to hand it over */
+    assay_loop_steps(batch->items, steps + 1, session->workers, run_step, work);
 }
 
 void assay_batch_run(assay_session *session, assay_block_fn fn, void *user)
@@ -281,6 +428,11 @@ void assay_batch_run(assay_session *session, assay_block_fn fn, void *user)
                             &session->profile);
     qsort(batch->sequences, batch->count, sizeof *batch->sequences, by_length);
     cut_blocks(session);
-    block_work work = {session, fn, user};
-    assay_loop(batch->block_count, session->workers, run_block, &work);
+    choose_shared(session);
+    block_work work = {.session = session, .fn = fn, .user = user};
+    for (size_t i = 0, end; i < batch->shared; i = end) {
+        end = pass_end(session, i, batch->shared);
+        run_shared(&work, i, end);
+    }
+    assay_loop(batch->block_count - batch->shared, session->workers, run_block, &work);
 }

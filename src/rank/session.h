@@ -4,7 +4,8 @@
  *
  * A caller begins a batch, appends sequences of token ids, and runs it. The
  * batch is cut into blocks of whole sequences, longest first, which threads
- * take one by one; what a block's scores are does not depend on the cut.
+ * take one by one, but for those that they share because there are not enough for
+ * all; what a block's scores are does not depend on the cut.
  */
 #ifndef ASSAY_SESSION_H
 #define ASSAY_SESSION_H
@@ -20,6 +21,8 @@ typedef struct assay_batch {
     size_t *offsets;           /* of each in ids, while ids may still move */
     size_t *blocks;            /* [block_count + 1] first sequence of each */
     size_t count, block_count;
+    size_t shared;             /* blocks, the first ones, that all threads do together */
+    size_t *items;             /* [steps + 1] of such a block */
     int32_t *ids;
     size_t id_count, id_capacity;
 } assay_batch;

@@ -168,6 +168,49 @@ static void loop_takes_every_item_once(void **state)
     assert_true(assay_cores() >= 1);
 }
 
+typedef struct stepped {
+    atomic_uint seen[300][4];
+    atomic_uint done; /* items */
+    atomic_bool early;
+} stepped;
+
+static const size_t step_counts[] = {4, 1, 0, 3, 2};
+
+static void count_step(void *context, size_t step, size_t item, uint32_t worker)
+{
+    (void)worker;
+    stepped *c = context;
+    unsigned before = 0;
+    for (size_t i = 0; i < step; i++)
+        before += (unsigned)step_counts[i % 5];
+    if (atomic_load(&c->done) < before)
+        atomic_store(&c->early, true);
+    atomic_fetch_add(&c->seen[step][item], 1);
+    for (volatile int i = 0; i < (int)(item * step) % 97 * 20; i++)
+        ;
+    atomic_fetch_add(&c->done, 1);
+}
+
+/* Every item once, none before the steps before its own are done. */
+static void steps_are_done_in_order(void **state)
+{
+    (void)state;
+    size_t items[300];
+    for (size_t i = 0; i < 300; i++)
+        items[i] = step_counts[i % 5];
+    for (uint32_t round = 0; round < 40; round++) {
+        stepped c = {0};
+        assay_loop_steps(items, 300, round % 5, count_step, &c);
+        assert_int_equal(c.done, 600);
+        assert_false(c.early);
+        for (size_t i = 0; i < 300; i++)
+            for (size_t j = 0; j < 4; j++)
+                assert_int_equal(c.seen[i][j], j < items[i]);
+    }
+    assay_loop_steps(items, 0, 0, count_step, NULL);
+    assay_loop(0, 0, count_item, NULL);
+}
+
 static void digests_tell_pieces_apart(void **state)
 {
     (void)state;
@@ -211,6 +254,7 @@ int main(void)
         cmocka_unit_test(new_file_replaces_in_one_step),
         cmocka_unit_test(json_fields_are_checked),
         cmocka_unit_test(loop_takes_every_item_once),
+        cmocka_unit_test(steps_are_done_in_order),
         cmocka_unit_test(digests_tell_pieces_apart),
         cmocka_unit_test(libraries_are_loaded_late),
     };
