@@ -11,7 +11,8 @@ import os, signal, subprocess, time
 p = subprocess.Popen(["assay", "index", "many.jsonl", "--model", "none", "--json"],
                      stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 wal = os.environ["ASSAY_HOME"] + "/assay.sqlite-wal"
-while p.poll() is None and not (os.path.exists(wal) and os.path.getsize(wal) > 200_000):
+# The schema alone takes half of that.
+while p.poll() is None and not (os.path.exists(wal) and os.path.getsize(wal) > 400_000):
     time.sleep(0.01)
 p.send_signal(signal.SIGINT)
 out, err = p.communicate(timeout=100)
