@@ -161,6 +161,7 @@ typedef struct assay_model assay_model; /* immutable; shared; files mapped */
 typedef enum assay_model_kind {
     ASSAY_MODEL_BI_ENCODER,    /* text -> vector */
     ASSAY_MODEL_CROSS_ENCODER, /* query, passage -> logit */
+    ASSAY_MODEL_LATE,          /* text -> a vector of each token; query, passage -> score */
 } assay_model_kind;
 
 typedef enum assay_precision {
@@ -199,7 +200,11 @@ typedef struct assay_model_info {
     uint32_t query_words;   /* longest query that a reranker was trained on, as
                                "assay_query_words" of its config.json says, in words
                                between white space; 0: it does not say */
-    uint32_t dimensions;    /* of the embedding; 0 for a cross-encoder */
+    uint32_t dimensions;    /* of the embedding, or of a token's vector; 0 for a
+                               cross-encoder */
+    uint32_t query_tokens;  /* of late interaction: longest query, special tokens
+                               counted; 0 for the others */
+    bool query_filled;      /* shorter ones are filled up with mask tokens */
     char query_prompt[512];   /* what the model's settings put before a query, and */
     char passage_prompt[512]; /* before a passage; "": nothing */
     uint64_t parameters;
@@ -219,7 +224,11 @@ ASSAY_API assay_status assay_model_find(const char *name, char *path, size_t pat
                                         assay_error *error);
 
 /* Opens a model folder in Hugging Face or sentence-transformers layout, found
- * with assay_model_find: BERT, RoBERTa or XLM-RoBERTa. Weights are mapped, checked against config.json
+ * with assay_model_find: BERT, RoBERTa or XLM-RoBERTa. ColBERT checkpoints (Khattab
+ * & Zaharia 2020) are known in the layouts of their authors (HF_ColBERT) and of
+ * pylate. "late:NAME" reads the bi-encoder NAME for late interaction: its last
+ * hidden states, as they are, are the tokens' vectors; "late" is "late:dense" where
+ * no model has that name. Weights are mapped, checked against config.json
  * (every tensor present, every shape right) and packed once. CORRUPT, with its
  * name, for a tensor that holds NaN or infinity; of embedding tables, which stay
  * in the file, only assay_model_check reads all. */
@@ -310,13 +319,19 @@ ASSAY_API void assay_session_close(assay_session *session);
 
 typedef struct assay_score {
     float logit;         /* raw output: rank by this */
-    float probability;   /* sigmoid of the logit */
-    uint32_t tokens;     /* of the pair as scored */
+    float probability;   /* sigmoid of the logit; NAN of late interaction, whose logit,
+                            a sum of cosines, is none */
+    uint32_t tokens;     /* of the pair as scored; of late interaction, of the passage */
     bool truncated;      /* the passage was cut to fit */
+    bool query_truncated; /* late interaction did not see the query's end */
     assay_status status; /* not ASSAY_OK: this passage could not be scored */
 } assay_score;
 
-/* Scores passages against a query with a cross-encoder (Nogueira & Cho 2019).
+/* Scores passages against a query with a cross-encoder (Nogueira & Cho 2019), or with
+ * late interaction: the sum over the query's tokens of the largest cosine with a token
+ * of the passage. Late interaction cuts a query that is too long, and reads of a
+ * passage what its model was trained on (info.max_tokens) unless the session asks for
+ * more.
  * scores[count] in input order, the same bits whatever the batch, its order and
  * the thread count; equal passages are scored once. A query that leaves no room for a passage is ASSAY_E_LIMIT;
  * an empty query is ASSAY_E_ARGUMENT; an empty passage is scored as such. */

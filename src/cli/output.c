@@ -121,6 +121,12 @@ void assay_warn_of_model(const assay_model_info *info)
         assay_warn("%s: %s", info->name, info->notice);
 }
 
+const char *assay_kind_name(assay_model_kind kind)
+{
+    static const char *const names[] = {"bi-encoder", "cross-encoder", "late interaction"};
+    return (unsigned)kind < 3 ? names[kind] : "?";
+}
+
 int assay_usage(const assay_verb *verb, const char *format, ...)
 {
     va_list arguments;

@@ -23,6 +23,8 @@ int assay_report(const assay_error *error);
 void assay_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* What is to be known of a model that was opened: its notice, if it has one. */
 void assay_warn_of_model(const assay_model_info *info);
+/* "bi-encoder", "cross-encoder", "late interaction". */
+const char *assay_kind_name(assay_model_kind kind);
 /* "assay: ..." and where help is; verb may be NULL. ASSAY_EXIT_USAGE. */
 int assay_usage(const assay_verb *verb, const char *format, ...)
     __attribute__((format(printf, 2, 3)));

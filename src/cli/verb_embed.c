@@ -89,8 +89,9 @@ static int embed_with(const embed_settings *settings, embedding_job *job, assay_
     assay_session *session;
     assay_model_describe(model, &job->info);
     if (job->info.kind != ASSAY_MODEL_BI_ENCODER) {
-        assay_warn("%s: holds a cross-encoder (%s), which scores pairs; a bi-encoder makes "
-                   "embeddings", job->info.path, job->info.architecture);
+        assay_warn("%s: is a reranker (%s: %s), which scores pairs; a bi-encoder makes "
+                   "embeddings", job->info.path, assay_kind_name(job->info.kind),
+                   job->info.architecture);
         return ASSAY_EXIT_ERROR;
     }
     assay_warn_of_model(&job->info);

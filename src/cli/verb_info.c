@@ -53,7 +53,7 @@ static void tell_model(const teller *t, const assay_model_info *info)
     bool embeds = info->kind == ASSAY_MODEL_BI_ENCODER;
     tell_text(t, "name", info->name);
     tell_text(t, "path", info->path);
-    tell_text(t, "kind", embeds ? "bi-encoder" : "cross-encoder");
+    tell_text(t, "kind", assay_kind_name(info->kind));
     tell_text(t, "architecture", info->architecture);
     tell_count(t, "layers", info->layers);
     tell_count(t, "hidden", info->hidden);
@@ -63,8 +63,13 @@ static void tell_model(const teller *t, const assay_model_info *info)
     tell_count(t, "max_tokens", info->max_tokens);
     if (info->query_words > 0)
         tell_count(t, "query_words", info->query_words);
-    if (embeds) {
+    if (info->query_tokens > 0) {
+        tell_count(t, "query_tokens", info->query_tokens);
+        tell_bool(t, "query_filled", info->query_filled);
+    }
+    if (info->dimensions > 0)
         tell_count(t, "dimensions", info->dimensions);
+    if (embeds) {
         tell_text(t, "pooling", info->pooling);
         tell_bool(t, "normalized", info->normalized);
         tell_text(t, "query_prompt", info->query_prompt);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* verb_rerank.c: `assay rerank`, passages from anywhere ordered by how well
  * they answer a query. Needs no index. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -167,7 +168,9 @@ static void print_people(const rerank_job *job, size_t shown)
         size_t index = job->order[i];
         const assay_score *score = &job->scores[index];
         printf("%2zu. %s", i + 1, assay_style_code(ASSAY_STYLE_DIM));
-        if (score->status == ASSAY_OK)
+        if (score->status == ASSAY_OK && isnan(score->probability))
+            printf("[%zu]  score %.3f", index, (double)score->logit);
+        else if (score->status == ASSAY_OK)
             printf("[%zu]  logit %.3f, probability %.3f", index, (double)score->logit,
                    (double)score->probability);
         else
@@ -192,6 +195,9 @@ static int rerank_passages(const rerank_settings *settings, assay_session *sessi
         assay_rerank(session, query, job.texts, job.count, job.scores, &error) != ASSAY_OK)
         code = assay_report(&error);
     if (code == ASSAY_EXIT_OK) {
+        if (job.count > 0 && job.scores[0].query_truncated)
+            assay_warn("the query is longer than the %u tokens that %s reads; its end was not seen",
+                       info->query_tokens, info->name);
         bool failed = false;
         for (size_t i = 0; i < job.count; i++) {
             job.order[i] = i;
@@ -217,9 +223,10 @@ static int rerank_with(const rerank_settings *settings, assay_model *model, char
     assay_session *session;
     assay_model_info info;
     assay_model_describe(model, &info);
-    if (info.kind != ASSAY_MODEL_CROSS_ENCODER) {
+    if (info.kind == ASSAY_MODEL_BI_ENCODER) {
         assay_warn("%s: holds a bi-encoder (%s), which makes embeddings; reranking needs a "
-                   "cross-encoder", info.path, info.architecture);
+                   "cross-encoder, or late interaction: --model late:NAME", info.path,
+                   info.architecture);
         return ASSAY_EXIT_ERROR;
     }
     assay_warn_of_model(&info);
@@ -283,7 +290,8 @@ static const assay_option options[] = {
     {"query", ASSAY_OPTION_TEXT, offsetof(rerank_settings, query), "TEXT",
      "what the passages are to answer", 0, 0},
     {"model", ASSAY_OPTION_TEXT, offsetof(rerank_settings, model), "NAME",
-     "cross-encoder: a folder in Hugging Face layout, or a name (default: cross)", 0, 0},
+     "cross-encoder or ColBERT: a folder in Hugging Face layout, or a name; late:NAME reads a "
+     "bi-encoder for late interaction (default: cross)", 0, 0},
     {"top", ASSAY_OPTION_COUNT, offsetof(rerank_settings, top), "N",
      "keep only the N best (default: all); with --run, of each query's documents the first N "
      "are reranked and kept", 1, 10000000},
@@ -318,6 +326,8 @@ static const assay_example examples[] = {
      "\"tokens\":..,\"truncated\":false},..],\"model\":..}, index from 0 in input order"},
     {"assay rerank --model DIR --precision fp32 --query \"...\" --json < passages.txt",
      "With another model, in exact arithmetic"},
+    {"assay rerank --model late --query \"...\" < passages.txt",
+     "By late interaction: every token of the query against every token of a passage"},
     {"assay rerank --run bm25.run --collection scifact --queries scifact/queries.jsonl "
      "> reranked.run", "What another search engine found, reranked"},
     {NULL, NULL},
@@ -329,7 +339,9 @@ const assay_verb assay_verb_rerank = {
     .summary = "order passages by how well they answer a query",
     .description =
         "Scores each PASSAGE, or each line of standard input (an empty line is a passage too), "
-        "against the query with a cross-encoder, and prints them best first. Order is by logit, "
+        "against the query with a cross-encoder, or with late interaction where the model is of "
+        "that kind (late is the default bi-encoder read so), and prints them best first. Order is "
+        "by logit, which of late interaction is a sum of cosines and has no probability, "
         "ties by input order. A passage that cannot be scored comes last and says why; the exit "
         "code is then 3.\n\n"
         "With --run, the documents of a TREC run are read from a collection, scored, and "

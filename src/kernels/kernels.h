@@ -35,6 +35,7 @@
 
 #define ASSAY_PANEL 16
 #define ASSAY_I8_STEP 64   /* of dots_at_i8 */
+#define ASSAY_MAXSIM_DEPTH 4096 /* of maxsim_i8 */
 #define ASSAY_BF16_STEP 32 /* depths of bfloat16 are filled up with zeros to this */
 
 /* Largest integer of an int8 weight, and what stands for a probability of 1. */
@@ -126,6 +127,10 @@ typedef struct assay_epilogue {
  * dots_f32            out[i] = query[n] · vectors[i][n].
  * dots_at_f32         out[i] = query[n] · vectors[at[i]][n]: rows here and there.
  * dots_at_f16         the same of vectors in IEEE binary16; n is a multiple of 16.
+ * maxsim_f32          best[j] = the largest of itself and rows[i][depth] · column j
+ *                     of panels, i < count: what late interaction asks of a document,
+ *                     a query's tokens being the columns. Products as gemm_f32's; a
+ *                     NaN is passed over.
  * f16_to_f32          IEEE binary16; NaN and infinity kept.
  * bf16_to_f32         the upper half of a binary32.
  * i8_to_f32           y = x * scale.
@@ -172,6 +177,10 @@ typedef struct assay_epilogue {
  * dots_at_i8          out[i] = query[n] · vectors[at[i]][n], bytes from -127 to 127
  *                     (-128 gives some number); n is a multiple of ASSAY_I8_STEP,
  *                     at most 65536, so that a sum fits 32 bits.
+ * maxsim_i8           maxsim_f32 of rows[count][depth] of integers as they are kept,
+ *                     row i counting steps[i] each, and of panels by pack_i8 without
+ *                     extra bytes: the largest of steps[i] * (the sum of products).
+ *                     depth <= ASSAY_MAXSIM_DEPTH.
  * quantize_i16        x[rows][n] as integers of at most `limit`, with one scale
  *                     for all: q[rows][n rounded up to even], the filler 0.
  * pack_i16            panels of w[columns][depth], in pairs along the depth: ldw

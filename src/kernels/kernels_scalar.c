@@ -254,6 +254,20 @@ void assay_bf16_to_f32_scalar(const uint16_t *x, size_t n, float *y)
         y[i] = float_of((uint32_t)x[i] << 16);
 }
 
+void assay_maxsim_f32_scalar(const float *rows, size_t count, const float *panels,
+                             size_t columns, size_t depth, float *best)
+{
+    for (size_t i = 0; i < count; i++)
+        for (size_t j = 0; j < columns; j++) {
+            const float *column =
+                panels + j / ASSAY_PANEL * ASSAY_PANEL * depth + j % ASSAY_PANEL;
+            float sum = 0;
+            for (size_t k = 0; k < depth; k++)
+                sum = fmaf(rows[i * depth + k], column[k * ASSAY_PANEL], sum);
+            best[j] = sum > best[j] ? sum : best[j];
+        }
+}
+
 void assay_i8_to_f32_scalar(const int8_t *x, size_t n, float scale, float *y)
 {
     for (size_t i = 0; i < n; i++)
@@ -425,6 +439,21 @@ void assay_dots_at_i8_scalar(const int8_t *query, const int8_t *vectors, const u
         for (size_t i = 0; i < n; i++)
             out[v] += query[i] * row[i];
     }
+}
+
+void assay_maxsim_i8_scalar(const int8_t *rows, const float *steps, size_t count,
+                            const int8_t *panels, size_t columns, size_t depth, float *best)
+{
+    const assay_i8_inputs inputs = {.depth = depth};
+    for (size_t i = 0; i < count; i++)
+        for (size_t j = 0; j < columns; j++) {
+            const int8_t *column = panels + column_place(j, &inputs);
+            int32_t sum = 0;
+            for (size_t k = 0; k < depth; k++)
+                sum += rows[i * depth + k] * column[k];
+            float value = (float)sum * steps[i];
+            best[j] = value > best[j] ? value : best[j];
+        }
 }
 
 void assay_quantize_i16_scalar(const float *x, size_t ldx, size_t rows, size_t n, int32_t limit,

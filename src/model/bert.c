@@ -111,8 +111,25 @@ static assay_status load_head(loader *l, assay_encoder *out)
     return load_linear(l, -1, family->classifier, 1, hidden, &out->classifier);
 }
 
+/* The layer of late interaction, which may lie in a folder of its own. */
+static assay_status load_projection(loader *l, const assay_safetensors *tensors,
+                                    assay_encoder *out)
+{
+    const assay_late_config *late = &l->config->late;
+    assay_linear *projection = &out->projection;
+    *projection = (assay_linear){
+        .part_count = 1, .columns = late->dimensions, .depth = l->config->hidden};
+    ASSAY_TRY(assay_table_find(tensors, "linear.weight", projection->columns, projection->depth,
+                               &projection->parts[0], l->error));
+    if (!late->bias)
+        return ASSAY_OK;
+    return assay_vector_load(tensors, "linear.bias", projection->columns, l->arena,
+                             &projection->bias, l->error);
+}
+
 assay_status assay_bert_load(const assay_safetensors *tensors, const assay_model_config *config,
-                             assay_arena *arena, assay_encoder *out, assay_error *error)
+                             const assay_safetensors *projection, assay_arena *arena,
+                             assay_encoder *out, assay_error *error)
 {
     loader l = {tensors, config, arena, find_prefix(tensors, config->family->prefix),
                 error};
@@ -130,6 +147,8 @@ assay_status assay_bert_load(const assay_safetensors *tensors, const assay_model
         ASSAY_TRY(load_layer(&l, (int)i, &encoder.layers[i]));
     if (config->kind == ASSAY_MODEL_CROSS_ENCODER)
         ASSAY_TRY(load_head(&l, &encoder));
+    if (config->late.dimensions > 0)
+        ASSAY_TRY(load_projection(&l, projection, &encoder));
     *out = encoder;
     return ASSAY_OK;
 }

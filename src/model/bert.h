@@ -7,8 +7,10 @@
 #include "model/encoder.h"
 
 /* Finds and checks every tensor that the encoder needs. Small vectors and the
- * layers' list go into the arena; linear layers are left to be packed. */
+ * layers' list go into the arena; linear layers are left to be packed. projection:
+ * where that of late interaction is. */
 assay_status assay_bert_load(const assay_safetensors *tensors, const assay_model_config *config,
-                             assay_arena *arena, assay_encoder *out, assay_error *error);
+                             const assay_safetensors *projection, assay_arena *arena,
+                             assay_encoder *out, assay_error *error);
 
 #endif

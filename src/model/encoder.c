@@ -324,8 +324,8 @@ static void attend_part(const run *r, bool first, size_t sequence, size_t row, s
               .k = r->s.qkv + (row * 3 + 1) * r->hidden + column,
               .out = r->s.context + row * r->hidden + column,
               .ldq = 3 * r->hidden,
-              .length = pass->sequences[sequence].count};
-    h.rows = h.length;
+              .rows = pass->sequences[sequence].count};
+    h.length = h.rows - pass->sequences[sequence].unseen;
     if (first) {
         h.q = r->s.first + sequence * r->hidden + column;
         h.out = r->s.context + sequence * r->hidden + column;
@@ -426,13 +426,29 @@ static void pool_mean(const run *r, float *states)
     assay_stopwatch_read(r->watch, ASSAY_OPERATION_HEAD);
 }
 
+static float *tokens_of(const run *r)
+{
+    return r->encoder->projection.columns > 0 ? r->s.qkv : r->s.x;
+}
+
+/* In the place of queries, keys and values, which is large enough. */
+static void project_tokens(const run *r)
+{
+    const assay_linear *projection = &r->encoder->projection;
+    operand x = {.rows = r->s.x, .floats = r->s.x, .ld = r->hidden};
+    if (projection->columns > 0)
+        linear(r, projection, &x, r->pass->tokens, ASSAY_ACTIVATION_NONE, NULL, tokens_of(r),
+               projection->columns);
+    assay_stopwatch_read(r->watch, ASSAY_OPERATION_HEAD);
+}
+
 /* ---- A pass ------------------------------------------------------------------- */
 
 /*
  * Steps of layer i: 2 i      rows: the rest of layer i - 1, or embeddings; q, k, v
  *                   2 i + 1  heads
  * then, of L layers 2 L      the rest of the last one: the first rows, or all,
- *                   2 L + 1  and their mean.
+ *                   2 L + 1  and their mean, or projection.
  */
 size_t assay_pass_steps(const assay_encoder *encoder)
 {
@@ -517,6 +533,8 @@ void assay_pass_item(const assay_pass *pass, size_t step, size_t item, float *me
     size_t layer = step / 2, layers = config->layers;
     if (layer < layers && step % 2 == 1)
         attend(&r, layer, item);
+    else if (layer == layers && step % 2 == 1 && config->pooling == ASSAY_POOLING_TOKENS)
+        project_tokens(&r);
     else if (layer == layers && step % 2 == 1)
         pool_mean(&r, pass->states);
     else if (layer == layers && config->pooling == ASSAY_POOLING_CLS)
@@ -525,14 +543,30 @@ void assay_pass_item(const assay_pass *pass, size_t step, size_t item, float *me
         run_rows(&r, layer, item);
 }
 
-void assay_encoder_run(const assay_encoder *encoder, const assay_sequence *sequences,
-                       size_t count, float *memory, float *states, assay_audit *audit,
-                       assay_stopwatch *watch)
+/* A block's run up to its embeddings. */
+static run begin(const assay_encoder *encoder, const assay_sequence *sequences, size_t count,
+                 float *memory, assay_audit *audit,
+                 assay_stopwatch *watch)
 {
     assay_pass pass = assay_pass_of(encoder, sequences, count, 1, memory, states);
     for (size_t step = 0; step < assay_pass_steps(encoder); step++)
         for (size_t item = 0; item < assay_pass_items(&pass, step); item++)
             assay_pass_item(&pass, step, item, memory, audit, watch);
+}
+
+size_t assay_encoder_dimensions(const assay_encoder *encoder)
+{
+    size_t columns = encoder->projection.columns;
+    return columns > 0 ? columns : encoder->config->hidden;
+}
+
+float *assay_encoder_tokens(const assay_encoder *encoder, const assay_sequence *sequences,
+                            size_t count, float *memory)
+{
+    assay_pass pass = assay_pass_of(encoder, sequences, count, 1, memory, NULL);
+    run r = {.pass = &pass, .encoder = encoder};
+    find_scratch(&pass, memory, &r.s);
+    return tokens_of(&r);
 }
 
 assay_status assay_encoder_try(const assay_encoder *encoder, const assay_encoding *text,

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * encoder.h: the transformer trunk (Vaswani et al. 2017; Devlin et al. 2019)
- * and the classification head on it.
+ * and what stands on it: the classification head, or the projection of every
+ * token's state that late interaction has (Khattab & Zaharia 2020).
  *
  * A block is some whole sequences whose tokens lie end to end. Its way through
  * all layers is a pass: steps of items, which are rows, or heads. A step's items
@@ -40,12 +41,15 @@ typedef struct assay_encoder {
     assay_layer *layers;     /* [config->layers] */
     assay_linear pooler;     /* hidden -> hidden, then tanh: cross-encoder only */
     assay_linear classifier; /* hidden -> 1 */
+    assay_linear projection; /* hidden -> late.dimensions: late interaction only; no
+                                columns where states are taken as they are */
 } assay_encoder;
 
 typedef struct assay_sequence {
     const int32_t *ids; /* [count], each below the vocabulary's size */
     uint32_t count;     /* at least 1, at most config->longest */
     uint32_t second;    /* tokens from here on have type 1; count: none */
+    uint32_t unseen;    /* tokens at the end that none attends to, themselves included */
     size_t item;        /* the caller's own number for it */
 } assay_sequence;
 
@@ -80,6 +84,14 @@ void assay_pass_item(const assay_pass *pass, size_t step, size_t item, float *sc
 void assay_encoder_run(const assay_encoder *encoder, const assay_sequence *sequences,
                        size_t count, float *scratch, float *states, assay_audit *audit,
                        assay_stopwatch *watch);
+
+/* What a block that went through this scratch left there with ASSAY_POOLING_TOKENS:
+ * [tokens][dimensions], the projected states of all tokens, of no particular length. */
+float *assay_encoder_tokens(const assay_encoder *encoder, const assay_sequence *sequences,
+                            size_t count, float *scratch);
+
+/* Floats of one of these. */
+size_t assay_encoder_dimensions(const assay_encoder *encoder);
 
 /* Sends one text, or pair, through for what is seen on the way, with scratch of its
  * own: MEMORY. */

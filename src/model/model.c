@@ -11,6 +11,8 @@
 #include "model/calibration.h"
 #include "model/self_check.h"
 
+#define LATE_PREFIX "late:"
+
 static void copy_text(char *target, size_t size, const char *source)
 {
     snprintf(target, size, "%.*s", (int)size - 1, source);
@@ -49,6 +51,8 @@ static size_t list_linears(assay_encoder *encoder, assay_linear **out)
         out[count++] = &encoder->pooler;
         out[count++] = &encoder->classifier;
     }
+    if (encoder->projection.columns > 0)
+        out[count++] = &encoder->projection;
     return count;
 }
 
@@ -56,7 +60,7 @@ static size_t list_linears(assay_encoder *encoder, assay_linear **out)
  * tokenizer where that is still to do. */
 static assay_status pack(assay_model *model, assay_error *error)
 {
-    size_t most = (size_t)model->config.layers * 5 + 2;
+    size_t most = (size_t)model->config.layers * 5 + 3;
     assay_linear **linears = calloc(most, sizeof(assay_linear *));
     if (linears == NULL)
         return assay_fail_memory(error, most * sizeof *linears);
@@ -127,6 +131,28 @@ static uint32_t least_limit(const assay_model *model)
     return said > 0 && said < limit ? said : limit;
 }
 
+
+
+static uint32_t at_most(uint32_t length, uint32_t limit)
+{
+    return length > 0 && length < limit ? length : limit;
+}
+
+static void describe_late(assay_model *model)
+{
+    const assay_late_config *late = &model->config.late;
+    assay_model_info *info = &model->info;
+    info->dimensions = (uint32_t)assay_encoder_dimensions(&model->encoder);
+    if (late->document_length > 0) /* else a bi-encoder's own limit */
+        info->max_tokens = at_most(late->document_length, model->config.longest);
+    info->query_tokens = at_most(late->query_length, model->config.longest);
+    if (late->query_length == 0)
+        info->query_tokens = info->max_tokens;
+    info->query_tokens = at_most(info->query_tokens, ASSAY_LATE_QUERY_MAX);
+    info->query_filled = model->filler >= 0;
+    info->normalized = true;
+}
+
 static void describe(assay_model *model, const char *path)
 {
     const assay_model_config *config = &model->config;
@@ -160,6 +186,8 @@ static void describe(assay_model *model, const char *path)
     info->max_tokens = least_limit(model);
     info->query_words = config->query_words;
     info->dimensions = bi ? config->hidden : 0;
+    if (config->kind == ASSAY_MODEL_LATE)
+        describe_late(model);
     info->parameters = count_parameters(model->tensors);
     info->file_bytes = assay_safetensors_bytes(model->tensors);
     info->normalized = config->normalized;
@@ -216,11 +244,103 @@ static assay_precision choose(const assay_model *model, assay_precision asked)
     return assay_kernels_active()->has_bf16 ? ASSAY_PRECISION_BF16 : ASSAY_PRECISION_FP32;
 }
 
+/* ---- Late interaction -------------------------------------------------------- */
+
+/* A folder of its own, or among the trunk's tensors: then its shape is asked, too,
+ * where artifact.metadata does not say the dimensions. */
+static assay_status find_projection(assay_model *model, const assay_safetensors **out,
+                                    assay_error *error)
+{
+    assay_late_config *late = &model->config.late;
+    if (late->projection[0] != '\0') {
+        char folder[4096];
+        ASSAY_TRY(assay_path_join(folder, sizeof folder, model->folder, late->projection, error));
+        ASSAY_TRY(assay_safetensors_open(folder, &model->projection, error));
+        *out = model->projection;
+        return ASSAY_OK;
+    }
+    const assay_tensor *weight = assay_safetensors_find(model->tensors, "linear.weight");
+    bool colbert = strcmp(model->config.architecture, "HF_ColBERT") == 0;
+    if (colbert && late->dimensions == 0 && weight != NULL && weight->rank == 2 &&
+        weight->shape[0] <= ASSAY_LATE_DIMENSIONS)
+        late->dimensions = (uint32_t)weight->shape[0];
+    if (colbert && late->dimensions == 0)
+        return assay_fail(error, ASSAY_E_FORMAT, model->config.weights,
+                          "tensor linear.weight: missing or of a wrong shape; HF_ColBERT has it");
+    return ASSAY_OK;
+}
+
+/* The id of a token by its text; -1 when there is none. Every kind of tokenizer
+ * can be asked this way, and a model is opened once. */
+static int32_t find_token(const assay_tokenizer *tokenizer, const char *text)
+{
+    size_t count = assay_tokenizer_vocabulary(tokenizer);
+    for (size_t i = 0; i < count; i++) {
+        const char *token = assay_token_text(tokenizer, (int32_t)i);
+        if (token != NULL && token[0] == text[0] && strcmp(token, text) == 0)
+            return (int32_t)i;
+    }
+    return -1;
+}
+
+static assay_status find_marker(const assay_model *model, const char *text, int32_t *id,
+                                assay_error *error)
+{
+    *id = -1;
+    if (text[0] == '\0')
+        return ASSAY_OK;
+    *id = find_token(model->tokenizer, text);
+    return *id >= 0 ? ASSAY_OK
+                    : assay_fail(error, ASSAY_E_FORMAT, model->config.weights,
+                                 "the tokenizer lacks the marker \"%s\" that the model's "
+                                 "settings put before texts", text);
+}
+
+static assay_status find_skipped(assay_model *model, assay_error *error)
+{
+    const assay_late_config *late = &model->config.late;
+    int32_t unknown = assay_tokenizer_special(model->tokenizer).unk;
+    model->skipped = assay_arena_take(model->arena, (late->skipped_count + 1) * sizeof(int32_t));
+    if (model->skipped == NULL)
+        return assay_fail_memory(error, late->skipped_count * sizeof(int32_t));
+    for (uint32_t i = 0; i < late->skipped_count; i++) {
+        int32_t id = find_token(model->tokenizer, late->skipped[i]);
+        if (id < 0) /* as in transformers */
+            id = unknown;
+        if (id >= 0)
+            model->skipped[model->skipped_count++] = id;
+    }
+    return ASSAY_OK;
+}
+
+static assay_status find_late_tokens(assay_model *model, assay_error *error)
+{
+    const assay_late_config *late = &model->config.late;
+    ASSAY_TRY(find_marker(model, late->query_marker, &model->query_marker, error));
+    ASSAY_TRY(find_marker(model, late->document_marker, &model->document_marker, error));
+    model->filler = late->expand ? assay_tokenizer_special(model->tokenizer).mask : -1;
+    if (late->expand && model->filler < 0)
+        return assay_fail(error, ASSAY_E_UNSUPPORTED, model->config.weights,
+                          "queries are to be filled up with mask tokens, and the tokenizer has "
+                          "none");
+    if (assay_encoder_dimensions(&model->encoder) > ASSAY_LATE_DIMENSIONS)
+        return assay_fail(error, ASSAY_E_UNSUPPORTED, model->config.weights,
+                          "token vectors of %zu dimensions, expected at most %u",
+                          assay_encoder_dimensions(&model->encoder), ASSAY_LATE_DIMENSIONS);
+    if (late->dimensions > 3 * model->config.hidden)
+        return assay_fail(error, ASSAY_E_UNSUPPORTED, model->config.weights,
+                          "a projection from %u features to %u, expected at most three times "
+                          "as many", model->config.hidden, late->dimensions);
+    return find_skipped(model, error);
+}
+
 static assay_status load(assay_model *model, assay_precision precision, assay_error *error)
 {
     ASSAY_TRY(assay_safetensors_open(model->config.weights, &model->tensors, error));
-    ASSAY_TRY(assay_bert_load(model->tensors, &model->config, model->arena, &model->encoder,
-                              error));
+    const assay_safetensors *projection = model->tensors;
+    ASSAY_TRY(find_projection(model, &projection, error));
+    ASSAY_TRY(assay_bert_load(model->tensors, &model->config, projection, model->arena,
+                              &model->encoder, error));
     precision = choose(model, precision);
     bool int8 = precision == ASSAY_PRECISION_INT8;
     model->encoder.halves = precision == ASSAY_PRECISION_BF16;
@@ -229,22 +349,43 @@ static assay_status load(assay_model *model, assay_precision precision, assay_er
                                          &model->encoder.bytes, error));
     ASSAY_TRY(pack(model, error));
     ASSAY_TRY(check_tokenizer(model, error));
+    if (model->config.kind == ASSAY_MODEL_LATE)
+        ASSAY_TRY(find_late_tokens(model, error));
     if (int8 && !model->encoder.bytes)
         ASSAY_TRY(calibrate(model, error));
     return int8 ? fall_back(model, error) : ASSAY_OK;
 }
 
-static assay_status open_folder(assay_model *model, const char *path,
+/* A bi-encoder's hidden states, as they are, for late interaction. */
+static assay_status read_as_late(assay_model *model, assay_hasher *hasher, assay_error *error)
+{
+    if (model->config.kind == ASSAY_MODEL_CROSS_ENCODER)
+        return assay_fail(error, ASSAY_E_ARGUMENT, model->config.weights,
+                          "is a cross-encoder, which has no vectors for late interaction, "
+                          "expected a ColBERT or a bi-encoder");
+    if (model->config.kind == ASSAY_MODEL_BI_ENCODER)
+        assay_hasher_add(hasher, LATE_PREFIX, sizeof LATE_PREFIX - 1);
+    model->config.kind = ASSAY_MODEL_LATE;
+    model->config.pooling = ASSAY_POOLING_TOKENS;
+    return ASSAY_OK;
+}
+
+static assay_status open_folder(assay_model *model, const char *path, bool late,
                                 assay_precision precision, assay_error *error)
 {
     assay_hasher *hasher = assay_hasher_new();
     if (hasher == NULL)
         return assay_fail_memory(error, 1024);
+    model->folder = path;
     assay_status status = assay_model_config_read(path, hasher, &model->config, error);
+    if (status == ASSAY_OK && late)
+        status = read_as_late(model, hasher, error);
     if (status == ASSAY_OK)
         status = load(model, precision, error);
     if (status == ASSAY_OK) {
         assay_safetensors_digest(model->tensors, hasher);
+        if (model->projection != NULL)
+            assay_safetensors_digest(model->projection, hasher);
         digest_tokenizer(model->config.weights, hasher);
         assay_safetensors_forget(model->tensors);
         describe(model, path);
@@ -267,6 +408,22 @@ static assay_status check_precision(assay_precision precision, assay_error *erro
     return ASSAY_OK;
 }
 
+/* "late:NAME" is the bi-encoder NAME read for late interaction; "late" the model of
+ * that name, where there is one, else "late:dense". */
+static assay_status find_folder(const char *name, char *path, size_t size, bool *late,
+                                assay_error *error)
+{
+    size_t length = sizeof LATE_PREFIX - 1;
+    *late = strncmp(name, LATE_PREFIX, length) == 0;
+    if (*late)
+        return assay_model_find(name + length, path, size, error);
+    if (strcmp(name, "late") == 0 && assay_model_find(name, path, size, NULL) != ASSAY_OK) {
+        *late = true;
+        return assay_model_find("dense", path, size, error);
+    }
+    return assay_model_find(name, path, size, error);
+}
+
 assay_status assay_model_open(const char *name, const assay_model_options *options,
                               assay_model **out, assay_error *error)
 {
@@ -275,13 +432,14 @@ assay_status assay_model_open(const char *name, const assay_model_options *optio
     assay_precision precision = options != NULL ? options->precision : ASSAY_PRECISION_AUTO;
     ASSAY_TRY(check_precision(precision, error));
     char path[sizeof((assay_model_info *)0)->path];
-    ASSAY_TRY(assay_model_find(name, path, sizeof path, error));
+    bool late;
+    ASSAY_TRY(find_folder(name, path, sizeof path, &late, error));
     assay_model *model = calloc(1, sizeof *model);
     if (model == NULL || (model->arena = assay_arena_new(0)) == NULL) {
         free(model);
         return assay_fail_memory(error, sizeof *model);
     }
-    assay_status status = open_folder(model, path, precision, error);
+    assay_status status = open_folder(model, path, late, precision, error);
     if (status != ASSAY_OK) {
         assay_model_close(model);
         return status;
@@ -296,6 +454,7 @@ void assay_model_close(assay_model *model)
         return;
     assay_tokenizer_close(model->tokenizer);
     assay_safetensors_close(model->tensors);
+    assay_safetensors_close(model->projection);
     assay_arena_free(model->arena);
     free(model->panels);
     free(model);

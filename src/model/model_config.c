@@ -112,6 +112,11 @@ static assay_status read_architecture(const json_t *root, const char *where,
     const char *name = out->architecture;
     if (json_array_size(names) > 0 && json_is_string(json_array_get(names, 0)))
         name = json_string_value(json_array_get(names, 0));
+    if (strcmp(name, "HF_ColBERT") == 0) {
+        memcpy(out->architecture, "HF_ColBERT", sizeof "HF_ColBERT");
+        out->kind = ASSAY_MODEL_LATE;
+        return ASSAY_OK;
+    }
     if (!assay_architecture_kind(out->family, name, &out->kind)) {
         char expected[160];
         snprintf(expected, sizeof expected, "%s or %sForSequenceClassification",
@@ -445,24 +450,79 @@ static assay_status read_module(const json_t *modules, size_t i, const char *whe
     return ASSAY_OK;
 }
 
-/* Transformer, then Pooling, then Normalize; a cross-encoder has the first only. */
+/* ---- Late interaction --------------------------------------------------------- */
+
+/* The Dense of a model of pylate, whose other settings are those of the sentence
+ * config. */
+static assay_status read_dense(const char *folder, const module *m, assay_hasher *digest,
+                               assay_model_config *out, assay_error *error)
+{
+    char path[4096], inside[4096];
+    json_t *root;
+    assay_late_config_default(&out->late);
+    ASSAY_TRY(read_optional(folder, "config_sentence_transformers.json", digest, path, &root,
+                            error));
+    assay_status status = assay_late_config_sentence(root, path, &out->late, error);
+    json_decref(root);
+    ASSAY_TRY(status);
+    ASSAY_TRY(assay_path_join(inside, sizeof inside, folder, m->path, error));
+    ASSAY_TRY(read_optional(inside, "config.json", digest, path, &root, error));
+    if (root == NULL)
+        return assay_fail(error, ASSAY_E_NOT_FOUND, path, "modules.json wants this file");
+    status = assay_late_config_dense(root, path, out->hidden, &out->late, error);
+    json_decref(root);
+    snprintf(out->late.projection, sizeof out->late.projection, "%s", m->path);
+    out->kind = ASSAY_MODEL_LATE;
+    out->pooling = ASSAY_POOLING_TOKENS;
+    return status;
+}
+
+/* What the ColBERT authors' layout says; without the file, pylate's defaults. */
+static assay_status read_metadata(const char *folder, assay_hasher *digest,
+                                  assay_model_config *out, assay_error *error)
+{
+    char path[4096];
+    json_t *root;
+    assay_late_config_default(&out->late);
+    ASSAY_TRY(read_optional(folder, "artifact.metadata", digest, path, &root, error));
+    assay_status status = assay_late_config_metadata(root, path, &out->late, error);
+    json_decref(root);
+    return status;
+}
+
+/* pylate puts the default prompt before all texts, which no checkpoint wants, and
+ * leaves the others to its caller. */
+static assay_status drop_prompts(const char *folder, assay_model_config *out, assay_error *error)
+{
+    if (out->prompts[ASSAY_ROLE_NONE][0] != '\0')
+        return refuse(error, folder, "default_prompt_name", out->prompts[ASSAY_ROLE_NONE],
+                      "none for late interaction");
+    memset(out->prompts, 0, sizeof out->prompts);
+    return ASSAY_OK;
+}
+
+/* Transformer, then Pooling, then Normalize; of late interaction Transformer and
+ * Dense; a cross-encoder has the first only. */
 static assay_status read_modules(const json_t *modules, const char *folder, const char *where,
                                  assay_hasher *digest, assay_model_config *out,
                                  assay_error *error)
 {
-    bool cross = out->kind == ASSAY_MODEL_CROSS_ENCODER;
+    bool bi = out->kind == ASSAY_MODEL_BI_ENCODER;
     for (size_t i = 1; i < json_array_size(modules); i++) {
         module m;
         char path[4096], place[40];
         ASSAY_TRY(read_module(modules, i, where, &m, error));
         ASSAY_TRY(assay_path_join(path, sizeof path, folder, m.path, error));
-        if (i == 1 && !cross && strcmp(m.kind, "Pooling") == 0) {
+        if (i == 1 && bi && strcmp(m.kind, "Dense") == 0 && json_array_size(modules) == 2) {
+            ASSAY_TRY(read_dense(folder, &m, digest, out, error));
+        } else if (i == 1 && bi && strcmp(m.kind, "Pooling") == 0) {
             ASSAY_TRY(read_pooling(path, digest, out, error));
-        } else if (i == 2 && !cross && strcmp(m.kind, "Normalize") == 0) {
+        } else if (i == 2 && bi && strcmp(m.kind, "Normalize") == 0) {
             out->normalized = true;
         } else {
             snprintf(place, sizeof place, "module %zu", i);
-            return refuse(error, where, place, m.kind, "Transformer, Pooling, Normalize");
+            return refuse(error, where, place, m.kind,
+                          "Transformer, Pooling, Normalize or Transformer, Dense");
         }
     }
     return ASSAY_OK;
@@ -541,10 +601,15 @@ static assay_status read_folder(const char *folder, const json_t *modules, const
     memcpy(weights, out->weights, sizeof weights);
     ASSAY_TRY(read_main(weights, digest, out, error));
     out->pooling = out->kind == ASSAY_MODEL_BI_ENCODER ? ASSAY_POOLING_MEAN : ASSAY_POOLING_CLS;
+    if (out->kind == ASSAY_MODEL_LATE) {
+        out->pooling = ASSAY_POOLING_TOKENS;
+        ASSAY_TRY(read_metadata(weights, digest, out, error));
+    }
     if (modules != NULL || out->kind == ASSAY_MODEL_BI_ENCODER)
         ASSAY_TRY(read_sentence_config(digest, out, error));
     ASSAY_TRY(read_prompts(folder, digest, out, error));
-    return read_modules(modules, folder, where, digest, out, error);
+    ASSAY_TRY(read_modules(modules, folder, where, digest, out, error));
+    return out->kind == ASSAY_MODEL_LATE ? drop_prompts(folder, out, error) : ASSAY_OK;
 }
 
 assay_status assay_model_config_read(const char *folder, assay_hasher *digest,

@@ -4,7 +4,7 @@
  *
  * Hugging Face layout (config.json), sentence-transformers layout on top of it
  * (modules.json, pooling, prompts and sentence_bert_config.json, in the old form
- * and in that of version 6). Every number is bounded here, so that sizes computed from
+ * and in that of version 6), and ColBERT checkpoints in either (late_config.h). Every number is bounded here, so that sizes computed from
  * it cannot overflow 64 bits.
  */
 #ifndef ASSAY_MODEL_CONFIG_H
@@ -14,6 +14,7 @@
 #include "base/status.h"
 #include "kernels/kernels.h"
 #include "model/architectures.h"
+#include "model/late_config.h"
 
 #define ASSAY_CONFIG_LIMIT (4u << 20) /* bytes of one JSON file */
 
@@ -22,6 +23,7 @@
 typedef enum assay_pooling {
     ASSAY_POOLING_CLS,
     ASSAY_POOLING_MEAN,
+    ASSAY_POOLING_TOKENS, /* late interaction: all tokens' states */
 } assay_pooling;
 
 typedef struct assay_model_config {
@@ -29,7 +31,8 @@ typedef struct assay_model_config {
     const assay_architecture *family;
     char architecture[64];   /* class name */
     assay_model_kind kind;
-    assay_pooling pooling;   /* of a bi-encoder; CLS for a cross-encoder */
+    assay_late_config late;  /* of late interaction; of a bi-encoder read as that, all 0 */
+    assay_pooling pooling;   /* of a bi-encoder; CLS for a cross-encoder, TOKENS for late */
     bool normalized;
     char prompts[3][ASSAY_PROMPT_SIZE]; /* by assay_role; "": none */
     uint32_t layers, hidden, heads, intermediate, vocabulary, positions, types;

@@ -21,15 +21,6 @@ static float square_of(const float *vector, size_t n)
     return square;
 }
 
-static void normalise(float *vector, size_t n)
-{
-    float length = sqrtf(square_of(vector, n));
-    if (length < 1e-12f)
-        length = 1e-12f;
-    for (size_t i = 0; i < n; i++)
-        vector[i] /= length;
-}
-
 static void take_block(void *user, const assay_sequence *sequences, size_t count, float *states,
                        float *spare)
 {
@@ -40,7 +31,7 @@ static void take_block(void *user, const assay_sequence *sequences, size_t count
     for (size_t i = 0; i < count; i++) {
         float *vector = states + i * n;
         if (config->normalized)
-            normalise(vector, n);
+            assay_unit_length(vector, n);
         memcpy(work->vectors + sequences[i].item * n, vector, n * sizeof *vector);
     }
 }
@@ -87,7 +78,7 @@ static assay_status check(const assay_session *session, const assay_text *texts,
                           "expected a session, texts and a place for vectors");
     if (session->model->config.kind != ASSAY_MODEL_BI_ENCODER)
         return assay_fail(error, ASSAY_E_ARGUMENT, session->model->info.path,
-                          "a cross-encoder scores pairs; embedding needs a bi-encoder");
+                          "is a reranker, which scores pairs; embedding needs a bi-encoder");
     return ASSAY_OK;
 }
 

@@ -100,18 +100,6 @@ assay_status assay_cross_query(assay_session *session, assay_text query, assay_e
     return ASSAY_OK;
 }
 
-static assay_status check(const assay_session *session, const assay_text *passages, size_t count,
-                          const assay_score *scores, assay_error *error)
-{
-    if (session == NULL || (count > 0 && (passages == NULL || scores == NULL)))
-        return assay_fail(error, ASSAY_E_ARGUMENT, NULL,
-                          "expected a session, passages and a place for scores");
-    if (session->model->config.kind != ASSAY_MODEL_CROSS_ENCODER)
-        return assay_fail(error, ASSAY_E_ARGUMENT, session->model->info.path,
-                          "a bi-encoder embeds texts; reranking needs a cross-encoder");
-    return ASSAY_OK;
-}
-
 size_t assay_cross_room(const assay_session *session)
 {
     return session->max_tokens - session->pair->special - session->first.count;
@@ -170,10 +158,10 @@ static assay_status score_all(assay_session *session, source from, size_t count,
     return ASSAY_OK;
 }
 
-assay_status assay_rerank(assay_session *session, assay_text query, const assay_text *passages,
-                          size_t count, assay_score *scores, assay_error *error)
+assay_status assay_cross_rerank(assay_session *session, assay_text query,
+                                const assay_text *passages, size_t count, assay_score *scores,
+                                assay_error *error)
 {
-    ASSAY_TRY(check(session, passages, count, scores, error));
     ASSAY_TRY(assay_cross_query(session, query, error));
     ASSAY_TRY(assay_repeats_find(&session->repeats, passages, count, error));
     return score_all(session, (source){.texts = passages}, count, scores, error);

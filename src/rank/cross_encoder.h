@@ -15,6 +15,11 @@
 #include "rank/session.h"
 #include "text/token_ids.h"
 
+/* assay_rerank with a cross-encoder. */
+assay_status assay_cross_rerank(assay_session *session, assay_text query,
+                                const assay_text *passages, size_t count, assay_score *scores,
+                                assay_error *error);
+
 /* Errors are those of assay_rerank. */
 assay_status assay_cross_query(assay_session *session, assay_text query, assay_error *error);
 

@@ -11,8 +11,9 @@
  * sequence, threads share the longest: they do a block step by step (encoder.h),
  * one after another. How many is what a reckoning finds the shortest.
  */
-#include "rank/session.h"
+#include "rank/late_interaction.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -63,8 +64,8 @@ static assay_status grow_scratch(assay_session *session, size_t longest, assay_e
     longest += longest / 4;
     if (longest < BLOCK_TOKENS)
         longest = BLOCK_TOKENS;
-    if (longest > session->max_tokens)
-        longest = session->max_tokens;
+    if (longest > session->longest_input)
+        longest = session->longest_input;
     size_t tokens = longest > BLOCK_TOKENS ? longest : BLOCK_TOKENS;
     size_t floats = assay_encoder_scratch(&session->model->encoder, tokens, BLOCK_SEQUENCES,
                                           longest) +
@@ -85,8 +86,13 @@ assay_status assay_session_open(assay_model *model, const assay_session_options 
         return assay_fail(error, ASSAY_E_ARGUMENT, "model", "expected an open model");
     uint32_t threads = options != NULL ? options->threads : 0;
     uint32_t limit = options != NULL ? options->max_tokens : 0;
-    if (limit == 0 || limit > model->info.max_tokens)
+    /* Late interaction may read more of a passage than it was trained on. */
+    uint32_t most = model->config.kind == ASSAY_MODEL_LATE ? model->config.longest
+                                                           : model->info.max_tokens;
+    if (limit == 0)
         limit = model->info.max_tokens;
+    if (limit > most)
+        limit = most;
     assay_role role = options != NULL ? options->role : ASSAY_ROLE_NONE;
     if (role > ASSAY_ROLE_PASSAGE)
         return assay_fail(error, ASSAY_E_ARGUMENT, "role", "%d is not known", (int)role);
@@ -100,6 +106,8 @@ assay_status assay_session_open(assay_model *model, const assay_session_options 
         return assay_fail_memory(error, sizeof *session);
     session->model = model;
     session->max_tokens = limit;
+    session->longest_input =
+        limit > model->info.query_tokens ? limit : model->info.query_tokens;
     session->workers = threads == 0 || threads > assay_cores() ? assay_cores() : threads;
     session->single = assay_tokenizer_template(model->tokenizer, false);
     session->pair = pair;
@@ -108,6 +116,8 @@ assay_status assay_session_open(assay_model *model, const assay_session_options 
     assay_status status = take_memory(session, options != NULL && options->profile, error);
     if (status == ASSAY_OK)
         status = grow_scratch(session, BLOCK_TOKENS, error);
+    if (status == ASSAY_OK && model->config.kind == ASSAY_MODEL_LATE)
+        status = assay_late_open(session, error);
     if (status != ASSAY_OK) {
         assay_session_close(session);
         return status;
@@ -122,6 +132,9 @@ void assay_session_close(assay_session *session)
         return;
     assay_tokens_free(&session->first);
     assay_tokens_free(&session->second);
+    assay_tokens_free(&session->before_query);
+    assay_tokens_free(&session->before_passage);
+    free(session->question.block);
     assay_buffer_free(&session->prompted);
     assay_repeats_free(&session->repeats);
     free(session->batch.ids);
@@ -225,6 +238,35 @@ assay_status assay_batch_add(assay_session *session, size_t item, const int32_t 
     batch->sequences[batch->count++] = (assay_sequence){
         .count = (uint32_t)total, .second = (uint32_t)second, .item = item};
     return ASSAY_OK;
+}
+
+assay_status assay_batch_fill(assay_session *session, int32_t id, size_t total, bool seen,
+                              assay_error *error)
+{
+    assay_batch *batch = &session->batch;
+    assay_sequence *last = &batch->sequences[batch->count - 1];
+    size_t more = total > last->count ? total - last->count : 0;
+    ASSAY_TRY(make_room(batch, more, error));
+    ASSAY_TRY(grow_scratch(session, last->count + more, error));
+    for (size_t i = 0; i < more; i++)
+        put_ids(batch, &id, 1);
+    if (last->second == last->count) /* they are of the same type as what is there */
+        last->second += (uint32_t)more;
+    last->count += (uint32_t)more;
+    last->unseen = seen ? 0 : (uint32_t)more;
+    return ASSAY_OK;
+}
+
+bool assay_unit_length(float *vector, size_t n)
+{
+    float square;
+    assay_kernels_active()->dots_f32(vector, vector, 1, n, &square);
+    float length = sqrtf(square);
+    if (length < 1e-12f)
+        length = 1e-12f;
+    for (size_t i = 0; i < n; i++)
+        vector[i] /= length;
+    return isfinite(square);
 }
 
 /* Longest first; equal ones in the order they came. */
@@ -373,8 +415,12 @@ typedef struct block_work {
 static void hand_over(const block_work *work, const assay_sequence *sequences, size_t count,
                       const place *at, assay_stopwatch *watch)
 {
+    const assay_encoder *encoder = &work->session->model->encoder;
+    float *states = at->states;
+    if (encoder->config->pooling == ASSAY_POOLING_TOKENS)
+        states = assay_encoder_tokens(encoder, sequences, count, at->scratch);
     assay_stopwatch_start(watch);
-    work->fn(work->user, sequences, count, at->states, at->spare);
+    work->fn(work->user, sequences, count, states, at->spare);
     assay_stopwatch_read(watch, ASSAY_OPERATION_HEAD);
 }
 

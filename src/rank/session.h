@@ -27,9 +27,23 @@ typedef struct assay_batch {
     size_t id_count, id_capacity;
 } assay_batch;
 
+/* The query of late interaction, once it is encoded: its tokens' vectors as they
+ * are and packed for the kernels, floats and bytes. Room for all a query may have. */
+typedef struct assay_question {
+    size_t count;     /* vectors */
+    bool truncated;
+    float *vectors;   /* [count][dimensions] of length 1 */
+    float *panels;
+    int8_t *bytes;    /* [count][dimensions], and packed */
+    int8_t *byte_panels;
+    float *steps;     /* [count] what 1 means in bytes */
+    void *block;
+} assay_question;
+
 struct assay_session {
     const assay_model *model;
     uint32_t max_tokens; /* special ones counted */
+    uint32_t longest_input; /* the same, or what a query of late interaction is filled up to */
     uint32_t workers;
     const assay_template *single, *pair; /* how the tokenizer lays out a text, and two */
     assay_batch batch;
@@ -37,6 +51,8 @@ struct assay_session {
     assay_buffer prompted;      /* a text with it */
     assay_tokens first, second; /* tokens of the texts at hand */
     assay_repeats repeats;
+    assay_tokens before_query, before_passage; /* of late interaction: marker or prompt */
+    assay_question question;
     float *scratch;             /* [workers][scratch_floats] */
     size_t scratch_floats;
     size_t longest;             /* sequence that scratch is enough for */
@@ -61,10 +77,20 @@ static inline assay_stopwatch *assay_session_watch(const assay_session *session)
     return session->watches; /* the caller is worker 0 */
 }
 
+/* Fills the sequence added last up to `total` tokens with `id`; the tokens that were
+ * there attend to these only when `seen`. */
+assay_status assay_batch_fill(assay_session *session, int32_t id, size_t total, bool seen,
+                              assay_error *error);
+
+/* v / max(|v|, 1e-12), as torch's normalize. False when it is not finite. */
+bool assay_unit_length(float *vector, size_t n);
+
 /* What a block is for: states[count][hidden], spare[count][hidden] floats more.
  * Called from several threads at once, each with sequences of its own. */
 typedef void (*assay_block_fn)(void *user, const assay_sequence *sequences, size_t count,
                                float *states, float *spare);
+/* With late interaction: states[all tokens][dimensions] of the sequences, one after
+ * another. */
 
 /* Runs the batch. It is reordered by it. */
 void assay_batch_run(assay_session *session, assay_block_fn fn, void *user);

@@ -491,6 +491,44 @@ static void row_kernels_agree(void **state)
     }
 }
 
+static void expect_maxsim_agrees(size_t rows, size_t columns, size_t depth, kind k)
+{
+    block x = block_random(rows * depth, k), w = block_random(columns * depth, k);
+    block before = block_random(columns, k), expected = block_copy(&before);
+    block panels = block_new(assay_panels_size(columns, depth));
+    scalar()->pack_f32(w.data, depth, columns, depth, panels.data);
+    scalar()->maxsim_f32(x.data, rows, panels.data, columns, depth, expected.data);
+    for (size_t j = 0; k == TAME && j < columns; j++) {
+        double most = (double)before.data[j];
+        for (size_t i = 0; i < rows; i++) {
+            double sum = 0;
+            for (size_t d = 0; d < depth; d++)
+                sum += (double)x.data[i * depth + d] * (double)w.data[j * depth + d];
+            most = fmax(most, sum);
+        }
+        assert_true(fabs((double)expected.data[j] - most) < 1e-6 * (double)(depth + 1));
+    }
+    const assay_kernels *set;
+    for (size_t s = 1; (set = next_set(&s)) != NULL;) {
+        block best = block_copy(&before);
+        set->maxsim_f32(x.data, rows, panels.data, columns, depth, best.data);
+        expect_same(&best, &expected, set->name, "maxsim_f32", rows, columns, depth);
+        block_free(&best);
+    }
+    block *blocks[] = {&x, &w, &before, &expected, &panels};
+    for (size_t i = 0; i < sizeof blocks / sizeof blocks[0]; i++)
+        block_free(blocks[i]);
+}
+
+static void maxsim_agrees(void **state)
+{
+    (void)state;
+    for (size_t rows = 0; rows <= 26; rows += quick ? 3 : 1)
+        for (size_t columns = 0; columns <= 50; columns += 1 + below(5))
+            expect_maxsim_agrees(rows, columns, 1 + below(40), below(3) ? TAME : (kind)below(KINDS));
+    expect_maxsim_agrees(181, 32, 384, TAME);
+}
+
 static void row_kernels_are_right(void **state)
 {
     (void)state;
@@ -682,6 +720,7 @@ int main(void)
         cmocka_unit_test(activations_keep_their_bounds),
         cmocka_unit_test(activations_at_the_ends),
         cmocka_unit_test(packing_puts_each_in_its_place),
+        cmocka_unit_test(maxsim_agrees),
         cmocka_unit_test(row_kernels_agree),
         cmocka_unit_test(dots_at_agree),
         cmocka_unit_test(row_kernels_are_right),

@@ -73,6 +73,61 @@ static void expect_same(const float *got, const float *expected, size_t count, c
                      (double)expected[i]);
 }
 
+static void maxsim_i8_agrees_at(size_t rows, size_t columns, size_t depth)
+{
+    const assay_i8_inputs inputs = {.depth = depth};
+    int8_t *x = block(rows * depth), *w = block(columns * depth);
+    float *steps = floats(rows, false), *before = floats(columns, false), *expected = NULL;
+    for (size_t i = 0; i < rows * depth; i++)
+        x[i] = (int8_t)((int)below(255) - 127);
+    for (size_t i = 0; i < columns * depth; i++)
+        w[i] = (int8_t)((int)below(255) - 127);
+    for (size_t i = 0; i < columns; i++)
+        before[i] = below(3) ? -INFINITY : before[i];
+    const assay_kernels *set;
+    for (size_t s = 0; (set = next_set(&s)) != NULL;) {
+        int8_t *panels = block(assay_i8_panels_size(columns, &inputs));
+        float *best = block(columns * sizeof *best);
+        memcpy(best, before, columns * sizeof *best);
+        set->pack_i8(w, depth, columns, &inputs, panels);
+        set->maxsim_i8(x, steps, rows, panels, columns, depth, best);
+        free(panels);
+        if (expected != NULL) {
+            expect_same(best, expected, columns, set->name, "maxsim_i8");
+            free(best);
+            continue;
+        }
+        expected = best;
+        for (size_t j = 0; j < columns; j++) { /* the scalar one, against plain arithmetic */
+            double most = (double)before[j];
+            for (size_t i = 0; i < rows; i++) {
+                int64_t sum = 0;
+                for (size_t k = 0; k < depth; k++)
+                    sum += x[i * depth + k] * w[j * depth + k];
+                most = fmax(most, (double)sum * (double)steps[i]);
+            }
+            if (isinf(most) ? (double)best[j] != most
+                            : !(fabs((double)best[j] - most) <= 1e-6 * fabs(most)))
+                fail_msg("maxsim_i8: %a, expected %a", (double)best[j], most);
+        }
+    }
+    free(expected);
+    free(x);
+    free(w);
+    free(steps);
+    free(before);
+}
+
+static void maxsim_i8_agrees(void **state)
+{
+    (void)state;
+    for (size_t rows = 0; rows <= 26; rows++)
+        for (size_t columns = 0; columns <= 68; columns += 1 + below(4))
+            maxsim_i8_agrees_at(rows, columns, 1 + below(70));
+    maxsim_i8_agrees_at(181, 32, 128);
+    maxsim_i8_agrees_at(13, 33, ASSAY_MAXSIM_DEPTH);
+}
+
 /* ------------------------------------------------------------------ 8 bits */
 
 /* Some inputs with more bytes than one; none where `extra` is 0. */
@@ -406,6 +461,7 @@ int main(void)
     const char *seed = getenv("ASSAY_TEST_SEED");
     state_of_random = seed ? strtoull(seed, NULL, 10) : 1;
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(maxsim_i8_agrees),
         cmocka_unit_test(gemm_i8_agrees),
         cmocka_unit_test(gemm_i8_is_a_product),
         cmocka_unit_test(rows_without_numbers_have_no_scale),
