@@ -347,8 +347,8 @@ static void bad_sentence_settings_are_refused(void **state)
     put("modules.json", "[{\"type\":\"a.b.CLIPModel\",\"path\":\"\"}]");
     fails(ASSAY_E_UNSUPPORTED, "CLIPModel");
     put("modules.json", "[{\"type\":\"a.Transformer\",\"path\":\"\"},"
-                        "{\"type\":\"a.Dense\",\"path\":\"\"}]");
-    fails(ASSAY_E_UNSUPPORTED, "Dense");
+                        "{\"type\":\"a.LSTM\",\"path\":\"\"}]");
+    fails(ASSAY_E_UNSUPPORTED, "LSTM");
     copy_model("dense-mean");
     set_in("sentence_bert_config.json", "do_lower_case", "true");
     opens(); /* an uncased tokenizer lowers anyway */
