@@ -543,10 +543,9 @@ void assay_pass_item(const assay_pass *pass, size_t step, size_t item, float *me
         run_rows(&r, layer, item);
 }
 
-/* A block's run up to its embeddings. */
-static run begin(const assay_encoder *encoder, const assay_sequence *sequences, size_t count,
-                 float *memory, assay_audit *audit,
-                 assay_stopwatch *watch)
+void assay_encoder_run(const assay_encoder *encoder, const assay_sequence *sequences,
+                       size_t count, float *memory, float *states, assay_audit *audit,
+                       assay_stopwatch *watch)
 {
     assay_pass pass = assay_pass_of(encoder, sequences, count, 1, memory, states);
     for (size_t step = 0; step < assay_pass_steps(encoder); step++)
