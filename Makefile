@@ -19,7 +19,7 @@ SOVERSION := $(firstword $(subst ., ,$(VERSION)))
 # ---- Libraries -------------------------------------------------------------
 PKGS := jansson sqlite3 libutf8proc libcrypto libxxhash gumbo
 # Loaded when they are first needed (src/base/library.h).
-LATE := libcurl
+LATE := libcurl libmicrohttpd
 ifeq ($(shell pkg-config --exists poppler-glib && echo yes),yes)
 LATE += poppler-glib
 HAVE := -DASSAY_HAVE_POPPLER
@@ -56,7 +56,8 @@ FLAGS_neondot    := $(FLAGS_neon) -march=armv8.2-a+dotprod
 
 # ---- Files -----------------------------------------------------------------
 ALL := $(filter-out $(KERNEL_SKIP:%=src/kernels/kernels_%.c),$(wildcard src/*/*.c))
-LIB := $(patsubst src/%.c,$(BUILD)/obj/%.o,$(filter-out src/cli/%,$(ALL)))
+LIB := $(patsubst src/%.c,$(BUILD)/obj/%.o,$(filter-out src/cli/% src/server/%,$(ALL)))
+SERVER := $(patsubst src/%.c,$(BUILD)/obj/%.o,$(filter src/server/%,$(ALL)))
 CLI := $(patsubst src/%.c,$(BUILD)/obj/%.o,$(filter src/cli/%,$(ALL)))
 UNIT := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
 FUZZ := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
@@ -74,9 +75,9 @@ $(BUILD)/obj/%.o: src/%.c
 	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
 
 # The plain objects, for tests, fuzzers and benches: they see internal symbols.
-$(BUILD)/internal.a: $(LIB)
+$(BUILD)/internal.a: $(LIB) $(SERVER)
 	@rm -f $@
-	$(AR) rcs $@ $(LIB)
+	$(AR) rcs $@ $(LIB) $(SERVER)
 
 # One relocatable object whose internal symbols are local: the static library
 # exports what assay.h declares, as the shared one does.
@@ -89,7 +90,7 @@ $(BUILD)/libassay.a: $(LIB)
 $(BUILD)/libassay.so: $(LIB)
 	$(CC) -shared -Wl,-soname,libassay.so.$(SOVERSION) -Wl,-z,defs -o $@ $(LIB) $(LDFLAGS) $(LDLIBS)
 
-$(BUILD)/assay: $(CLI) $(BUILD)/libassay.a
+$(BUILD)/assay: $(CLI) $(SERVER) $(BUILD)/libassay.a
 	$(CC) -o $@ $^ $(LDFLAGS) $(LDLIBS)
 
 $(BUILD)/assay.pc: tools/assay.pc.in Makefile include/assay.h

@@ -339,6 +339,19 @@ ASSAY_API assay_status assay_rerank(assay_session *session, assay_text query,
                                     const assay_text *passages, size_t count,
                                     assay_score *scores, assay_error *error);
 
+typedef struct assay_pair {
+    assay_text query, passage;
+} assay_pair;
+
+/* Scores pairs of any queries together: what a server does with the requests of
+ * many. The same scores as assay_rerank gives, one a pair, in input order; an
+ * empty or too long query is told in the status of its pairs alone. Pairs of one
+ * query should follow each other, with the same pointer: it is tokenised once
+ * for them, and equal passages among them are scored once. */
+ASSAY_API assay_status assay_score_pairs(assay_session *session, const assay_pair *pairs,
+                                         size_t count, assay_score *scores,
+                                         assay_error *error);
+
 typedef struct assay_embedding_info {
     uint32_t tokens; /* as embedded, special ones and the prompt counted */
     bool truncated;

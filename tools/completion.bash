@@ -5,7 +5,7 @@ _assay() {
     local verb=${COMP_WORDS[1]} words=
     COMPREPLY=()
     if [ "$COMP_CWORD" -eq 1 ]; then
-        words="index search rerank embed tokenize eval pipeline info check pull quantize bench help --help --version"
+        words="index search rerank embed tokenize eval pipeline info check pull quantize bench serve help --help --version"
         COMPREPLY=($(compgen -W "$words" -- "$word"))
         return
     fi
@@ -22,6 +22,7 @@ _assay() {
     eval:--precision) words="auto fp32 int8 bf16" ;;
     info:--precision) words="auto fp32 int8 bf16" ;;
     bench:--precision) words="auto fp32 int8 bf16" ;;
+    serve:--precision) words="auto fp32 int8 bf16" ;;
     esac
     if [ -n "$words" ]; then
         COMPREPLY=($(compgen -W "$words" -- "$word"))
@@ -41,6 +42,7 @@ _assay() {
     pull) words="--revision --endpoint --to --home --json --help" ;;
     quantize) words="--force --home --json --help" ;;
     bench) words="--profile --repeats --jsonl --precision --max-tokens --threads --home --json --help" ;;
+    serve) words="--host --port --socket --model --collection --rerank --precision --keys --add-key --certificate --private-key --threads --workers --batch-tokens --queue --max-body --max-documents --connections --timeout --drain --quiet --home --json --help" ;;
     help) words="--man --completion --home --json --help" ;;
     esac
     COMPREPLY=($(compgen -W "$words" -- "$word"))

@@ -5,7 +5,9 @@
  * Loops that wait for helpers stand in a list under one lock. A pool thread
  * joins the first loop that still has items and room for a worker, takes items
  * by an atomic counter until there are none, and leaves. The caller works too,
- * so a loop ends even when every pool thread is busy elsewhere.
+ * so a loop ends even when every pool thread is busy elsewhere. Callers count
+ * among the threads at work: with several at a time, pool threads stay out, or
+ * leave after the item at hand, so that no more run than there are cores.
  *
  * The items of a loop's steps are numbered through. Whoever takes one waits until
  * those of the steps before are done: they have been taken, by threads that wait
@@ -46,6 +48,7 @@ static pthread_cond_t work = PTHREAD_COND_INITIALIZER; /* a loop was put in */
 static pthread_cond_t left = PTHREAD_COND_INITIALIZER; /* a thread left a loop,
                                                            or a step ended */
 static loop *loops;
+static atomic_uint at_work; /* threads inside a loop, callers counted */
 
 /* The cgroup's CPU quota in cores, rounded up; 0 when there is none. Reads
  * cgroup v2's cpu.max or v1's cpu.cfs_* of this process's own group, and the
@@ -145,10 +148,11 @@ static void item_done(loop *l, size_t end)
     pthread_mutex_unlock(&lock);
 }
 
+/* A helper, unlike the caller, leaves when the cores are needed elsewhere. */
 static void take_items(loop *l, uint32_t worker)
 {
     size_t step = 0, first = 0; /* that step's first item */
-    for (;;) {
+    while (worker == 0 || atomic_load(&at_work) <= assay_cores()) {
         size_t item = atomic_fetch_add(&l->taken, 1);
         if (item >= l->count)
             return;
@@ -163,6 +167,8 @@ static void take_items(loop *l, uint32_t worker)
 /* A loop that a pool thread can join; call with the lock held. */
 static loop *joinable(void)
 {
+    if (atomic_load(&at_work) >= assay_cores())
+        return NULL;
     for (loop *l = loops; l != NULL; l = l->next)
         if (l->joined + 1 < l->workers && atomic_load(&l->taken) < l->count)
             return l;
@@ -184,11 +190,13 @@ static void *pool_thread(void *unused)
             worker++;
         l->busy[worker] = true;
         l->joined++;
+        atomic_fetch_add(&at_work, 1);
         pthread_mutex_unlock(&lock);
         take_items(l, worker);
         pthread_mutex_lock(&lock);
         l->busy[worker] = false;
         l->joined--;
+        atomic_fetch_sub(&at_work, 1);
         pthread_cond_broadcast(&left);
     }
     return NULL;
@@ -210,6 +218,16 @@ static void start_pool(void)
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
+/* A caller is done: a core is free for a helper of another loop. */
+static void leave(void)
+{
+    pthread_mutex_lock(&lock);
+    atomic_fetch_sub(&at_work, 1);
+    if (loops != NULL)
+        pthread_cond_signal(&work);
+    pthread_mutex_unlock(&lock);
+}
+
 static void run_alone(const size_t *counts, size_t steps, assay_steps_fn fn, void *context)
 {
     for (size_t step = 0; step < steps; step++)
@@ -228,7 +246,9 @@ void assay_loop_steps(const size_t *counts, size_t steps, uint32_t workers, assa
     if (workers == 0 || workers > assay_cores())
         workers = assay_cores();
     if (workers == 1 || widest < 2) {
+        atomic_fetch_add(&at_work, 1);
         run_alone(counts, steps, fn, context);
+        leave();
         return;
     }
     pthread_once(&pool_once, start_pool);
@@ -239,6 +259,7 @@ void assay_loop_steps(const size_t *counts, size_t steps, uint32_t workers, assa
     while (*end != NULL)
         end = &(*end)->next;
     *end = &l;
+    atomic_fetch_add(&at_work, 1);
     pthread_cond_broadcast(&work);
     pthread_mutex_unlock(&lock);
 
@@ -254,6 +275,7 @@ void assay_loop_steps(const size_t *counts, size_t steps, uint32_t workers, assa
     while (l.joined > 0)
         pthread_cond_wait(&left, &lock);
     pthread_mutex_unlock(&lock);
+    leave();
 }
 
 typedef struct plain {

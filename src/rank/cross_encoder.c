@@ -181,3 +181,66 @@ assay_status assay_cross_score(assay_session *session, const assay_token_ids *pa
     ASSAY_TRY(status);
     return score_all(session, (source){.ids = passages}, count, scores, error);
 }
+
+/* ---- Pairs of many queries ------------------------------------------------------ */
+
+/* Adds the pairs begin .. begin + count - 1, which have one query, to the batch.
+ * first[i] becomes the pair that i gets its score from. */
+static assay_status add_pairs(assay_session *session, const assay_pair *pairs, size_t begin,
+                              size_t count, size_t *first, rerank *work, assay_error *error)
+{
+    assay_text *passages = calloc(count, sizeof *passages);
+    if (passages == NULL)
+        return assay_fail_memory(error, count * sizeof *passages);
+    for (size_t i = 0; i < count; i++)
+        passages[i] = pairs[begin + i].passage;
+    assay_status status = assay_repeats_find(&session->repeats, passages, count, error);
+    for (size_t i = 0; i < count && status == ASSAY_OK; i++) {
+        first[begin + i] = begin + session->repeats.first[i];
+        if (session->repeats.first[i] != i)
+            continue;
+        if (session->batch.count == ASSAY_BATCH_SEQUENCES) {
+            assay_batch_run(session, score_block, work);
+            assay_batch_begin(session);
+        }
+        status = add_text(session, passages[i], begin + i, &work->scores[begin + i], error);
+    }
+    free(passages);
+    return status;
+}
+
+static assay_status score_groups(assay_session *session, const assay_pair *pairs, size_t count,
+                                 size_t *first, rerank *work, assay_error *error)
+{
+    assay_batch_begin(session);
+    for (size_t begin = 0, n; begin < count; begin += n) {
+        n = assay_pairs_of_query(pairs + begin, count - begin);
+        assay_error reason;
+        assay_status status = assay_cross_query(session, pairs[begin].query, &reason);
+        if (status == ASSAY_OK) {
+            ASSAY_TRY(add_pairs(session, pairs, begin, n, first, work, error));
+            continue;
+        }
+        for (size_t i = begin; i < begin + n; i++) {
+            work->scores[i] = (assay_score){.tokens = (uint32_t)session->first.count};
+            fail_score(&work->scores[i], status);
+            first[i] = i;
+        }
+    }
+    assay_batch_run(session, score_block, work);
+    for (size_t i = 0; i < count; i++)
+        work->scores[i] = work->scores[first[i]];
+    return ASSAY_OK;
+}
+
+assay_status assay_cross_score_pairs(assay_session *session, const assay_pair *pairs,
+                                     size_t count, assay_score *scores, assay_error *error)
+{
+    size_t *first = calloc(count + 1, sizeof *first);
+    if (first == NULL)
+        return assay_fail_memory(error, count * sizeof *first);
+    rerank work = {session, scores};
+    assay_status status = score_groups(session, pairs, count, first, &work, error);
+    free(first);
+    return status;
+}

@@ -20,6 +20,20 @@ assay_status assay_cross_rerank(assay_session *session, assay_text query,
                                 const assay_text *passages, size_t count, assay_score *scores,
                                 assay_error *error);
 
+/* assay_score_pairs with a cross-encoder. */
+assay_status assay_cross_score_pairs(assay_session *session, const assay_pair *pairs,
+                                     size_t count, assay_score *scores, assay_error *error);
+
+/* How many pairs at the beginning have the same query. */
+static inline size_t assay_pairs_of_query(const assay_pair *pairs, size_t count)
+{
+    size_t n = 1;
+    while (n < count && pairs[n].query.data == pairs[0].query.data &&
+           pairs[n].query.length == pairs[0].query.length)
+        n++;
+    return n;
+}
+
 /* Errors are those of assay_rerank. */
 assay_status assay_cross_query(assay_session *session, assay_text query, assay_error *error);
 

@@ -225,6 +225,44 @@ static void tokens_score_as_texts(void **state)
 }
 
 /* A limit that does not bind changes nothing; one that does cuts the passage. */
+/* Pairs of several queries in one call have the scores that each query's passages
+ * have alone, and a query that cannot be taken fails by itself. */
+static void pairs_score_as_their_queries_do(void **state)
+{
+    (void)state;
+    static const char *const queries[] = {"how tall is it", "", "who opens it"};
+    static const char *const texts[] = {"It is blue.", "", "It is 8 m tall.", "It is blue."};
+    enum { QUERIES = 3, TEXTS = 4, ROUNDS = 150, PAIRS = QUERIES * TEXTS * ROUNDS };
+    static assay_pair pairs[PAIRS];
+    static assay_score scores[PAIRS];
+    assay_model *model = golden_open("cross-f32");
+    assay_session *session = golden_session(model, 0);
+    assay_text passages[TEXTS];
+    for (size_t i = 0; i < TEXTS; i++)
+        passages[i] = golden_text(texts[i]);
+    for (size_t i = 0; i < PAIRS; i++)
+        pairs[i] = (assay_pair){golden_text(queries[i / TEXTS % QUERIES]), passages[i % TEXTS]};
+    assert_int_equal(assay_score_pairs(session, pairs, PAIRS, scores, NULL), ASSAY_OK);
+    for (size_t q = 0; q < QUERIES; q++) {
+        assay_score alone[TEXTS];
+        assay_status status =
+            assay_rerank(session, golden_text(queries[q]), passages, TEXTS, alone, NULL);
+        assert_int_equal(status, queries[q][0] ? ASSAY_OK : ASSAY_E_ARGUMENT);
+        for (size_t i = 0; i < PAIRS; i++) {
+            if (i / TEXTS % QUERIES != q)
+                continue;
+            if (status == ASSAY_OK)
+                assert_true(same(&scores[i], &alone[i % TEXTS]));
+            else
+                assert_int_equal(scores[i].status, ASSAY_E_ARGUMENT);
+        }
+    }
+    assert_int_equal(assay_score_pairs(session, NULL, 0, NULL, NULL), ASSAY_OK);
+    assert_int_equal(assay_score_pairs(session, NULL, 1, scores, NULL), ASSAY_E_ARGUMENT);
+    assay_session_close(session);
+    assay_model_close(model);
+}
+
 static void limits_cut_the_passage_only(void **state)
 {
     (void)state;
@@ -416,6 +454,7 @@ int main(void)
         cmocka_unit_test(scores_of_less_precision_are_near),
         cmocka_unit_test(equal_passages_are_scored_once),
         cmocka_unit_test(tokens_score_as_texts),
+        cmocka_unit_test(pairs_score_as_their_queries_do),
         cmocka_unit_test(limits_cut_the_passage_only),
         cmocka_unit_test(roberta_lays_out_pairs_with_four),
         cmocka_unit_test(lengths_may_come_in_any_order),

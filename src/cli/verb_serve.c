@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* verb_serve.c: `assay serve`; the server itself is src/server. */
+#include <string.h>
+
+#include "cli/output.h"
+#include "server/serve.h"
+
+typedef struct serve_settings {
+    assay_common common;
+    assay_option_list models, collections;
+    const char *host, *socket, *reranker, *keys, *add_key, *certificate, *private_key;
+    uint32_t port, precision, threads, workers, batch_tokens, queue, max_body, max_documents;
+    uint32_t connections, timeout, drain;
+    bool quiet;
+} serve_settings;
+
+_Static_assert(sizeof(serve_settings) <= ASSAY_SETTINGS_MAX, "the parser's room");
+
+static int add_key(const serve_settings *s)
+{
+    assay_error error;
+    char key[64];
+    if (assay_serve_add_key(s->keys, s->add_key, key, &error) != ASSAY_OK)
+        return assay_report(&error);
+    printf("%s\n", key);
+    assay_warn("its hash is in %s under '%s'; the key itself is kept nowhere", s->keys,
+               s->add_key);
+    return ASSAY_EXIT_OK;
+}
+
+static int run(const void *given, char **arguments, size_t count)
+{
+    (void)arguments;
+    (void)count;
+    const serve_settings *s = given;
+    assay_error error;
+    if (s->add_key != NULL && s->keys == NULL)
+        return assay_usage(&assay_verb_serve, "--add-key needs --keys FILE to add it to");
+    if ((s->certificate == NULL) != (s->private_key == NULL))
+        return assay_usage(&assay_verb_serve, "--certificate and --private-key go together");
+    if (s->add_key != NULL)
+        return add_key(s);
+    const assay_serve_options options = {
+        .host = s->host,
+        .port = s->port,
+        .socket = s->socket,
+        .models = {s->models.count, s->models.items},
+        .collections = {s->collections.count, s->collections.items},
+        .reranker = s->reranker,
+        .precision = (assay_precision)s->precision,
+        .keys = s->keys,
+        .certificate = s->certificate,
+        .private_key = s->private_key,
+        .threads = s->threads,
+        .workers = s->workers,
+        .batch_tokens = s->batch_tokens,
+        .queue = s->queue,
+        .max_body = s->max_body,
+        .max_documents = s->max_documents,
+        .connections = s->connections,
+        .timeout_ms = s->timeout,
+        .drain_ms = s->drain,
+        .quiet = s->quiet,
+    };
+    return assay_serve(&options, &error) == ASSAY_OK ? ASSAY_EXIT_OK : assay_report(&error);
+}
+
+#define FIELD(name) offsetof(serve_settings, name)
+
+static const assay_option options[] = {
+    {"host", ASSAY_OPTION_TEXT, FIELD(host), "HOST",
+     "address to listen on (default: 127.0.0.1)", 0, 0},
+    {"port", ASSAY_OPTION_COUNT, FIELD(port), "N", "port (default: 7700)", 1, 65535},
+    {"socket", ASSAY_OPTION_TEXT, FIELD(socket), "PATH", "listen on a Unix socket, too", 0, 0},
+    {"model", ASSAY_OPTION_LIST, FIELD(models), "NAME[=FOLDER]",
+     "model to serve, under a name of one's choice; may be repeated (default: cross and dense)",
+     0, 0},
+    {"collection", ASSAY_OPTION_LIST, FIELD(collections), "NAME",
+     "collection to serve; may be repeated (default: all that are there)", 0, 0},
+    {"rerank", ASSAY_OPTION_TEXT, FIELD(reranker), "NAME",
+     "cross-encoder for searches, 'none' for none (default: cross)", 0, 0},
+    {"precision", ASSAY_OPTION_CHOICE, FIELD(precision), ASSAY_PRECISIONS,
+     "arithmetic of the models (default: auto, the fastest that keeps rankings)", 0, 0},
+    {"keys", ASSAY_OPTION_TEXT, FIELD(keys), "FILE",
+     "hashes of the API keys that may ask; read again on SIGHUP (default: everyone may)", 0, 0},
+    {"add-key", ASSAY_OPTION_TEXT, FIELD(add_key), "NAME",
+     "make a key, add its hash to the file, print it, and end", 0, 0},
+    {"certificate", ASSAY_OPTION_TEXT, FIELD(certificate), "FILE",
+     "serve HTTPS, with this chain in PEM form", 0, 0},
+    {"private-key", ASSAY_OPTION_TEXT, FIELD(private_key), "FILE", "its key, in PEM form", 0, 0},
+    {"threads", ASSAY_OPTION_COUNT, FIELD(threads), "N",
+     "cores for the models (default: as many as the machine allows)", 1, 1024},
+    {"workers", ASSAY_OPTION_COUNT, FIELD(workers), "N",
+     "batches at one time (default: 2)", 1, 64},
+    {"batch-tokens", ASSAY_OPTION_COUNT, FIELD(batch_tokens), "N",
+     "tokens of a batch, about (default: 2048)", 64, 1000000},
+    {"queue", ASSAY_OPTION_COUNT, FIELD(queue), "N",
+     "requests that may wait; more are refused at once (default: 512)", 1, 1000000},
+    {"max-body", ASSAY_OPTION_COUNT, FIELD(max_body), "N",
+     "most bytes of a request (default: 16777216)", 1024, 1073741824},
+    {"max-documents", ASSAY_OPTION_COUNT, FIELD(max_documents), "N",
+     "most documents of a request (default: 1000)", 1, 1000000},
+    {"connections", ASSAY_OPTION_COUNT, FIELD(connections), "N",
+     "most connections at one time (default: 1024)", 1, 1000000},
+    {"timeout", ASSAY_OPTION_COUNT, FIELD(timeout), "MS",
+     "time that a request may take, in milliseconds (default: 60000)", 1, 3600000},
+    {"drain", ASSAY_OPTION_COUNT, FIELD(drain), "MS",
+     "time for what is under way when asked to end (default: 30000)", 1, 3600000},
+    {"quiet", ASSAY_OPTION_FLAG, FIELD(quiet), NULL, "no access log on standard error", 0, 0},
+};
+
+static const assay_example examples[] = {
+    {"assay serve", "The default models and all collections, on http://127.0.0.1:7700"},
+    {"assay serve --host 0.0.0.0 --model mine=models/mine --keys keys.txt",
+     "One reranker under a name, for those who have a key"},
+    {"assay serve --keys keys.txt --add-key alice", "Makes a key; prints it once"},
+    {NULL, NULL},
+};
+
+const assay_verb assay_verb_serve = {
+    .name = "serve",
+    .arguments = "",
+    .summary = "answer the rerank, embedding and search requests of programs",
+    .description =
+        "Serves models and collections over HTTP until it is told to end (SIGTERM, SIGINT), and "
+        "then finishes what is under way. It speaks the rerank and embedding interfaces of TEI, "
+        "Cohere, Jina, Voyage, vLLM, llama.cpp, infinity, Mixedbread, Elasticsearch and "
+        "Weaviate, so that clients of these work with another base URL, and an interface of its "
+        "own for searching. Requests of many clients go through a model together. The access "
+        "log, a line of JSON a request, holds no text of it.",
+    .options = options,
+    .option_count = sizeof options / sizeof *options,
+    .examples = examples,
+    .settings_size = sizeof(serve_settings),
+    .arguments_max = 0,
+    .run = run,
+};

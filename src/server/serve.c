@@ -1,0 +1,413 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * serve.c: the server's life: models and collections opened, sockets bound or taken
+ * over from systemd (sd_listen_fds(3)), signals awaited, what is under way finished.
+ */
+#include "server/serve.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "server/http.h"
+#include "server/microhttp.h"
+
+enum { BACKLOG = 1024, FIRST_HANDED_SOCKET = 3, MOST_SOCKETS = 8 };
+
+static assay_status fail(assay_error *error, assay_status code, const char *where,
+                         const char *message)
+{
+    *error = (assay_error){.code = code};
+    snprintf(error->where, sizeof error->where, "%.250s", where);
+    snprintf(error->message, sizeof error->message, "%s", message);
+    return code;
+}
+
+/* ------------------------------------------------------------------- models */
+
+static void fill_defaults(assay_serve_options *o)
+{
+    o->host = o->host != NULL ? o->host : "127.0.0.1";
+    o->port = o->port > 0 ? o->port : 7700;
+    o->workers = o->workers > 0 ? o->workers : 2;
+    o->batch_tokens = o->batch_tokens > 0 ? o->batch_tokens : 2048;
+    o->queue = o->queue > 0 ? o->queue : 512;
+    o->max_body = o->max_body > 0 ? o->max_body : 16u << 20;
+    o->max_documents = o->max_documents > 0 ? o->max_documents : 1000;
+    o->connections = o->connections > 0 ? o->connections : 1024;
+    o->timeout_ms = o->timeout_ms > 0 ? o->timeout_ms : 60000;
+    o->drain_ms = o->drain_ms > 0 ? o->drain_ms : 30000;
+    o->reranker = o->reranker != NULL ? o->reranker : "cross";
+}
+
+/* "NAME" or "NAME=FOLDER". */
+static assay_status open_model(assay_server *server, const char *words, assay_error *error)
+{
+    assay_served *served = &server->models[server->model_count];
+    const char *equals = strchr(words, '=');
+    size_t length = equals != NULL ? (size_t)(equals - words) : strlen(words);
+    assay_model_options options = {.precision = server->options.precision};
+    if (length == 0 || length >= sizeof served->name)
+        return fail(error, ASSAY_E_ARGUMENT, words, "expected NAME or NAME=FOLDER");
+    memcpy(served->name, words, length);
+    for (size_t i = 0; i < server->model_count; i++) {
+        if (strcmp(server->models[i].name, served->name) == 0)
+            return fail(error, ASSAY_E_ARGUMENT, words, "this name is served already");
+    }
+    assay_status status = assay_model_open(equals != NULL ? equals + 1 : words, &options,
+                                           &served->model, error);
+    if (status != ASSAY_OK)
+        return status;
+    assay_model_describe(served->model, &served->info);
+    if (served->info.notice[0] != '\0')
+        fprintf(stderr, "assay: %s: %s\n", served->name, served->info.notice);
+    server->model_count++;
+    return ASSAY_OK;
+}
+
+static assay_status open_models(assay_server *server, assay_error *error)
+{
+    static const char *const defaults[] = {"cross", "dense"};
+    assay_serve_names names = server->options.models;
+    bool given = names.count > 0;
+    if (!given)
+        names = (assay_serve_names){2, defaults};
+    server->models = calloc(names.count, sizeof *server->models);
+    if (server->models == NULL)
+        return fail(error, ASSAY_E_MEMORY, "models", "out of memory");
+    for (size_t i = 0; i < names.count; i++) {
+        assay_status status = open_model(server, names.items[i], error);
+        if (status == ASSAY_E_NOT_FOUND && !given)
+            continue; /* one of the two is enough */
+        if (status != ASSAY_OK)
+            return status;
+    }
+    return ASSAY_OK;
+}
+
+/* -------------------------------------------------------------- collections */
+
+static assay_status open_collection(assay_server *server, const char *name, assay_error *error)
+{
+    assay_served_collection *c = &server->collections[server->collection_count];
+    const assay_serve_options *o = &server->options;
+    assay_pipeline_options options = {
+        .reranker = strcmp(o->reranker, "none") == 0 ? NULL : o->reranker,
+        .precision = o->precision,
+        .threads = o->threads,
+    };
+    snprintf(c->name, sizeof c->name, "%s", name);
+    assay_status status =
+        assay_store_open(NULL, &(assay_store_options){.read_only = true}, &c->store, error);
+    if (status == ASSAY_OK)
+        status = assay_pipeline_open(c->store, name, &options, &c->pipeline, error);
+    server->collection_count++; /* half opened, it is closed with the others */
+    return status;
+}
+
+/* All that the data directory has; none where there is no directory. */
+static assay_status list_collections(assay_collection_info **list, size_t *count,
+                                     assay_error *error)
+{
+    assay_store *store;
+    *list = NULL;
+    *count = 0;
+    assay_status status =
+        assay_store_open(NULL, &(assay_store_options){.read_only = true}, &store, error);
+    if (status == ASSAY_E_NOT_FOUND)
+        return ASSAY_OK;
+    if (status != ASSAY_OK)
+        return status;
+    status = assay_collection_list(store, list, count, error);
+    assay_store_close(store);
+    return status;
+}
+
+static assay_status open_collections(assay_server *server, assay_error *error)
+{
+    assay_serve_names names = server->options.collections;
+    assay_collection_info *list = NULL;
+    size_t count = names.count;
+    assay_status status = ASSAY_OK;
+    if (count == 0)
+        status = list_collections(&list, &count, error);
+    server->collections = calloc(count + 1, sizeof *server->collections);
+    if (server->collections == NULL && status == ASSAY_OK)
+        status = fail(error, ASSAY_E_MEMORY, "collections", "out of memory");
+    for (size_t i = 0; i < count && status == ASSAY_OK; i++)
+        status = open_collection(server, list != NULL ? list[i].name : names.items[i], error);
+    assay_free(list);
+    return status;
+}
+
+/* One for a reranker, three for an embedding model, one for a collection. */
+static assay_status make_lanes(assay_server *server, assay_error *error)
+{
+    size_t most = 3 * server->model_count + server->collection_count;
+    server->lanes = calloc(most + 1, sizeof *server->lanes);
+    if (server->lanes == NULL)
+        return fail(error, ASSAY_E_MEMORY, "lanes", "out of memory");
+    assay_lane *lane = server->lanes;
+    for (size_t i = 0; i < server->model_count; i++) {
+        assay_served *served = &server->models[i];
+        bool reranks = served->info.kind != ASSAY_MODEL_BI_ENCODER;
+        for (int role = ASSAY_ROLE_NONE; role <= (reranks ? 0 : ASSAY_ROLE_PASSAGE); role++) {
+            *lane = (assay_lane){.kind = reranks ? ASSAY_JOB_RERANK : ASSAY_JOB_EMBED,
+                                 .model = served->model, .role = (assay_role)role};
+            served->lanes[role] = lane++;
+        }
+    }
+    for (size_t i = 0; i < server->collection_count; i++) {
+        assay_served_collection *c = &server->collections[i];
+        *lane = (assay_lane){.kind = ASSAY_JOB_SEARCH, .pipeline = c->pipeline};
+        c->lane = lane++;
+    }
+    server->lane_count = (size_t)(lane - server->lanes);
+    return ASSAY_OK;
+}
+
+static assay_status open_engine(assay_server *server, assay_error *error)
+{
+    const assay_serve_options *o = &server->options;
+    const assay_engine_options options = {.threads = o->threads, .workers = o->workers,
+                                          .batch_tokens = o->batch_tokens, .queue = o->queue};
+    return assay_engine_open(server->lanes, server->lane_count, &options, &server->engine, error);
+}
+
+/* ------------------------------------------------------------------ sockets */
+
+static assay_status bind_one(const struct addrinfo *address, int *out)
+{
+    int one = 1;
+    int fd = socket(address->ai_family, address->ai_socktype | SOCK_CLOEXEC,
+                    address->ai_protocol);
+    if (fd < 0)
+        return ASSAY_E_IO;
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    if (bind(fd, address->ai_addr, address->ai_addrlen) == 0 && listen(fd, BACKLOG) == 0) {
+        *out = fd;
+        return ASSAY_OK;
+    }
+    int reason = errno;
+    close(fd);
+    errno = reason;
+    return ASSAY_E_IO;
+}
+
+static assay_status bind_port(const assay_serve_options *o, int *out, assay_error *error)
+{
+    char port[16], where[300];
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE}, *list;
+    snprintf(port, sizeof port, "%u", o->port);
+    snprintf(where, sizeof where, "%.200s:%s", o->host, port);
+    int code = getaddrinfo(o->host, port, &hints, &list);
+    if (code != 0)
+        return fail(error, ASSAY_E_ARGUMENT, where, gai_strerror(code));
+    assay_status status = ASSAY_E_IO;
+    for (struct addrinfo *a = list; a != NULL && status != ASSAY_OK; a = a->ai_next)
+        status = bind_one(a, out);
+    freeaddrinfo(list);
+    return status == ASSAY_OK ? status : fail(error, ASSAY_E_IO, where, strerror(errno));
+}
+
+static assay_status bind_local(const char *path, int *out, assay_error *error)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    struct stat there;
+    if (strlen(path) >= sizeof address.sun_path)
+        return fail(error, ASSAY_E_ARGUMENT, path, "too long for a socket's path");
+    memcpy(address.sun_path, path, strlen(path) + 1);
+    if (lstat(path, &there) == 0 && S_ISSOCK(there.st_mode))
+        unlink(path); /* of a server before this one */
+    struct addrinfo info = {.ai_family = AF_UNIX, .ai_socktype = SOCK_STREAM,
+                            .ai_addr = (struct sockaddr *)&address,
+                            .ai_addrlen = sizeof address};
+    assay_status status = bind_one(&info, out);
+    return status == ASSAY_OK ? status : fail(error, ASSAY_E_IO, path, strerror(errno));
+}
+
+/* How many sockets systemd hands over. */
+static int handed_sockets(void)
+{
+    const char *pid = getenv("LISTEN_PID"), *count = getenv("LISTEN_FDS");
+    if (pid == NULL || count == NULL || strtol(pid, NULL, 10) != (long)getpid())
+        return 0;
+    long n = strtol(count, NULL, 10);
+    return n < 0 ? 0 : n > MOST_SOCKETS ? MOST_SOCKETS : (int)n;
+}
+
+static void say_ready(const assay_server *server, int handed)
+{
+    const assay_serve_options *o = &server->options;
+    const char *scheme = o->certificate != NULL ? "https" : "http";
+    if (handed > 0)
+        fprintf(stderr, "assay: serving on %d socket%s handed over\n", handed,
+                handed > 1 ? "s" : "");
+    else
+        fprintf(stderr, "assay: serving on %s://%s:%u\n", scheme, o->host, o->port);
+    if (o->socket != NULL)
+        fprintf(stderr, "assay: serving on %s\n", o->socket);
+}
+
+static assay_status listen_all(assay_server *server, assay_error *error)
+{
+    const assay_serve_options *o = &server->options;
+    int sockets[MOST_SOCKETS + 2], count = handed_sockets(), handed = count;
+    assay_status status = ASSAY_OK;
+    for (int i = 0; i < handed; i++)
+        sockets[i] = FIRST_HANDED_SOCKET + i;
+    if (handed == 0 && (status = bind_port(o, &sockets[count], error)) == ASSAY_OK)
+        count++;
+    if (status == ASSAY_OK && o->socket != NULL &&
+        (status = bind_local(o->socket, &sockets[count], error)) == ASSAY_OK)
+        count++;
+    for (int i = 0; i < count && status == ASSAY_OK; i++)
+        status = assay_http_listen(server, sockets[i], error);
+    if (status == ASSAY_OK)
+        say_ready(server, handed);
+    return status;
+}
+
+/* ------------------------------------------------------------------ systemd */
+
+/* sd_notify(3): a datagram to the socket in the environment. */
+static void notify(const char *state)
+{
+    const char *path = getenv("NOTIFY_SOCKET");
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    if (path == NULL || strlen(path) >= sizeof address.sun_path)
+        return;
+    memcpy(address.sun_path, path, strlen(path));
+    if (path[0] == '@')
+        address.sun_path[0] = '\0'; /* an abstract one */
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return;
+    socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path));
+    sendto(fd, state, strlen(state), MSG_NOSIGNAL, (struct sockaddr *)&address, size);
+    close(fd);
+}
+
+/* ------------------------------------------------------------------- life */
+
+static void reload(assay_server *server)
+{
+    assay_error error;
+    if (server->keys == NULL)
+        return;
+    if (assay_keys_reload(server->keys, &error) == ASSAY_OK)
+        fprintf(stderr, "assay: keys read again\n");
+    else
+        fprintf(stderr, "assay: %s: %s; the keys stay as they were\n", error.where,
+                error.message);
+}
+
+/* Until a signal asks to stop. */
+static void wait_for_signal(assay_server *server, int signals)
+{
+    for (;;) {
+        struct pollfd look = {.fd = signals, .events = POLLIN};
+        struct signalfd_siginfo info;
+        int ready = poll(&look, 1, 1000);
+        assay_http_sweep(server);
+        if (ready <= 0 || read(signals, &info, sizeof info) != sizeof info)
+            continue;
+        if (info.ssi_signo != SIGHUP)
+            return;
+        reload(server);
+    }
+}
+
+static void drain(assay_server *server)
+{
+    double end = assay_now() + server->options.drain_ms / 1e3;
+    notify("STOPPING=1");
+    assay_http_drain(server);
+    while (assay_http_active(server) > 0 && assay_now() < end) {
+        nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+        assay_http_sweep(server);
+    }
+}
+
+static assay_status run(assay_server *server, int signals, assay_error *error)
+{
+    assay_status status = listen_all(server, error);
+    if (status == ASSAY_OK) {
+        notify("READY=1");
+        wait_for_signal(server, signals);
+        drain(server);
+    }
+    assay_engine_close(server->engine); /* ends its jobs, which resumes their calls */
+    server->engine = NULL;
+    return status;
+}
+
+static assay_status open_all(assay_server *server, assay_error *error)
+{
+    assay_status status = assay_http_load(error);
+    if (status == ASSAY_OK && server->options.keys != NULL)
+        status = assay_keys_open(server->options.keys, &server->keys, error);
+    if (status == ASSAY_OK)
+        status = open_models(server, error);
+    if (status == ASSAY_OK)
+        status = open_collections(server, error);
+    if (status == ASSAY_OK && server->model_count + server->collection_count == 0)
+        status = fail(error, ASSAY_E_NOT_FOUND, "models",
+                      "there is neither a model nor a collection to serve");
+    if (status == ASSAY_OK)
+        status = make_lanes(server, error);
+    server->metrics = assay_metrics_new();
+    if (status == ASSAY_OK && server->metrics == NULL)
+        status = fail(error, ASSAY_E_MEMORY, "metrics", "out of memory");
+    if (status == ASSAY_OK)
+        status = open_engine(server, error);
+    return status;
+}
+
+static void close_all(assay_server *server)
+{
+    assay_http_stop(server);
+    for (size_t i = 0; i < server->collection_count; i++) {
+        assay_pipeline_close(server->collections[i].pipeline);
+        assay_store_close(server->collections[i].store);
+    }
+    for (size_t i = 0; i < server->model_count; i++)
+        assay_model_close(server->models[i].model);
+    free(server->collections);
+    free(server->models);
+    free(server->lanes);
+    assay_keys_close(server->keys);
+    assay_metrics_free(server->metrics);
+}
+
+assay_status assay_serve(const assay_serve_options *options, assay_error *error)
+{
+    sigset_t awaited, before;
+    assay_server server = {.options = *options, .started = assay_now(),
+                           .started_at = (long long)time(NULL)};
+    fill_defaults(&server.options);
+    sigemptyset(&awaited);
+    sigaddset(&awaited, SIGTERM);
+    sigaddset(&awaited, SIGINT);
+    sigaddset(&awaited, SIGHUP);
+    signal(SIGPIPE, SIG_IGN);
+    pthread_sigmask(SIG_BLOCK, &awaited, &before); /* all threads inherit it */
+    int signals = signalfd(-1, &awaited, SFD_CLOEXEC);
+    assay_status status = open_all(&server, error);
+    if (status == ASSAY_OK)
+        status = run(&server, signals, error);
+    close_all(&server);
+    close(signals);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return status;
+}

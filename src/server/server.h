@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* server.h: what all requests share. */
+#ifndef ASSAY_SERVER_SERVER_H
+#define ASSAY_SERVER_SERVER_H
+
+#include <stdatomic.h>
+
+#include "server/engine.h"
+#include "server/keys.h"
+#include "server/metrics.h"
+#include "server/serve.h"
+
+/* A model by the name it is served under. */
+typedef struct assay_served {
+    char name[256];
+    assay_model *model;
+    assay_model_info info;
+    assay_lane *lanes[3]; /* of a bi-encoder by role; of a cross-encoder the first */
+} assay_served;
+
+typedef struct assay_served_collection {
+    char name[128];
+    assay_store *store;
+    assay_pipeline *pipeline;
+    assay_lane *lane;
+} assay_served_collection;
+
+typedef struct assay_server {
+    assay_serve_options options; /* defaults filled in */
+    assay_served *models;
+    size_t model_count;
+    assay_served_collection *collections;
+    size_t collection_count;
+    assay_lane *lanes;
+    size_t lane_count;
+    assay_engine *engine;
+    assay_keys *keys;
+    assay_metrics *metrics;
+    atomic_bool draining;
+    atomic_uint_fast64_t calls; /* numbers them */
+    double started;
+    long long started_at;       /* seconds since 1970 */
+    struct assay_listener *listeners; /* http.c's */
+    size_t listener_count;
+} assay_server;
+
+#endif

@@ -1,0 +1,52 @@
+# The server's answers, dialect by dialect, and what it makes of bad requests.
+echo '{"_id": "a1", "title": "Lockers", "text": "The purser opens the lockers."}' >notes.jsonl
+assay index notes.jsonl --collection notes --json >/dev/null
+code assay serve --port 0 --socket server.sock
+code assay serve --certificate file
+code assay serve --add-key alice
+code assay serve --model nowhere --port 1 2>&1 | cut -d: -f1-3
+assay serve --keys keys --add-key alice 2>&1 | sed 's/^ak-[0-9a-f]\{48\}$/KEY/'
+sed 's/ [0-9a-f]\{64\}$/ HASH/' keys
+
+start() { # start OPTION...: a server on server.sock, nobody else's port
+    assay serve --socket server.sock --port $((20000 + RANDOM % 20000)) --precision fp32 "$@" 2>log &
+    server=$!
+    for _ in $(seq 200); do
+        grep -q server.sock log && return
+        sleep 0.05
+    done
+    cat log
+}
+stop() {
+    kill $server
+    wait $server
+    [ $? = 0 ] || echo "the server ended with $?"
+}
+
+start --max-documents 8
+python3 "$ROOT/tests/server/ask.py" server.sock "$ROOT/tests/server/requests.txt"
+stop
+grep -c '"status":200' log
+grep 'purser\|blue' log
+
+echo "with keys:"
+printf 'bob d4dec180a993cd5fa065cac46b9bbfd1528c39080afa14d683a5bc657c453892 1\n' >>keys
+start --keys keys --quiet
+cat >requests.txt <<'END'
+GET /health
+
+GET /v1/models
+
+GET /v1/models | Authorization: Bearer wrong
+
+GET /v1/models | Authorization: Bearer bobs-key
+
+GET /v1/models | X-Api-Key: bobs-key
+
+POST /rerank
+{"query": "a", "texts": ["a"]}
+END
+python3 "$ROOT/tests/server/ask.py" server.sock requests.txt
+kill -HUP $server
+stop
+cat log | sed 's/[0-9]\{5\}$/PORT/'

@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_engine.c: the server's queue: many jobs at once get the scores that each has
+ * alone, in turns; deadlines, clients that leave, and a queue that is full. */
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "golden_model.h"
+#include "server/engine.h"
+#include "server/writer.h"
+
+enum { TEXTS = 40, LONG = 3000 };
+
+typedef struct bench {
+    assay_model *model;
+    assay_lane lane;
+    assay_engine *engine;
+} bench;
+
+static void bench_open(bench *b, assay_engine_options options)
+{
+    assay_error error;
+    b->model = golden_open("cross-f32");
+    b->lane = (assay_lane){.kind = ASSAY_JOB_RERANK, .model = b->model};
+    assert_int_equal(assay_engine_open(&b->lane, 1, &options, &b->engine, &error), ASSAY_OK);
+}
+
+static void bench_close(bench *b)
+{
+    assay_engine_close(b->engine);
+    assay_model_close(b->model);
+}
+
+/* A job of pairs, with what it is answered. */
+typedef struct ask {
+    assay_job job;
+    assay_pair *pairs;
+    assay_score *scores;
+    atomic_int ended; /* which one it was to end; 0: not yet */
+} ask;
+
+static atomic_int ended;
+
+static void on_done(assay_job *job)
+{
+    ask *a = job->user;
+    atomic_store(&a->ended, atomic_fetch_add(&ended, 1) + 1);
+}
+
+static void ask_make(ask *a, bench *b, size_t count, const char *query)
+{
+    static const char *const texts[] = {"It is blue.", "It is 8 m tall and stands on a hill.",
+                                        "", "The purser opens the lockers at nine."};
+    a->pairs = calloc(count, sizeof *a->pairs);
+    a->scores = calloc(count, sizeof *a->scores);
+    for (size_t i = 0; i < count; i++)
+        a->pairs[i] = (assay_pair){golden_text(query), golden_text(texts[i % 4])};
+    a->job = (assay_job){.lane = &b->lane, .pairs = a->pairs, .count = count, .client = -1,
+                         .done = on_done, .user = a, .scores = a->scores};
+    atomic_store(&a->ended, 0);
+}
+
+static void ask_free(ask *a)
+{
+    free(a->pairs);
+    free(a->scores);
+}
+
+static void ask_wait(ask *a)
+{
+    for (int i = 0; i < 60000 && atomic_load(&a->ended) == 0; i++)
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    assert_int_not_equal(atomic_load(&a->ended), 0);
+}
+
+static void jobs_together_score_as_alone(void **state)
+{
+    (void)state;
+    static ask asks[TEXTS];
+    char queries[TEXTS][32];
+    unsigned retry;
+    bench b;
+    bench_open(&b, (assay_engine_options){.workers = 3, .batch_tokens = 300});
+    for (size_t i = 0; i < TEXTS; i++) {
+        snprintf(queries[i], sizeof queries[i], "question number %zu", i);
+        ask_make(&asks[i], &b, 1 + i * 7 % 90, queries[i]);
+        asks[i].job.bulk = i % 5 == 0;
+        assert_true(assay_engine_submit(b.engine, &asks[i].job, &retry));
+    }
+    assay_session *session = golden_session(b.model, 1);
+    for (size_t i = 0; i < TEXTS; i++) {
+        ask *a = &asks[i];
+        ask_wait(a);
+        assert_int_equal(a->job.outcome, ASSAY_OUTCOME_DONE);
+        assay_score *alone = calloc(a->job.count, sizeof *alone);
+        assert_int_equal(assay_score_pairs(session, a->pairs, a->job.count, alone, NULL),
+                         ASSAY_OK);
+        for (size_t j = 0; j < a->job.count; j++)
+            assert_memory_equal(&alone[j].logit, &a->scores[j].logit, sizeof(float));
+        free(alone);
+        ask_free(a);
+    }
+    assay_session_close(session);
+    bench_close(&b);
+}
+
+/* A short job that comes after a long one ends before it. */
+static void short_jobs_do_not_wait_for_long_ones(void **state)
+{
+    (void)state;
+    static ask first, second;
+    unsigned retry;
+    bench b;
+    bench_open(&b, (assay_engine_options){.workers = 1, .batch_tokens = 256});
+    ask_make(&first, &b, LONG, "a long one");
+    ask_make(&second, &b, 2, "a short one");
+    assert_true(assay_engine_submit(b.engine, &first.job, &retry));
+    assert_true(assay_engine_submit(b.engine, &second.job, &retry));
+    ask_wait(&second);
+    ask_wait(&first);
+    assert_true(atomic_load(&second.ended) < atomic_load(&first.ended));
+    assert_int_equal(first.job.outcome, ASSAY_OUTCOME_DONE);
+    bench_close(&b);
+    ask_free(&first);
+    ask_free(&second);
+}
+
+static void jobs_end_at_their_deadline(void **state)
+{
+    (void)state;
+    static ask first;
+    unsigned retry;
+    bench b;
+    bench_open(&b, (assay_engine_options){.workers = 1, .batch_tokens = 64});
+    ask_make(&first, &b, 30 * LONG, "a long one");
+    first.job.deadline = assay_now() + 0.02;
+    assert_true(assay_engine_submit(b.engine, &first.job, &retry));
+    ask_wait(&first);
+    assert_int_equal(first.job.outcome, ASSAY_OUTCOME_EXPIRED);
+    bench_close(&b);
+    ask_free(&first);
+}
+
+static void jobs_end_when_their_client_leaves(void **state)
+{
+    (void)state;
+    static ask first;
+    int ends[2];
+    unsigned retry;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+    bench b;
+    bench_open(&b, (assay_engine_options){.workers = 1, .batch_tokens = 64});
+    ask_make(&first, &b, 30 * LONG, "a long one");
+    first.job.client = ends[0];
+    assert_true(assay_engine_submit(b.engine, &first.job, &retry));
+    close(ends[1]);
+    ask_wait(&first);
+    assert_int_equal(first.job.outcome, ASSAY_OUTCOME_LEFT);
+    close(ends[0]);
+    bench_close(&b);
+    ask_free(&first);
+}
+
+static void a_full_queue_refuses(void **state)
+{
+    (void)state;
+    static ask asks[4];
+    unsigned retry = 0;
+    bench b;
+    bench_open(&b, (assay_engine_options){.workers = 1, .batch_tokens = 64, .queue = 2});
+    for (size_t i = 0; i < 4; i++)
+        ask_make(&asks[i], &b, LONG, "a long one");
+    size_t taken = 0;
+    for (size_t i = 0; i < 4; i++)
+        taken += assay_engine_submit(b.engine, &asks[i].job, &retry);
+    assert_true(taken >= 1 && taken < 4);
+    assert_true(retry >= 1);
+    for (size_t i = 0; i < taken; i++)
+        ask_wait(&asks[i]);
+    bench_close(&b);
+    for (size_t i = 0; i < 4; i++)
+        ask_free(&asks[i]);
+}
+
+/* Closing waits for what was taken. */
+static void closing_finishes(void **state)
+{
+    (void)state;
+    static ask asks[8];
+    unsigned retry;
+    bench b;
+    bench_open(&b, (assay_engine_options){.workers = 2});
+    for (size_t i = 0; i < 8; i++) {
+        ask_make(&asks[i], &b, 50, "a question");
+        assert_true(assay_engine_submit(b.engine, &asks[i].job, &retry));
+    }
+    bench_close(&b);
+    for (size_t i = 0; i < 8; i++) {
+        assert_int_not_equal(atomic_load(&asks[i].ended), 0);
+        assert_int_equal(asks[i].job.outcome, ASSAY_OUTCOME_DONE);
+        ask_free(&asks[i]);
+    }
+}
+
+static void writer_writes_json(void **state)
+{
+    (void)state;
+    assay_writer w = {0};
+    assay_write_mark(&w, '{');
+    assay_write_name(&w, "a");
+    assay_write_mark(&w, '[');
+    assay_write_float(&w, 1);
+    assay_write_float(&w, 0.1f);
+    assay_write_count(&w, 7);
+    assay_write_bool(&w, true);
+    assay_write_null(&w);
+    assay_write_mark(&w, ']');
+    assay_write_name(&w, "b\n");
+    assay_write_text(&w, (assay_text){"q\"\\\0\x7F\xC3\xA4\xFF\xE2\x82", 10});
+    assay_write_mark(&w, '}');
+    assert_false(w.failed);
+    assay_write_bytes(&w, "", 1);
+    assert_string_equal(w.data, "{\"a\":[1.0,0.100000001,7,true,null],\"b\\n\":\"q\\\"\\\\\\u0000"
+                                "\\u007f\xC3\xA4\xEF\xBF\xBD\xEF\xBF\xBD\"}");
+    assay_writer_free(&w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(jobs_together_score_as_alone),
+        cmocka_unit_test(short_jobs_do_not_wait_for_long_ones),
+        cmocka_unit_test(jobs_end_at_their_deadline),
+        cmocka_unit_test(jobs_end_when_their_client_leaves),
+        cmocka_unit_test(a_full_queue_refuses),
+        cmocka_unit_test(closing_finishes),
+        cmocka_unit_test(writer_writes_json),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
