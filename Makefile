@@ -74,6 +74,8 @@ $(BUILD)/obj/%.o: src/%.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
 
+$(BUILD)/obj/server/page.o: $(wildcard web/*)
+
 # The plain objects, for tests, fuzzers and benches: they see internal symbols.
 $(BUILD)/internal.a: $(LIB) $(SERVER)
 	@rm -f $@

@@ -126,7 +126,7 @@ const assay_verb assay_verb_serve = {
         "then finishes what is under way. It speaks the rerank and embedding interfaces of TEI, "
         "Cohere, Jina, Voyage, vLLM, llama.cpp, infinity, Mixedbread, Elasticsearch and "
         "Weaviate, so that clients of these work with another base URL, and an interface of its "
-        "own for searching. Requests of many clients go through a model together. The access "
+        "own for searching, with a page to look at it. Requests of many clients go through a model together. The access "
         "log, a line of JSON a request, holds no text of it.",
     .options = options,
     .option_count = sizeof options / sizeof *options,

@@ -102,15 +102,15 @@ bool assay_call_count(assay_call *call, const json_t *object, const char *name, 
     const json_t *value = field_of(object, name);
     if (value == NULL)
         return true;
-    if (!json_is_integer(value))
+    double real = json_number_value(value);
+    if (!json_is_integer(value) && !(json_is_real(value) && real == floor(real)))
         return assay_call_fail(call, ASSAY_FAULT_FIELD, name,
                                "%s: expected a whole number, found %s", name, type_name(value));
-    json_int_t number = json_integer_value(value);
-    if (number < 0 || (uint64_t)number < low || (uint64_t)number > high)
+    if (!(real >= (double)low && real <= (double)high))
         return assay_call_fail(call, ASSAY_FAULT_FIELD, name,
-                               "%s: %lld is not between %llu and %llu", name, (long long)number,
+                               "%s: %.17g is not between %llu and %llu", name, real,
                                (unsigned long long)low, (unsigned long long)high);
-    *out = (uint64_t)number;
+    *out = (uint64_t)real; /* limits are far below 2^53 */
     return true;
 }
 

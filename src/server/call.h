@@ -56,6 +56,7 @@ typedef struct assay_call {
     const struct assay_dialect *dialect;
     bool shared;              /* a path of several dialects, without the name of one */
     const char *rest;         /* of the path, behind a route that ends in "*" */
+    const char *allowed;      /* the method that the path has, where this one is not */
     char *body;
     size_t body_length, body_capacity;
     uint64_t body_expected;   /* Content-Length; 0 when it was not said */
@@ -110,6 +111,12 @@ extern const assay_dialect assay_dialect_own, assay_dialect_tei, assay_dialect_o
     assay_dialect_cohere, assay_dialect_jina, assay_dialect_voyage, assay_dialect_vllm,
     assay_dialect_llama, assay_dialect_infinity, assay_dialect_mixedbread,
     assay_dialect_elastic, assay_dialect_weaviate;
+
+/* The web page and its parts (page.c). */
+bool assay_page_html_begin(assay_call *call);
+bool assay_page_css_begin(assay_call *call);
+bool assay_page_js_begin(assay_call *call);
+bool assay_page_openapi_begin(assay_call *call);
 
 /* ---- Faults. All return false. */
 bool assay_call_fail(assay_call *call, assay_fault fault, const char *field,

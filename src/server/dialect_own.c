@@ -217,6 +217,10 @@ static bool search_finish(assay_call *call)
 }
 
 static const assay_route routes[] = {
+    {"GET", "/", assay_page_html_begin, NULL, true},
+    {"GET", "/page.css", assay_page_css_begin, NULL, true},
+    {"GET", "/page.js", assay_page_js_begin, NULL, true},
+    {"GET", "/openapi.json", assay_page_openapi_begin, NULL, true},
     {"GET", "/health", ready_begin, NULL, true},
     {"GET", "/health/live", live_begin, NULL, true},
     {"GET", "/health/ready", ready_begin, NULL, true},

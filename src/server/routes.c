@@ -59,8 +59,10 @@ static bool find_in(assay_call *call, const assay_dialect *dialect, const char *
             continue;
         if (call->dialect == NULL)
             call->dialect = dialect;
-        if (!method_fits(route, call->method))
+        if (!method_fits(route, call->method)) {
+            call->allowed = route->method;
             continue;
+        }
         call->dialect = dialect;
         call->route = route;
         return true;

@@ -27,6 +27,8 @@ start --max-documents 8
 python3 "$ROOT/tests/server/ask.py" server.sock "$ROOT/tests/server/requests.txt"
 stop
 grep -c '"status":200' log
+python3 -m json.tool "$ROOT/web/openapi.json" >/dev/null
+grep -ho 'https\?://[^"]*' "$ROOT"/web/*.html "$ROOT"/web/*.css "$ROOT"/web/*.js # of other hosts: a name space
 grep 'purser\|blue' log
 
 echo "with keys:"

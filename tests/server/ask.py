@@ -10,7 +10,7 @@ import re
 import socket
 import sys
 
-SHOWN = ("content-type", "retry-after", "www-authenticate", "x-compute-type",
+SHOWN = ("content-type", "content-security-policy", "allow", "retry-after", "www-authenticate", "x-compute-type",
          "x-compute-characters", "x-compute-tokens")
 
 

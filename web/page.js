@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: Apache-2.0
+// page.js: asks the server, shows the order before and after reranking, and draws what moved.
+"use strict";
+
+const $ = id => document.getElementById(id);
+const SVG = "http://www.w3.org/2000/svg";
+let mode = "search";
+let hits = [];
+
+function element(name, text, className) {
+  const made = document.createElement(name);
+  if (text !== undefined) made.textContent = text;
+  if (className) made.className = className;
+  return made;
+}
+
+function say(text, bad = false) {
+  $("note").textContent = text;
+  $("note").classList.toggle("bad", bad);
+}
+
+async function ask(path, body) {
+  const headers = {};
+  if (body) headers["Content-Type"] = "application/json";
+  if ($("key").value) headers["Authorization"] = "Bearer " + $("key").value;
+  const answer = await fetch(path, {method: body ? "POST" : "GET", headers,
+                                    body: body && JSON.stringify(body)});
+  if (answer.status === 401) {
+    $("key-label").hidden = false;
+    throw new Error("This server asks for an API key.");
+  }
+  const text = await answer.text();
+  let read = null;
+  try { read = JSON.parse(text); } catch { /* plain text */ }
+  if (!answer.ok) {
+    const error = read && read.error;
+    throw new Error((error && (error.message || error)) || text || answer.statusText);
+  }
+  return read;
+}
+
+// ---- Asking
+
+async function search(query) {
+  const answer = await ask("v1/search", {query, collection: $("collection").value,
+                                         top: Number($("top").value) || 10});
+  const time = answer.latency_ms;
+  const notes = [`${answer.candidates} candidates in ${time.first.toFixed(0)} ms`];
+  if (time.rerank) notes.push(`reranked in ${time.rerank.toFixed(0)} ms`);
+  if (answer.cached) notes.push(`${answer.cached} of ${answer.scored} scores from the cache`);
+  for (const reason of [answer.degraded, answer.rerank_skipped])
+    if (reason) notes.push("not reranked: " + reason);
+  say(notes.join(" · "));
+  return answer.hits.map(hit => ({
+    name: hit.title || hit.document, text: hit.text, before: hit.rank_first, after: hit.rank,
+    scores: [hit.heading, hit.rank_bm25 && `bm25 #${hit.rank_bm25}`,
+             hit.rank_dense && `dense #${hit.rank_dense} (${hit.score_dense.toFixed(3)})`,
+             hit.reranked && `probability ${hit.probability.toFixed(3)}`,
+             hit.truncated && "its end was not seen"].filter(Boolean).join(" · "),
+  }));
+}
+
+async function rank(query) {
+  const texts = $("passages").value.split("\n").map(line => line.trim()).filter(Boolean);
+  if (!texts.length) throw new Error("There are no passages to rank.");
+  const begun = performance.now();
+  const answer = await ask("tei/rerank", {query, texts});
+  say(`${texts.length} passages in ${(performance.now() - begun).toFixed(0)} ms`);
+  return answer.map((one, place) => ({
+    name: texts[one.index], text: texts[one.index], before: one.index + 1, after: place + 1,
+    scores: `probability ${one.score.toFixed(3)}`,
+  }));
+}
+
+// ---- Showing
+
+function words(text) {
+  return new Set((text.toLowerCase().match(/[\p{L}\p{N}]{3,}/gu) || []));
+}
+
+// The passage, words of the question marked.
+function passage(text, asked) {
+  const shown = element("p");
+  for (const part of text.split(/([\p{L}\p{N}]+)/u))
+    shown.append(asked.has(part.toLowerCase()) ? element("mark", part) : part);
+  return shown;
+}
+
+function move(hit) {
+  const by = hit.before - hit.after;
+  return by > 0 ? ["up", `▲ ${by}`] : by < 0 ? ["down", `▼ ${-by}`] : ["", "="];
+}
+
+function item(hit, place, detailed, asked) {
+  const li = element("li");
+  const line = element("span", undefined, "line");
+  const [way, text] = move(hit);
+  line.append(`${place}. `, element("b", hit.name));
+  li.dataset.hit = hits.indexOf(hit);
+  li.append(line);
+  if (detailed) {
+    li.tabIndex = 0;
+    li.setAttribute("aria-expanded", "false");
+    const scores = element("span", undefined, "line scores");
+    scores.append(element("span", text, "move " + way), " " + hit.scores);
+    const full = passage(hit.text, asked);
+    full.hidden = true;
+    li.append(scores, full);
+  }
+  return li;
+}
+
+function light(index, on) {
+  for (const marked of document.querySelectorAll(`[data-hit="${index}"]`))
+    marked.classList.toggle("lit", on);
+}
+
+function draw() {
+  const lines = $("lines"), box = lines.getBoundingClientRect();
+  lines.replaceChildren();
+  for (const left of $("before").children) {
+    const right = $("after").querySelector(`[data-hit="${left.dataset.hit}"]`);
+    if (!right) continue;
+    const middle = one => {
+      const r = one.querySelector(".line").getBoundingClientRect();
+      return r.top + r.height / 2 - box.top;
+    };
+    const a = middle(left), b = middle(right), w = box.width;
+    const path = document.createElementNS(SVG, "path");
+    path.setAttribute("d", `M0 ${a} C${w / 2} ${a} ${w / 2} ${b} ${w} ${b}`);
+    path.setAttribute("class", move(hits[left.dataset.hit])[0]);
+    path.dataset.hit = left.dataset.hit;
+    lines.append(path);
+  }
+}
+
+function show(query) {
+  const asked = words(query);
+  const by = key => [...hits].sort((a, b) => a[key] - b[key]);
+  $("before").replaceChildren(...by("before").map(hit => item(hit, hit.before, false, asked)));
+  $("after").replaceChildren(...by("after").map(hit => item(hit, hit.after, true, asked)));
+  $("result").hidden = hits.length === 0;
+  if (!hits.length) say("Nothing was found.");
+  draw();
+}
+
+function toggle(li) {
+  const text = li.querySelector("p");
+  if (!text) return;
+  text.hidden = !text.hidden;
+  li.setAttribute("aria-expanded", String(!text.hidden));
+  draw();
+}
+
+// ---- Events
+
+async function submit(event) {
+  event.preventDefault();
+  const query = $("query").value.trim();
+  if (!query) return;
+  say("…");
+  try {
+    hits = mode === "search" ? await search(query) : await rank(query);
+    show(query);
+  } catch (error) {
+    say(error.message, true);
+  }
+}
+
+function choose(wanted) {
+  mode = wanted;
+  for (const name of ["search", "paste"]) {
+    $("tab-" + name).setAttribute("aria-selected", String(name === wanted));
+    for (const part of document.querySelectorAll(".of-" + name)) part.hidden = name !== wanted;
+  }
+}
+
+async function begin() {
+  choose("search");
+  try {
+    const {collections} = await ask("v1/collections");
+    $("collection").replaceChildren(...collections.map(c => new Option(c.name)));
+    if (!collections.length) choose("paste");
+  } catch (error) {
+    say(error.message, true);
+  }
+}
+
+$("form").addEventListener("submit", submit);
+$("tab-search").addEventListener("click", () => choose("search"));
+$("tab-paste").addEventListener("click", () => choose("paste"));
+$("key").addEventListener("change", begin);
+window.addEventListener("resize", draw);
+for (const list of ["before", "after"]) {
+  for (const [type, on] of [["mouseover", true], ["mouseout", false], ["focusin", true],
+                            ["focusout", false]])
+    $(list).addEventListener(type, event => {
+      const li = event.target.closest("li");
+      if (li) light(li.dataset.hit, on);
+    });
+}
+$("after").addEventListener("click", event => {
+  const li = event.target.closest("li");
+  if (li && !getSelection().toString()) toggle(li);
+});
+document.addEventListener("keydown", event => {
+  const here = document.activeElement;
+  if (event.key === "/" && !/^(INPUT|TEXTAREA|SELECT)$/.test(here.tagName)) {
+    event.preventDefault();
+    $("query").focus();
+  } else if (here.closest("#after")) {
+    const next = event.key === "ArrowDown" ? here.nextElementSibling
+               : event.key === "ArrowUp" ? here.previousElementSibling : null;
+    if (next) { event.preventDefault(); next.focus(); }
+    if (event.key === "Enter") toggle(here);
+  }
+});
+begin();
