@@ -10,6 +10,7 @@ _assay() {
         return
     fi
     case $verb:$before in
+    index:--word-index) words="auto yes no" ;;
     search:--retriever) words="auto bm25 dense hybrid" ;;
     search:--fusion) words="zscore rrf" ;;
     search:--precision) words="auto fp32 int8 bf16" ;;
@@ -30,7 +31,7 @@ _assay() {
     fi
     [[ $word == -* ]] || return
     case $verb in
-    index) words="--collection --model --passage-tokens --overlap --id-field --title-field --text-field --prune --rebuild --threads --home --json --help" ;;
+    index) words="--collection --model --passage-tokens --overlap --id-field --title-field --text-field --prune --word-index --rebuild --threads --home --json --help" ;;
     search) words="--collection --top --filter --no-cache --pipeline --retriever --fusion --retrieve --rerank --rerank-top --rerank-long --precision --weight-bm25 --weight-dense --weight-first --weight-rerank --k1 --b --threads --home --json --help" ;;
     rerank) words="--query --model --top --jsonl --text-field --id-field --precision --max-tokens --threads --run --collection --queries --output --home --json --help" ;;
     embed) words="--model --precision --role --max-tokens --threads --home --json --help" ;;

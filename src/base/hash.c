@@ -25,6 +25,11 @@ void assay_hasher_add(assay_hasher *hasher, const void *data, size_t length)
     for (int i = 0; i < 8; i++)
         prefix[i] = (uint8_t)((uint64_t)length >> (8 * i));
     XXH3_128bits_update((XXH3_state_t *)hasher, prefix, sizeof prefix);
+    assay_hasher_bytes(hasher, data, length);
+}
+
+void assay_hasher_bytes(assay_hasher *hasher, const void *data, size_t length)
+{
     if (length > 0)
         XXH3_128bits_update((XXH3_state_t *)hasher, data, length);
 }

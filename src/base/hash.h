@@ -20,6 +20,8 @@ assay_digest assay_hash128(const void *data, size_t length);
 typedef struct assay_hasher assay_hasher;
 assay_hasher *assay_hasher_new(void); /* NULL when memory is short */
 void assay_hasher_add(assay_hasher *hasher, const void *data, size_t length);
+/* Bytes alone: the pieces together hash as assay_hash128 does. */
+void assay_hasher_bytes(assay_hasher *hasher, const void *data, size_t length);
 assay_digest assay_hasher_finish(assay_hasher *hasher); /* frees it */
 
 /* 32 hex digits and a NUL. */

@@ -89,7 +89,8 @@ static void format_bytes(char text[32], double bytes)
 
 static bool counts_bytes(const assay_bar *bar)
 {
-    return !bar->noun && bar->phase != ASSAY_PHASE_VECTORS && bar->phase != ASSAY_PHASE_CHECK;
+    return !bar->noun && bar->phase != ASSAY_PHASE_VECTORS &&
+           bar->phase != ASSAY_PHASE_CHECK && bar->phase != ASSAY_PHASE_WORDS;
 }
 
 static void format_amount(char text[32], const assay_bar *bar, double amount)
@@ -130,6 +131,8 @@ static const char *phase_name(const assay_bar *bar)
         return "Downloading";
     case ASSAY_PHASE_QUANTIZE:
         return "Quantising";
+    case ASSAY_PHASE_WORDS:
+        return "Words";
     }
     return "Working";
 }

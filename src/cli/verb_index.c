@@ -8,6 +8,7 @@ typedef struct index_settings {
     const char *collection, *model, *id_field, *title_field, *text_field;
     uint32_t passage_tokens, overlap, threads;
     bool prune, rebuild;
+    uint32_t word_index;
 } index_settings;
 
 static void print_part(const char *name, uint64_t count)
@@ -89,6 +90,7 @@ static int index_store(const index_settings *settings, assay_store *store, char 
         .text_field = settings->text_field,
         .prune = settings->prune,
         .rebuild = settings->rebuild,
+        .word_index = (assay_word_index)settings->word_index,
         .threads = settings->threads,
     };
     assay_error error;
@@ -146,6 +148,8 @@ static const assay_option options[] = {
      "of JSONL (default: text, else contents)", 0, 0},
     {"prune", ASSAY_OPTION_FLAG, offsetof(index_settings, prune), NULL,
      "remove documents of these paths that are no longer there", 0, 0},
+    {"word-index", ASSAY_OPTION_CHOICE, offsetof(index_settings, word_index), "auto|yes|no",
+     "keep a file that answers BM25 faster (default: auto, from 20,000 passages on)", 0, 0},
     {"rebuild", ASSAY_OPTION_FLAG, offsetof(index_settings, rebuild), NULL,
      "index unchanged documents again", 0, 0},
     {"threads", ASSAY_OPTION_COUNT, offsetof(index_settings, threads), "N",

@@ -114,6 +114,9 @@ static void tell_collection(const teller *t, const assay_collection_info *info)
     tell_count(t, "dimensions", info->dimensions);
     tell_count(t, "truncated", info->truncated);
     tell_count(t, "text_bytes", info->text_bytes);
+    tell_count(t, "word_index_bytes", info->word_index_bytes);
+    if (info->word_index_bytes > 0)
+        tell_bool(t, "word_index_used", info->word_index_current);
     tell_count(t, "passage_tokens", info->passage_tokens);
     tell_count(t, "overlap_tokens", info->overlap_tokens);
     tell_text(t, "created", info->created);

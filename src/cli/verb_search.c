@@ -115,6 +115,7 @@ static int print_json(const search_settings *settings, const char *question,
                              ? json_null()
                              : assay_json_name(result->missing.message));
     }
+    assay_answer_set(&answer, answer.root, "word_index", json_boolean(result->word_index));
     assay_answer_set(&answer, answer.root, "candidates", assay_json_count(result->candidates));
     assay_answer_set(&answer, answer.root, "query_truncated",
                      json_boolean(result->query_truncated));
@@ -258,6 +259,9 @@ static int search_with(const search_settings *settings, assay_pipeline *pipeline
         return assay_report(&error);
     if (result.query_truncated)
         assay_warn("the question is longer than the bi-encoder reads; its end was not seen");
+    if (result.words.code != ASSAY_OK)
+        assay_warn("%s: %s; the database answered without it, and 'assay index' makes it anew",
+                   result.words.where, result.words.message);
     if (result.missing.code != ASSAY_OK)
         assay_warn("%s", result.missing.message);
     if (result.degraded.code != ASSAY_OK)

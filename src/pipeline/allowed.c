@@ -7,6 +7,7 @@ void assay_allowed_free(assay_allowed *a)
     assay_filter_free(a->filter);
     assay_bits_free(&a->passages);
     assay_bits_free(&a->slots);
+    assay_bits_free(&a->words);
     *a = (assay_allowed){0};
 }
 
@@ -45,5 +46,18 @@ assay_status assay_allowed_slots(assay_allowed *a, const assay_flat *flat,
     assay_bits_free(&a->slots);
     a->slots = slots;
     a->slots_generation = collection->generation;
+    return ASSAY_OK;
+}
+
+assay_status assay_allowed_words(assay_allowed *a, const assay_postings *postings,
+                                 const assay_collection *collection, assay_error *error)
+{
+    if (a->filter == NULL || a->words_generation == collection->generation)
+        return ASSAY_OK;
+    assay_bits words;
+    ASSAY_TRY(assay_postings_slots(postings, &a->passages, &words, error));
+    assay_bits_free(&a->words);
+    a->words = words;
+    a->words_generation = collection->generation;
     return ASSAY_OK;
 }

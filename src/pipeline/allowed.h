@@ -2,7 +2,7 @@
 /*
  * allowed.h: what a pipeline's filter lets through, as each retriever counts it.
  *
- * Both sets are made at the first search after the filter or the collection has
+ * The sets are made at the first search after the filter or the collection has
  * changed, and kept.
  */
 #ifndef ASSAY_ALLOWED_H
@@ -14,8 +14,10 @@
 typedef struct assay_allowed {
     assay_filter *filter; /* NULL: none */
     assay_bits passages;  /* by key */
-    assay_bits slots;     /* by place in the vector file */
-    uint64_t passages_generation, slots_generation; /* of the collection; 0: not made */
+    assay_bits slots;     /* by place in the vector file, */
+    assay_bits words;     /* and in the word index */
+    uint64_t passages_generation, slots_generation, words_generation; /* of the
+                             collection; 0: not made */
     uint64_t count;       /* passages let through */
     assay_error missing;  /* see assay_store_filter */
 } assay_allowed;
@@ -29,6 +31,8 @@ void assay_allowed_free(assay_allowed *allowed);
 assay_status assay_allowed_passages(assay_allowed *allowed, assay_store *store,
                                     const assay_collection *collection, assay_error *error);
 assay_status assay_allowed_slots(assay_allowed *allowed, const assay_flat *flat,
+                                 const assay_collection *collection, assay_error *error);
+assay_status assay_allowed_words(assay_allowed *allowed, const assay_postings *postings,
                                  const assay_collection *collection, assay_error *error);
 
 #endif

@@ -61,6 +61,22 @@ static assay_status tell(check *c, const char *item, assay_status result,
     return ASSAY_OK;
 }
 
+static assay_status check_words(assay_store *store, const char *name, assay_error *error)
+{
+    assay_collection collection;
+    assay_postings *postings;
+    char path[1024];
+    ASSAY_TRY(assay_collection_open(store, name, &collection, error));
+    ASSAY_TRY(assay_word_index_path(store, &collection, path, sizeof path, error));
+    assay_status status = assay_postings_open(path, &postings, error);
+    if (status == ASSAY_E_NOT_FOUND)
+        return ASSAY_OK;
+    ASSAY_TRY(status);
+    status = assay_postings_verify(postings, error);
+    assay_postings_close(postings);
+    return status;
+}
+
 static assay_status check_scores(assay_store *store, assay_error *error)
 {
     assay_error problem;
@@ -77,11 +93,14 @@ static assay_status check_files(check *c, assay_store *store)
     assay_error problem;
     size_t count;
     ASSAY_TRY(assay_collection_list(store, &collections, &count, c->error));
-    c->total = count + 1;
+    c->total = 2 * count + 1;
     assay_status status = ASSAY_OK;
     for (size_t i = 0; i < count && status == ASSAY_OK; i++) {
         assay_status result = check_vectors(store, collections[i].name, &problem);
         status = tell(c, collections[i].name, result, &problem);
+        result = check_words(store, collections[i].name, &problem);
+        if (status == ASSAY_OK)
+            status = tell(c, collections[i].name, result, &problem);
     }
     assay_free(collections);
     ASSAY_TRY(status);

@@ -594,9 +594,12 @@ static assay_status run(ingest *in, const char *name, const char *const *paths, 
     ASSAY_TRY(read_all(in, error));
     ASSAY_TRY(finish_scan(in, paths, count, error));
     ASSAY_TRY(complete_tokens(in, error));
+    ASSAY_TRY(assay_collection_open(in->store, name, &in->collection, error));
+    ASSAY_TRY(assay_word_index_update(in->store, &in->collection, in->options->word_index,
+                                      ASSAY_DEFAULT_K1, ASSAY_DEFAULT_B, in->progress, in->user,
+                                      error));
     if (in->model == NULL)
         return ASSAY_OK;
-    ASSAY_TRY(assay_collection_open(in->store, name, &in->collection, error));
     assay_flat *flat = NULL;
     assay_status status = assay_vectors_open(in->store, &in->collection, &flat, in->progress,
                                              in->user, error);

@@ -35,6 +35,9 @@ typedef struct assay_retrieval {
     float *query_vector;    /* [dimensions] */
     assay_flat *flat;
     assay_flat_scratch *scratch;
+    assay_postings *postings; /* NULL: FTS5 answers */
+    assay_error words;        /* why the word index is of no use, if it is there */
+    assay_arena *terms;       /* of the query at hand */
     assay_allowed allowed;
     assay_candidate *bm25, *dense; /* [retrieve] */
     assay_fused *fused;            /* [2 * retrieve] */

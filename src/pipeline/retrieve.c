@@ -35,7 +35,8 @@ assay_status assay_retrieval_open(assay_pipeline *p, assay_error *error)
     r->bm25 = calloc(retrieve, sizeof *r->bm25);
     r->dense = calloc(retrieve, sizeof *r->dense);
     r->fused = calloc(2 * retrieve, sizeof *r->fused);
-    if (r->bm25 == NULL || r->dense == NULL || r->fused == NULL)
+    r->terms = assay_arena_new(0);
+    if (r->bm25 == NULL || r->dense == NULL || r->fused == NULL || r->terms == NULL)
         return assay_fail_memory(error, 2 * retrieve * sizeof *r->fused);
     return o->retriever & ASSAY_RETRIEVER_DENSE ? open_encoder(p, error) : ASSAY_OK;
 }
@@ -46,11 +47,48 @@ void assay_retrieval_close(assay_retrieval *r)
     assay_model_close(r->encoder);
     assay_flat_close(r->flat);
     assay_flat_scratch_free(r->scratch);
+    assay_postings_close(r->postings);
+    assay_arena_free(r->terms);
     assay_allowed_free(&r->allowed);
     free(r->query_vector);
     free(r->bm25);
     free(r->dense);
     free(r->fused);
+}
+
+static assay_status search_postings(assay_pipeline *p, assay_text query, size_t *count,
+                                    assay_error *error)
+{
+    const assay_pipeline_options *o = &p->settings.options;
+    assay_retrieval *r = &p->retrieval;
+    const assay_term *terms;
+    size_t term_count;
+    assay_arena_reset(r->terms);
+    ASSAY_TRY(assay_store_terms(p->store, query, r->terms, &terms, &term_count, error));
+    ASSAY_TRY(assay_allowed_words(&r->allowed, r->postings, &p->collection, error));
+    return assay_postings_search(r->postings, terms, term_count, o->k1.value, o->b.value,
+                                 r->allowed.filter != NULL ? &r->allowed.words : NULL, o->retrieve,
+                                 r->bm25, count, error);
+}
+
+/* By the word index; by FTS5 where there is none, or it is damaged. */
+static assay_status retrieve_words(assay_pipeline *p, assay_text query, size_t *count,
+                                   assay_error *error)
+{
+    const assay_pipeline_options *o = &p->settings.options;
+    assay_retrieval *r = &p->retrieval;
+    r->words = (assay_error){0};
+    assay_status status =
+        assay_word_index_open(p->store, &p->collection, &r->postings, &r->words);
+    if (status == ASSAY_OK && r->postings != NULL)
+        status = search_postings(p, query, count, &r->words);
+    if (status == ASSAY_OK && r->postings != NULL)
+        return ASSAY_OK;
+    assay_postings_close(r->postings);
+    r->postings = NULL;
+    return assay_store_bm25(p->store, &p->collection, query, o->k1.value, o->b.value,
+                            r->allowed.filter != NULL ? &r->allowed.passages : NULL, o->retrieve,
+                            r->bm25, count, error);
 }
 
 static assay_status retrieve_dense(assay_pipeline *p, assay_text query, size_t *count,
@@ -81,9 +119,7 @@ assay_status assay_retrieve(assay_pipeline *p, assay_text query, size_t *count, 
         return ASSAY_OK;
     if (o->retriever & ASSAY_RETRIEVER_BM25) {
         bm25.weight = o->bm25_weight.value;
-        ASSAY_TRY(assay_store_bm25(p->store, &p->collection, query, o->k1.value, o->b.value,
-                                   r->allowed.filter != NULL ? &r->allowed.passages : NULL,
-                                   o->retrieve, r->bm25, &bm25.count, error));
+        ASSAY_TRY(retrieve_words(p, query, &bm25.count, error));
     }
     if (o->retriever & ASSAY_RETRIEVER_DENSE) {
         dense.weight = o->dense_weight.value;

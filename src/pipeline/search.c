@@ -142,6 +142,8 @@ static assay_status run(assay_pipeline *p, assay_text query, uint32_t top, assay
     assay_entry *entries;
     ASSAY_TRY(assay_collection_open(p->store, p->collection.name, &p->collection, error));
     ASSAY_TRY(assay_retrieve(p, query, &candidates, &result->query_truncated, error));
+    result->word_index = p->retrieval.postings != NULL;
+    result->words = p->retrieval.words;
     result->filtered = p->retrieval.allowed.filter != NULL;
     result->allowed = p->retrieval.allowed.count;
     result->missing = p->retrieval.allowed.missing;

@@ -13,8 +13,6 @@
 
 enum { DEFAULT_RETRIEVE = 100, DEFAULT_RERANK = 30, MAX_RETRIEVE = 100000 };
 
-#define DEFAULT_K1 0.9
-#define DEFAULT_B 0.4
 #define DEFAULT_BM25_WEIGHT 1.0
 #define DEFAULT_DENSE_WEIGHT 1.0
 
@@ -42,8 +40,8 @@ static assay_status settle_retrieval(assay_pipeline_options *o, assay_error *err
         o->rerank = o->retrieve;
     ASSAY_TRY(settle(&o->bm25_weight, "bm25_weight", DEFAULT_BM25_WEIGHT, 1e6, error));
     ASSAY_TRY(settle(&o->dense_weight, "dense_weight", DEFAULT_DENSE_WEIGHT, 1e6, error));
-    ASSAY_TRY(settle(&o->k1, "k1", DEFAULT_K1, 1e3, error));
-    return settle(&o->b, "b", DEFAULT_B, 1, error);
+    ASSAY_TRY(settle(&o->k1, "k1", ASSAY_DEFAULT_K1, 1e3, error));
+    return settle(&o->b, "b", ASSAY_DEFAULT_B, 1, error);
 }
 
 /* One stage. `comes` is how many passages come to it, then how many go on. */

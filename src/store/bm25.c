@@ -34,10 +34,9 @@
 #include <string.h>
 
 enum {
-    TERMS_MAX = 1024,
+    TERMS_MAX = ASSAY_TERMS_MAX,
     TERM_SLOTS = 4 * TERMS_MAX,        /* of the table that finds equal stems */
     QUESTION_MAX = 16 * 1024 * 1024,   /* bytes looked at */
-    COLUMNS = 3,
 };
 
 /* ---- The question's terms ------------------------------------------------------ */
@@ -287,7 +286,6 @@ static void sift_down(bound *heap, size_t count, size_t i)
     }
 }
 
-/* Tokens of a row: FTS5 keeps one SQLite varint a column. */
 static int read_length(ranking *r, int64_t row, double *out)
 {
     sqlite3_bind_int64(r->sizes, 1, row);
@@ -296,21 +294,11 @@ static int read_length(ranking *r, int64_t row, double *out)
         sqlite3_reset(r->sizes);
         return code == SQLITE_DONE ? SQLITE_CORRUPT_VTAB : code;
     }
-    const unsigned char *bytes = sqlite3_column_blob(r->sizes, 0);
-    int size = sqlite3_column_bytes(r->sizes, 0);
-    uint64_t total = 0, value = 0;
-    int columns = 0;
-    for (int i = 0; i < size && columns < COLUMNS; i++) {
-        value = value << 7 | (bytes[i] & 0x7F);
-        if (bytes[i] < 0x80) {
-            total += value;
-            value = 0;
-            columns++;
-        }
-    }
+    uint64_t tokens;
+    bool whole = assay_docsize_read(r->sizes, 0, &tokens);
     sqlite3_reset(r->sizes);
-    *out = (double)total;
-    return columns == COLUMNS ? SQLITE_OK : SQLITE_CORRUPT_VTAB;
+    *out = (double)tokens;
+    return whole ? SQLITE_OK : SQLITE_CORRUPT_VTAB;
 }
 
 static uint32_t find_tf(const posting *list, size_t count, int64_t row)
@@ -467,6 +455,37 @@ assay_status assay_store_bm25(assay_store *store, const assay_collection *collec
     assay_buffer_free(&q->stems);
     free(r->postings);
     free(work);
+    return status;
+}
+
+/* The question's terms, in the order in which their parts of a score are added. */
+static assay_status copy_terms(const question *q, assay_arena *arena, const assay_term **out,
+                               size_t *count, assay_error *error)
+{
+    assay_term *terms = assay_arena_small(arena, (q->count + 1) * sizeof *terms);
+    char *stems = assay_arena_copy(arena, q->stems.data != NULL ? q->stems.data : "",
+                                   q->stems.length);
+    if (terms == NULL || stems == NULL)
+        return assay_fail_memory(error, q->stems.length);
+    for (size_t i = 0; i < q->count; i++)
+        terms[i] = (assay_term){{stems + q->terms[i].stem, q->terms[i].length}, q->terms[i].count};
+    *out = terms;
+    *count = q->count;
+    return ASSAY_OK;
+}
+
+assay_status assay_store_terms(assay_store *store, assay_text text, assay_arena *arena,
+                               const assay_term **out, size_t *count, assay_error *error)
+{
+    question *q = calloc(1, sizeof *q);
+    if (q == NULL)
+        return assay_fail_memory(error, sizeof *q);
+    assay_buffer_init(&q->stems, 0);
+    assay_status status = read_question(store, text, q, error);
+    if (status == ASSAY_OK)
+        status = copy_terms(q, arena, out, count, error);
+    assay_buffer_free(&q->stems);
+    free(q);
     return status;
 }
 

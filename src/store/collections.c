@@ -281,6 +281,8 @@ static assay_status describe_row(assay_store *store, sqlite3_stmt *row,
         !copy_column(row, 9, out->changed, sizeof out->changed))
         return assay_store_damaged(store, error, "collection '%s' has a date out of its bounds",
                                    out->name);
+    assay_word_index_describe(store, &collection, &out->word_index_bytes,
+                              &out->word_index_current);
     return count_into(store, collection.key, out, error);
 }
 

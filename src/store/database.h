@@ -19,6 +19,7 @@ enum {
     ASSAY_STATEMENTS = 48,      /* kept prepared */
     ASSAY_SQL_SIZE = 640,       /* longest statement text, with its NUL */
     ASSAY_DIMENSIONS_MAX = 65536,
+    ASSAY_FTS_COLUMNS = 3,      /* title, heading, body */
     ASSAY_SCHEMA_TOKENS = 2,    /* the first with tokenizers and tokens */
     ASSAY_SCHEMA_ATTRIBUTES = 3, /* the first with fields and attributes */
 };
@@ -137,6 +138,10 @@ assay_status assay_attributes_fill(assay_store *store, assay_error *error);
  * are written; *stored counts all that are. */
 assay_status assay_attributes_verify(assay_store *store, uint64_t *expected, uint64_t *found,
                                      uint64_t *stored, assay_error *error);
+
+/* term_lists.c: tokens of a passage out of a column of FTS5's docsize table; false
+ * when it does not hold that. */
+bool assay_docsize_read(sqlite3_stmt *row, int column, uint64_t *tokens);
 
 /* bm25.c: what this connection needs for ranking. */
 assay_status assay_bm25_register(assay_store *store, assay_error *error);

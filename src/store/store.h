@@ -12,7 +12,7 @@
 #include "base/arena.h"
 #include "base/bits.h"
 #include "base/hash.h"
-#include "index/candidates.h"
+#include "index/postings.h"
 #include "text/filter.h"
 #include "text/token_ids.h"
 
@@ -114,6 +114,9 @@ assay_status assay_store_filter(assay_store *store, const assay_collection *coll
                                 const assay_filter *filter, assay_bits *out,
                                 assay_error *missing, assay_error *error);
 
+#define ASSAY_DEFAULT_K1 0.9
+#define ASSAY_DEFAULT_B 0.4
+
 /* BM25 (Robertson & Zaragoza 2009, idf as in Lucene: ln(1 + (N-n+.5)/(n+.5)))
  * over the collection's passages, any of the question's terms. The question is
  * plain text, never FTS5 syntax. Of the passages in `allowed` (NULL: all; what it
@@ -123,6 +126,37 @@ assay_status assay_store_bm25(assay_store *store, const assay_collection *collec
                               assay_text question, double k1, double b,
                               const assay_bits *allowed, size_t k, assay_candidate *out,
                               size_t *count, assay_error *error);
+
+/* The question's terms as assay_store_bm25 takes them, for assay_postings_search;
+ * they lie in the arena. */
+assay_status assay_store_terms(assay_store *store, assay_text question, assay_arena *arena,
+                               const assay_term **out, size_t *count, assay_error *error);
+
+/* Writes the collection's BM25 index as a file (index/postings.h) with the same
+ * terms and counts, whose bounds are for this k1 and b; *collection becomes what it
+ * was then. */
+assay_status assay_store_write_postings(assay_store *store, assay_collection *collection,
+                                        const char *path, double k1, double b,
+                                        assay_progress_fn progress, void *user,
+                                        assay_error *error);
+
+/* The file of postings that belongs to a collection, <home>/index/<key>.words. */
+assay_status assay_word_index_path(const assay_store *store, const assay_collection *collection,
+                                   char *path, size_t size, assay_error *error);
+bool assay_word_index_current(const assay_postings *postings, const assay_collection *collection);
+/* Makes *postings (NULL, or what an earlier call gave) the file of the collection as
+ * it is now; NULL, when it is missing or behind. CORRUPT, VERSION: it is there, and
+ * of no use. */
+assay_status assay_word_index_open(assay_store *store, const assay_collection *collection,
+                                   assay_postings **postings, assay_error *error);
+/* Writes it, where it is not whole and current and is wanted: AUTO, once there are
+ * 20000 passages, or when there is one already. NO removes it. */
+assay_status assay_word_index_update(assay_store *store, assay_collection *collection,
+                                     assay_word_index wanted, double k1, double b,
+                                     assay_progress_fn progress, void *user, assay_error *error);
+/* Its size (0: there is none that can be read), and whether searches use it. */
+void assay_word_index_describe(assay_store *store, const assay_collection *collection,
+                               uint64_t *bytes, bool *current);
 
 typedef struct assay_passage_view {
     uint64_t passage;
