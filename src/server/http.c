@@ -394,11 +394,6 @@ static void begin_call(assay_call *call)
             return;
         assay_route_choose(call);
     }
-    if (atomic_load(&call->server->draining) && !call->route->open) {
-        assay_call_header(call, "Retry-After", "1");
-        assay_call_fail(call, ASSAY_FAULT_DRAINING, NULL, "shutting down");
-        return;
-    }
     call->route->begin(call);
 }
 

@@ -13,7 +13,8 @@
 
 /* Starts to answer on a listening socket, which is the server's from then on. */
 assay_status assay_http_listen(assay_server *server, int socket, assay_error *error);
-/* No new connections; those there are answered "Connection: close". */
+/* No new connections; on those there are, each further request is answered, the last
+ * with "Connection: close". */
 void assay_http_drain(assay_server *server);
 /* Requests under way. */
 size_t assay_http_active(const assay_server *server);

@@ -6,6 +6,7 @@
 #include "server/serve.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <poll.h>
 #include <signal.h>
@@ -23,6 +24,7 @@
 #include "server/microhttp.h"
 
 enum { BACKLOG = 1024, FIRST_HANDED_SOCKET = 3, MOST_SOCKETS = 8 };
+#define LINGER_SECONDS 0.3
 
 static assay_status fail(assay_error *error, assay_status code, const char *where,
                          const char *message)
@@ -246,6 +248,17 @@ static int handed_sockets(void)
     return n < 0 ? 0 : n > MOST_SOCKETS ? MOST_SOCKETS : (int)n;
 }
 
+static assay_status check_handed(int fd, assay_error *error)
+{
+    int listens = 0;
+    socklen_t size = sizeof listens;
+    fcntl(fd, F_SETFD, FD_CLOEXEC);
+    if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) == 0 && listens)
+        return ASSAY_OK;
+    return fail(error, ASSAY_E_ARGUMENT, "LISTEN_FDS",
+                "a descriptor that was handed over is not a listening socket");
+}
+
 static void say_ready(const assay_server *server, int handed)
 {
     const assay_serve_options *o = &server->options;
@@ -264,8 +277,10 @@ static assay_status listen_all(assay_server *server, assay_error *error)
     const assay_serve_options *o = &server->options;
     int sockets[MOST_SOCKETS + 2], count = handed_sockets(), handed = count;
     assay_status status = ASSAY_OK;
-    for (int i = 0; i < handed; i++)
+    for (int i = 0; i < handed && status == ASSAY_OK; i++) {
         sockets[i] = FIRST_HANDED_SOCKET + i;
+        status = check_handed(sockets[i], error);
+    }
     if (handed == 0 && (status = bind_port(o, &sockets[count], error)) == ASSAY_OK)
         count++;
     if (status == ASSAY_OK && o->socket != NULL &&
@@ -328,12 +343,14 @@ static void wait_for_signal(assay_server *server, int signals)
     }
 }
 
+/* Connections that were accepted just now get a moment to send their request. */
 static void drain(assay_server *server)
 {
-    double end = assay_now() + server->options.drain_ms / 1e3;
+    double begun = assay_now(), end = begun + server->options.drain_ms / 1e3;
     notify("STOPPING=1");
     assay_http_drain(server);
-    while (assay_http_active(server) > 0 && assay_now() < end) {
+    while ((assay_http_active(server) > 0 || assay_now() < begun + LINGER_SECONDS) &&
+           assay_now() < end) {
         nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
         assay_http_sweep(server);
     }
