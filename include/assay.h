@@ -546,7 +546,8 @@ typedef enum assay_reranker_kind {
 /* One reranker of a pipeline. It scores the passages that come to it; those go
  * before all others, ordered by
  *     weight_before * z(score so far) + weight * z(its own score)
- * where z normalises over the passages that it scored. */
+ * where z normalises over the passages that it scored, and weight is weight_sure
+ * on queries where it gives a passage a probability of at least `sure`. */
 typedef struct assay_stage_options {
     assay_reranker_kind kind;
     const char *model;          /* NULL: the kind's own ("cross") */
@@ -556,7 +557,9 @@ typedef struct assay_stage_options {
     uint32_t max_tokens;        /* of query and passage; 0: the model's limit */
     bool rerank_long;           /* work on queries of more words than the reranker
                                    was trained on (its query_words), too */
-    assay_setting weight;       /* of cross: 0.4 */
+    assay_setting weight;       /* of cross: 0.2 */
+    assay_setting weight_sure;  /* weight where that is set; of cross: 1 */
+    assay_setting sure;         /* of cross: 0.9 */
     assay_setting weight_before; /* 1 */
 } assay_stage_options;
 
@@ -574,7 +577,7 @@ typedef struct assay_pipeline_options {
     bool rerank_long;
     assay_precision precision;
     assay_setting first_weight;  /* the stage's weight_before */
-    assay_setting rerank_weight; /* the stage's weight */
+    assay_setting rerank_weight; /* the stage's weight, and weight_sure */
     bool no_cache;          /* neither look up scores of earlier searches nor keep
                                these: see assay_pipeline_open */
     assay_setting bm25_weight;   /* in hybrid fusion */
@@ -701,6 +704,8 @@ typedef struct assay_stage_result {
                               trained on. The order as above */
     assay_error cache;     /* code is not ASSAY_OK when the score cache could not be
                               used; scores are the same, but took longer */
+    double weight;         /* of its scores in the order: the stage's weight or
+                              weight_sure; 0 when it changed nothing */
     double seconds;
 } assay_stage_result;
 

@@ -4,28 +4,32 @@
 
     fit_weights.py NAME=FOLDER:QRELS ...
 
-FOLDER holds TREC runs of one collection, made by `assay eval --output`:
-bm25.run and dense.run (the retrievers alone) and cross.run (hybrid retrieval,
-`--rerank cross --rerank-top 50 --weight-first 0`). For each weight it prints nDCG@10 of every
-collection and their mean, and where same.run and default.run are there too (the
-first stage and the default pipeline on the same queries) the difference; rerun with test judgments it shows what the weights
-are worth on queries they were not fitted on. The arithmetic is that of
-src/pipeline/fusion.c and search.c. Only the standard library is needed."""
+FOLDER holds TREC runs of one collection (bench/quality makes them): bm25.run and
+dense.run, the retrievers alone; same.run, both of them (`assay eval --retriever
+hybrid`); cross.run, the logits of its first documents (`assay rerank --run
+same.run`); default.run, what `assay search` does. Of those that are there it prints,
+for each weight, nDCG@10 of every collection less that of its first stage, with
+the standard error of the mean over queries. Rerun with test judgments it shows what
+the weights are worth on queries they were not fitted on. The arithmetic is that of
+src/pipeline/fusion.c and cascade.c. Only the standard library is needed."""
 import collections
 import math
 import pathlib
 import sys
 
-DEPTH = 50  # documents that were reranked
+DEPTH = 30  # documents that are reranked
 DENSE = [0.5, 0.75, 1.0, 1.25, 1.5, 2.0]
-RERANK = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.5, 2.0]
+RERANK = [0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1.0, 1.5]
+SURE = [0.5, 0.8, 0.9, 0.95, 0.98]
+PAIRS = [(0.1, 1), (0.2, 0.8), (0.2, 1), (0.2, 1.2), (0.3, 1)]  # not sure, sure
 
 
 def read_run(path):
     run = collections.defaultdict(dict)
-    for line in path.read_text().splitlines():
-        query, _, document, _, score, _ = line.split()
-        run[query][document] = float(score)
+    if path.exists():
+        for line in path.read_text().splitlines():
+            query, _, document, _, score, _ = line.split()
+            run[query][document] = float(score)
     return run
 
 
@@ -45,10 +49,6 @@ def z(scores):
     return {d: (s - mean) / deviation if deviation > 0 else 0.0 for d, s in scores.items()}
 
 
-def top(run, k):
-    return {q: dict(sorted(d.items(), key=lambda item: -item[1])[:k]) for q, d in run.items()}
-
-
 def fuse(bm25, dense, dense_weight):
     a, b = z(bm25), z(dense)
     least_a, least_b = min(a.values(), default=0), min(b.values(), default=0)
@@ -56,11 +56,19 @@ def fuse(bm25, dense, dense_weight):
     return dict(sorted(fused.items(), key=lambda item: -item[1])[:100])
 
 
-def rerank(first, cross, weight):
-    """Only documents that the reranker scored can be compared with weights > 0."""
-    both = {d: s for d, s in first.items() if d in cross}
-    a, b = z(both), z({d: cross[d] for d in both})
-    return {d: a[d] + weight * b[d] for d in both}
+def rerank(first, logits, weight, weight_sure, sure):
+    """The order of a stage: what it did not read stays behind, as it was."""
+    order = sorted(first, key=lambda d: -first[d])
+    read = [d for d in order[:DEPTH] if d in logits]
+    best = max((logits[d] for d in read), default=-math.inf)
+    if best >= math.log(sure / (1 - sure)):
+        weight = weight_sure
+    a, b = z({d: first[d] for d in read}), z({d: logits[d] for d in read})
+    scores = {d: a[d] + weight * b[d] for d in read}
+    least = min(scores.values(), default=0)
+    rest = [d for d in order if d not in scores]
+    scores.update({d: least - 1 - i for i, d in enumerate(rest)})
+    return scores
 
 
 def ndcg(scores, grades, k=10):
@@ -71,53 +79,62 @@ def ndcg(scores, grades, k=10):
     return gain / ideal if ideal > 0 else 0.0
 
 
-def mean_ndcg(queries, rank, qrels):
-    return sum(ndcg(rank(q), qrels[q]) for q in queries) / max(len(queries), 1)
+class Collection:
+    def __init__(self, argument):
+        self.name, _, rest = argument.partition("=")
+        folder, _, qrels = rest.partition(":")
+        self.qrels = read_qrels(pathlib.Path(qrels))
+        names = ("bm25", "dense", "same", "cross", "default")
+        self.runs = {name: read_run(pathlib.Path(folder) / f"{name}.run") for name in names}
+
+    def gain(self, rank, base, queries):
+        """rank(query) against base(query): mean difference and its error."""
+        gains = [ndcg(rank(q), self.qrels[q]) - ndcg(base(q), self.qrels[q]) for q in queries]
+        mean = sum(gains) / max(len(gains), 1)
+        return mean, math.sqrt(sum((g - mean) ** 2 for g in gains)) / max(len(gains), 1)
+
+    def of_reranking(self, *weights):
+        same, cross = self.runs["same"], self.runs["cross"]
+        return self.gain(lambda q: rerank(same[q], cross[q], *weights), same.get, sorted(cross))
+
+    def of_fusion(self, weight):
+        a, b = self.runs["bm25"], self.runs["dense"]
+        return self.gain(lambda q: fuse(a[q], b[q], weight), lambda q: fuse(a[q], b[q], 1),
+                         sorted(set(a) | set(b)))
+
+    def of_default(self):
+        same, default = self.runs["same"], self.runs["default"]
+        return self.gain(default.get, same.get, sorted(default))
 
 
-def tell_default(name, folder, qrels):
-    """The default pipeline against its own first stage, query by query."""
-    same, default = read_run(folder / "same.run"), read_run(folder / "default.run")
-    gains = [ndcg(default[q], qrels[q]) - ndcg(same[q], qrels[q]) for q in sorted(same)]
-    mean = sum(gains) / len(gains)
-    error = math.sqrt(sum((g - mean) ** 2 for g in gains)) / len(gains)
-    print(f"{name}: {len(gains)} queries, default less first stage {mean:+.4f}, "
-          f"standard error {error:.4f}")
-
-
-def table(title, weights, columns):
-    print(f"\n{title:<14}" + "".join(f"{name:>12}" for name in columns) + f"{'mean':>12}")
-    for weight in weights:
-        values = [column(weight) for column in columns.values()]
-        print(f"{weight:<14}" + "".join(f"{v:>12.4f}" for v in values) +
-              f"{sum(values) / len(values):>12.4f}")
+def table(title, collections_, rows):
+    """rows: label, and what gives a collection's gain."""
+    print(f"\n{title:<26}" + "".join(f"{c.name:>20}" for c in collections_))
+    for label, of in rows:
+        gains = [of(c) for c in collections_]
+        print(f"{label:<26}" + "".join(f"{m:>+12.4f} ± {e:.4f}" for m, e in gains))
 
 
 def main():
     if len(sys.argv) < 2:
         sys.exit(__doc__)
-    fusion, final = {}, {}
-    for argument in sys.argv[1:]:
-        name, _, rest = argument.partition("=")
-        folder, _, qrels_path = rest.partition(":")
-        folder = pathlib.Path(folder)
-        qrels = read_qrels(pathlib.Path(qrels_path))
-        bm25, dense = read_run(folder / "bm25.run"), read_run(folder / "dense.run")
-        queries = sorted(set(bm25) | set(dense))
-        fusion[name] = lambda w, b=bm25, d=dense, qs=queries, qr=qrels: mean_ndcg(
-            qs, lambda q: fuse(b[q], d[q], w), qr)
-        if (folder / "cross.run").exists():
-            cross = top(read_run(folder / "cross.run"), DEPTH)
-            firsts = {q: fuse(bm25[q], dense[q], 1.0) for q in cross}
-            final[name] = lambda w, c=cross, f=firsts, qr=qrels: mean_ndcg(
-                sorted(c), lambda q: rerank(f[q], c[q], w), qr)
-            alone = mean_ndcg(sorted(cross), lambda q, c=cross: c[q], qrels)
-            print(f"{name}: {len(cross)} queries reranked; the reranker alone {alone:.4f}")
-        if (folder / "same.run").exists() and (folder / "default.run").exists():
-            tell_default(name, folder, qrels)
-    table("dense weight", DENSE, fusion)
-    if final:
-        table("rerank weight", RERANK, final)
+    known = [Collection(argument) for argument in sys.argv[1:]]
+    fused = [c for c in known if c.runs["bm25"] and c.runs["dense"]]
+    if fused:
+        table("weight of the vectors, less than of 1", fused,
+              [(f"{w:g}", lambda c, w=w: c.of_fusion(w)) for w in DENSE])
+    reranked = [c for c in known if c.runs["same"] and c.runs["cross"]]
+    if reranked:
+        print("\nqueries: " + ", ".join(f"{c.name} {len(c.runs['cross'])}" for c in reranked))
+        table("one weight", reranked,
+              [(f"{w:g}", lambda c, w=w: c.of_reranking(w, w, 0.5)) for w in RERANK] +
+              [("the reranker alone", lambda c: c.of_reranking(1e6, 1e6, 0.5))])
+        table("sure from, weights", reranked,
+              [(f"{s:g}: {a:g}, {b:g}", lambda c, s=s, a=a, b=b: c.of_reranking(a, b, s))
+               for s in SURE for a, b in PAIRS])
+    told = [c for c in known if c.runs["same"] and c.runs["default"]]
+    if told:
+        table("the default", told, [("less first stage", lambda c: c.of_default())])
 
 
 main()

@@ -89,6 +89,7 @@ static void set_work_json(assay_answer *answer, const assay_result *result)
         json_t *one = assay_answer_object(answer, stages, NULL);
         assay_answer_set(answer, one, "scored", assay_json_count(stage->scored));
         assay_answer_set(answer, one, "cached", assay_json_count(stage->cached));
+        assay_answer_set(answer, one, "weight", assay_json_number(stage->weight));
         assay_answer_set(answer, one, "latency_ms", assay_json_number(stage->seconds * 1e3));
         if (stage->degraded.code != ASSAY_OK)
             assay_answer_set(answer, one, "degraded", assay_json_name(stage->degraded.message));

@@ -8,7 +8,7 @@
  * every stage returns what it got, ranked, and one that fails changes nothing.
  *
  * A reranker trained on one kind of question can hurt on another, hence the sum
- * instead of its order alone.
+ * instead of its order alone, and a weight that depends on whether it is sure.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -128,6 +128,16 @@ static assay_status take_lists(work *w, assay_arena *arena, assay_error *error)
     return whole ? ASSAY_OK : assay_fail_memory(error, count * sizeof *w->scores);
 }
 
+static double weight_of(const work *w)
+{
+    float best = 0;
+    for (size_t i = 0; i < w->taken; i++)
+        if (w->scores[i].status == ASSAY_OK && w->scores[i].probability > best)
+            best = w->scores[i].probability;
+    return best >= w->options->sure.value ? w->options->weight_sure.value
+                                          : w->options->weight.value;
+}
+
 /* score = weight_before * z(score so far) + weight * z(own), over the entries
  * that were scored; one that the reranker failed on counts as its worst. */
 static void interpolate(work *w)
@@ -142,9 +152,10 @@ static void interpolate(work *w)
     }
     assay_normalize(w->before, w->taken);
     assay_normalize(w->own, w->taken);
+    w->result->weight = weight_of(w);
     for (size_t i = 0; i < w->taken; i++)
         w->entries[i].score = w->options->weight_before.value * w->before[i] +
-                              w->options->weight.value * w->own[i];
+                              w->result->weight * w->own[i];
 }
 
 static int by_score(const void *left, const void *right)

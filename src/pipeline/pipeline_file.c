@@ -65,6 +65,10 @@ static const field stage_fields[] = {
      "work on queries longer than the model was trained on, too"},
     {"weight", NUMBER, IN_STAGE(weight), NULL, 0, 1e6,
      "of the stage's z-normalised score in the order after it"},
+    {"weight_sure", NUMBER, IN_STAGE(weight_sure), NULL, 0, 1e6,
+     "the same on queries where the reranker is sure; weight when absent and weight is there"},
+    {"sure", NUMBER, IN_STAGE(sure), NULL, 0, 1,
+     "the probability of its best passage from which on the reranker is sure"},
     {"weight_before", NUMBER, IN_STAGE(weight_before), NULL, 0, 1e6,
      "of the score that the stages before it came to"},
 };

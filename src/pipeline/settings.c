@@ -65,9 +65,14 @@ static assay_status settle_stage(assay_stage_options *stage, size_t number, uint
     if (stage->keep == 0 || stage->keep > *comes)
         stage->keep = *comes;
     *comes = stage->keep;
+    bool one_weight = stage->weight.set || class->weight_sure == 0;
     ASSAY_TRY(settle(&stage->weight, "weight", class->weight, 1e6, error));
+    ASSAY_TRY(settle(&stage->weight_sure, "weight_sure",
+                     one_weight ? stage->weight.value : class->weight_sure, 1e6, error));
+    ASSAY_TRY(settle(&stage->sure, "sure", class->sure, 1, error));
     ASSAY_TRY(settle(&stage->weight_before, "weight_before", class->weight_before, 1e6, error));
-    if (stage->weight.value + stage->weight_before.value <= 0)
+    if (stage->weight_before.value <= 0 &&
+        (stage->weight.value <= 0 || stage->weight_sure.value <= 0))
         return assay_fail(error, ASSAY_E_ARGUMENT, "weight, weight_before",
                           "both are 0; at least one must be more");
     return ASSAY_OK;
