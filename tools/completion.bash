@@ -43,7 +43,7 @@ _assay() {
     pull) words="--revision --endpoint --to --home --json --help" ;;
     quantize) words="--force --home --json --help" ;;
     bench) words="--profile --repeats --jsonl --precision --max-tokens --threads --home --json --help" ;;
-    serve) words="--host --port --socket --model --collection --rerank --precision --keys --add-key --certificate --private-key --threads --workers --batch-tokens --queue --max-body --max-documents --connections --timeout --drain --quiet --home --json --help" ;;
+    serve) words="--config --host --port --socket --model --collection --rerank --precision --keys --add-key --certificate --private-key --threads --workers --batch-tokens --queue --max-body --max-documents --connections --timeout --drain --quiet --home --json --help" ;;
     help) words="--man --completion --home --json --help" ;;
     esac
     COMPREPLY=($(compgen -W "$words" -- "$word"))

@@ -281,3 +281,16 @@ bool assay_options_parse(const assay_verb *verb, char **argv, size_t count, void
     }
     return true;
 }
+
+bool assay_options_given(const assay_verb *verb, const char *name, const char *word,
+                         void *settings)
+{
+    const assay_option *option = find_option(verb, name, strlen(name));
+    if (!option)
+        return unknown_option(verb, name, strlen(name));
+    if (option->kind == ASSAY_OPTION_FLAG && strcmp(word, "true") != 0) {
+        assay_usage(verb, "--%s takes no value", option->name);
+        return false;
+    }
+    return store_value(verb, option, word, settings);
+}

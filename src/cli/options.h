@@ -87,6 +87,10 @@ typedef struct assay_verb {
 bool assay_options_parse(const assay_verb *verb, char **argv, size_t count, void *settings,
                          size_t *arguments);
 
+/* As if "--name word" stood on the command line; of a flag, the word is "true". */
+bool assay_options_given(const assay_verb *verb, const char *name, const char *word,
+                         void *settings);
+
 /* The options that every verb has, after its own. */
 extern const assay_option assay_common_options[];
 extern const size_t assay_common_option_count;

@@ -8,7 +8,7 @@
 typedef struct serve_settings {
     assay_common common;
     assay_option_list models, collections;
-    const char *host, *socket, *reranker, *keys, *add_key, *certificate, *private_key;
+    const char *config, *host, *socket, *reranker, *keys, *add_key, *certificate, *private_key;
     uint32_t port, precision, threads, workers, batch_tokens, queue, max_body, max_documents;
     uint32_t connections, timeout, drain;
     bool quiet;
@@ -28,11 +28,72 @@ static int add_key(const serve_settings *s)
     return ASSAY_EXIT_OK;
 }
 
-static int run(const void *given, char **arguments, size_t count)
+/* A value of the file as the word that it would be on the command line. */
+static const char *word_of(const json_t *value, char number[32])
 {
-    (void)arguments;
-    (void)count;
-    const serve_settings *s = given;
+    if (json_is_true(value))
+        return "true";
+    if (json_is_integer(value))
+        snprintf(number, 32, "%lld", (long long)json_integer_value(value));
+    return json_is_integer(value) ? number : json_string_value(value);
+}
+
+static bool take_field(const char *name, const json_t *value, serve_settings *s)
+{
+    char number[32];
+    const char *word = word_of(value, number);
+    if (json_is_false(value))
+        return true;
+    if (word != NULL)
+        return assay_options_given(&assay_verb_serve, name, word, s);
+    for (size_t i = 0; i < json_array_size(value); i++) {
+        if ((word = word_of(json_array_get(value, i), number)) == NULL ||
+            !assay_options_given(&assay_verb_serve, name, word, s))
+            return false;
+    }
+    if (!json_is_array(value))
+        assay_usage(&assay_verb_serve, "%s: '%s' must be a string, a whole number, true, false, or "
+                    "a list of strings", s->config, name);
+    return json_is_array(value);
+}
+
+/* Copies the option's field where it is zero, which is to say, not given. */
+static void take_if_unsaid(const assay_option *option, serve_settings *s,
+                           const serve_settings *said)
+{
+    static const char nothing[sizeof(assay_option_list)];
+    size_t size = option->kind == ASSAY_OPTION_FLAG   ? sizeof(bool)
+                  : option->kind == ASSAY_OPTION_TEXT ? sizeof(char *)
+                  : option->kind == ASSAY_OPTION_LIST ? sizeof(assay_option_list)
+                                                      : sizeof(uint32_t);
+    if (memcmp((char *)s + option->offset, nothing, size) == 0)
+        memcpy((char *)s + option->offset, (const char *)said + option->offset, size);
+}
+
+/* Fills in what the command line has not said. *root stays until the server ends:
+ * texts point into it. */
+static bool take_config(serve_settings *s, json_t **root)
+{
+    json_error_t reason;
+    const char *name;
+    json_t *value;
+    serve_settings said = {.common = s->common, .config = s->config};
+    *root = json_load_file(s->config, JSON_REJECT_DUPLICATES, &reason);
+    if (!json_is_object(*root)) {
+        assay_warn("%s: %s", s->config, *root ? "expected a JSON object of options" : reason.text);
+        return false;
+    }
+    json_object_foreach(*root, name, value) {
+        if (!take_field(name, value, &said))
+            return false;
+    }
+    for (size_t i = 0; i < assay_verb_serve.option_count; i++)
+        take_if_unsaid(&assay_verb_serve.options[i], s, &said);
+    return true;
+}
+
+static int serve(const serve_settings *s)
+{
     assay_error error;
     if (s->add_key != NULL && s->keys == NULL)
         return assay_usage(&assay_verb_serve, "--add-key needs --keys FILE to add it to");
@@ -65,9 +126,24 @@ static int run(const void *given, char **arguments, size_t count)
     return assay_serve(&options, &error) == ASSAY_OK ? ASSAY_EXIT_OK : assay_report(&error);
 }
 
+static int run(const void *given, char **arguments, size_t count)
+{
+    (void)arguments;
+    (void)count;
+    serve_settings s = *(const serve_settings *)given;
+    json_t *root = NULL;
+    int code = ASSAY_EXIT_USAGE;
+    if (s.config == NULL || take_config(&s, &root))
+        code = serve(&s);
+    json_decref(root);
+    return code;
+}
+
 #define FIELD(name) offsetof(serve_settings, name)
 
 static const assay_option options[] = {
+    {"config", ASSAY_OPTION_TEXT, FIELD(config), "FILE",
+     "JSON object of these options by name, for those not on the command line", 0, 0},
     {"host", ASSAY_OPTION_TEXT, FIELD(host), "HOST",
      "address to listen on (default: 127.0.0.1)", 0, 0},
     {"port", ASSAY_OPTION_COUNT, FIELD(port), "N", "port (default: 7700)", 1, 65535},

@@ -94,14 +94,17 @@ static bool collections_begin(assay_call *call)
 static bool search_in(assay_call *call, const char *name)
 {
     uint64_t top = 5;
+    assay_text filter = {0};
     const assay_served_collection *collection;
     if (!assay_call_text(call, "query", true, &call->job.query) ||
         !assay_call_count(call, call->json, "top", 1, 10000, &top) ||
+        !assay_call_text(call, "filter", false, &filter) ||
         (collection = find_collection(call, name)) == NULL)
         return false;
     if (call->job.query.length == 0)
         return assay_call_fail(call, ASSAY_FAULT_EMPTY, "query", "`query` cannot be empty");
     call->job.top = (uint32_t)top;
+    call->job.filter = filter.data;
     call->job.count = 1;
     call->job.lane = collection->lane;
     return assay_call_submit(call);
@@ -185,6 +188,9 @@ static bool search_finish(assay_call *call)
 {
     assay_writer *out = &call->out;
     const assay_result *result = &call->job.result;
+    if (call->job.outcome == ASSAY_OUTCOME_FAILED && call->job.error.code == ASSAY_E_FORMAT)
+        return assay_call_fail(call, ASSAY_FAULT_FIELD, "filter", "%s: %s",
+                               call->job.error.where, call->job.error.message);
     if (!assay_call_check(call))
         return false;
     assay_write_mark(out, '{');
@@ -195,6 +201,12 @@ static bool search_finish(assay_call *call)
     assay_write_mark(out, ']');
     assay_write_name(out, "candidates");
     assay_write_count(out, result->candidates);
+    assay_write_name(out, "allowed");
+    if (result->filtered)
+        assay_write_count(out, result->allowed);
+    else
+        assay_write_null(out);
+    write_reason(out, "filter_missing", &result->missing);
     assay_write_name(out, "query_truncated");
     assay_write_bool(out, result->query_truncated);
     write_reason(out, "degraded", &result->degraded);

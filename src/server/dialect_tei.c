@@ -294,8 +294,8 @@ static void write_type(assay_writer *out, const assay_served *served)
     assay_write_name(out, "model_type");
     assay_write_mark(out, '{');
     if (served->info.kind != ASSAY_MODEL_BI_ENCODER)
-        assay_write_bytes(out, "\"reranker\":{\"id2label\":{\"0\":\"LABEL_0\"},"
-                               "\"label2id\":{\"LABEL_0\":0}}", 65);
+        assay_write(out, "\"reranker\":{\"id2label\":{\"0\":\"LABEL_0\"},"
+                         "\"label2id\":{\"LABEL_0\":0}}");
     else
         assay_write_format(out, "\"embedding\":{\"pooling\":\"%s\"}", served->info.pooling);
     assay_write_mark(out, '}');

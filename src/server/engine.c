@@ -313,6 +313,14 @@ static assay_status run_embed(worker *w, const batch *b, assay_error *error)
     return status;
 }
 
+static assay_status run_search(assay_pipeline *pipeline, assay_job *job, assay_error *error)
+{
+    assay_status status = assay_pipeline_filter(pipeline, job->filter, error);
+    if (status == ASSAY_OK)
+        status = assay_search(pipeline, job->query, job->top, &job->result, error);
+    return status;
+}
+
 static assay_status run_batch(worker *w, const batch *b, assay_error *error)
 {
     assay_job *job = w->slices[0].job;
@@ -324,7 +332,7 @@ static assay_status run_batch(worker *w, const batch *b, assay_error *error)
     case ASSAY_JOB_SEARCH:
         break;
     }
-    return assay_search(b->lane->pipeline, job->query, job->top, &job->result, error);
+    return run_search(b->lane->pipeline, job, error);
 }
 
 /* Counts what the model saw of a finished job. */

@@ -47,6 +47,7 @@ typedef struct assay_job {
     const assay_text *texts;  /* EMBED [count] */
     size_t count;             /* SEARCH: 1 */
     assay_text query;         /* SEARCH */
+    const char *filter;       /* of it; NULL: none */
     uint32_t top;
     double deadline;          /* assay_now() then; 0: none */
     int client;               /* socket to watch; -1: none */

@@ -158,8 +158,8 @@ static void name_remote(assay_call *call)
                   call->remote, sizeof call->remote);
 }
 
-static assay_call *call_new(assay_server *server, struct MHD_Connection *connection,
-                            const char *method, const char *path)
+assay_call *assay_http_call(assay_server *server, void *connection, const char *method,
+                            const char *path)
 {
     assay_call *call = calloc(1, sizeof *call);
     if (call == NULL)
@@ -178,7 +178,7 @@ static assay_call *call_new(assay_server *server, struct MHD_Connection *connect
     return call;
 }
 
-static void call_free(assay_call *call)
+void assay_http_free(assay_call *call)
 {
     for (size_t i = 0; i < call->kept_count; i++)
         free(call->kept[i]);
@@ -241,8 +241,15 @@ static void add_headers(struct MHD_Response *response, assay_call *call)
     }
 }
 
-static void write_fault(assay_call *call)
+void assay_http_finish(assay_call *call)
 {
+    if (call->suspended && call->fault == ASSAY_FAULT_NONE)
+        call->route->finish(call);
+    call->suspended = false;
+    if (call->fault == ASSAY_FAULT_NONE && call->out.failed)
+        assay_call_fail_memory(call);
+    if (call->fault == ASSAY_FAULT_NONE)
+        return;
     call->out.length = 0;
     call->type = "application/json";
     call->dialect->fail(call);
@@ -250,10 +257,7 @@ static void write_fault(assay_call *call)
 
 static enum MHD_Result send_answer(assay_call *call)
 {
-    if (call->fault == ASSAY_FAULT_NONE && call->out.failed)
-        assay_call_fail_memory(call);
-    if (call->fault != ASSAY_FAULT_NONE)
-        write_fault(call);
+    assay_http_finish(call);
     if (call->headers.failed || call->out.failed)
         return MHD_NO;
     struct MHD_Response *response = assay_http.MHD_create_response_from_buffer(
@@ -386,8 +390,7 @@ static bool read_json(assay_call *call)
     return true;
 }
 
-/* The whole request is there. */
-static void begin_call(assay_call *call)
+void assay_http_begin(assay_call *call)
 {
     if (strcmp(call->method, "POST") == 0) {
         if (!read_json(call))
@@ -433,7 +436,7 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
     (void)version;
     assay_call *call = *place;
     if (call == NULL) {
-        *place = call = call_new(context, connection, method, path);
+        *place = call = assay_http_call(context, connection, method, path);
         if (call == NULL)
             return MHD_NO;
         bool fine = open_call(call) && check_length(call);
@@ -448,14 +451,10 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
         *size = 0;
         return stays ? MHD_YES : MHD_NO;
     }
-    if (call->suspended) { /* no longer: the job is done, or was refused */
-        call->suspended = false;
-        if (call->fault == ASSAY_FAULT_NONE)
-            call->route->finish(call);
+    if (call->suspended) /* no longer: the job is done, or was refused */
         return send_answer(call);
-    }
     if (call->fault == ASSAY_FAULT_NONE)
-        begin_call(call);
+        assay_http_begin(call);
     return call->suspended ? MHD_YES : send_answer(call);
 }
 
@@ -535,7 +534,7 @@ static void on_completed(void *context, struct MHD_Connection *connection, void 
     assay_metrics_count(server->metrics, call, now - call->begun);
     if (!server->options.quiet)
         log_call(call, now);
-    call_free(call);
+    assay_http_free(call);
     *place = NULL;
 }
 

@@ -24,6 +24,14 @@ void assay_http_sweep(assay_server *server);
 /* Closes everything; no job may be under way. */
 void assay_http_stop(assay_server *server);
 
+/* The life of a call: made when the header is there, begun when the body is (fault or
+ * not suspended: it is answered already), finished before it is sent, freed after. */
+assay_call *assay_http_call(assay_server *server, void *connection, const char *method,
+                            const char *path); /* NULL: memory */
+void assay_http_begin(assay_call *call);
+void assay_http_finish(assay_call *call);
+void assay_http_free(assay_call *call);
+
 /* For calls. */
 void assay_http_suspend(assay_call *call);
 void assay_http_resume(assay_call *call);

@@ -1,5 +1,5 @@
 # The server's answers, dialect by dialect, and what it makes of bad requests.
-echo '{"_id": "a1", "title": "Lockers", "text": "The purser opens the lockers."}' >notes.jsonl
+echo '{"_id": "a1", "title": "Lockers", "text": "The purser opens the lockers.", "year": 2020}' >notes.jsonl
 assay index notes.jsonl --collection notes --json >/dev/null
 code assay serve --port 0 --socket server.sock
 code assay serve --certificate file
@@ -7,6 +7,13 @@ code assay serve --add-key alice
 code assay serve --model nowhere --port 1 2>&1 | cut -d: -f1-3
 assay serve --keys keys --add-key alice 2>&1 | sed 's/^ak-[0-9a-f]\{48\}$/KEY/'
 sed 's/ [0-9a-f]\{64\}$/ HASH/' keys
+
+echo '{"port": "x"}' >config.json
+code assay serve --config config.json
+echo '{"prot": 1}' >config.json
+code assay serve --config config.json
+echo '[]' >config.json
+code assay serve --config config.json
 
 start() { # start OPTION...: a server on server.sock, nobody else's port
     assay serve --socket server.sock --port $((20000 + RANDOM % 20000)) --precision fp32 "$@" 2>log &
@@ -33,7 +40,8 @@ grep 'purser\|blue' log
 
 echo "with keys:"
 printf 'bob d4dec180a993cd5fa065cac46b9bbfd1528c39080afa14d683a5bc657c453892 1\n' >>keys
-start --keys keys --quiet
+echo '{"keys": "keys", "quiet": true, "model": ["cross", "mine=dense"]}' >config.json
+start --config config.json
 cat >requests.txt <<'END'
 GET /health
 
