@@ -3,6 +3,7 @@
 #include "server/http.h"
 
 #include <arpa/inet.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,6 +24,7 @@ enum {
     RECEIVE_SECONDS = 30,  /* for a body, and a second more for every */
     RECEIVE_BYTES = 16384, /* so many bytes */
     SEND_SECONDS = 60,
+    LEFT_SECONDS = 1,      /* before a connection without a client is closed */
 };
 
 /* A connection and what it is waiting for. */
@@ -114,13 +116,23 @@ static double patience(const peer *p)
     return IDLE_SECONDS;
 }
 
+/* Whether the other side has closed while a request was awaited. libmicrohttpd
+ * (0.9.75, epoll) does not notice where the end came with the last bytes. */
+static bool peer_left(const peer *p, double now)
+{
+    struct pollfd look = {.fd = p->socket, .events = POLLRDHUP};
+    bool awaited = p->state == PEER_IDLE || p->state == PEER_RECEIVING;
+    return awaited && now - p->since > LEFT_SECONDS && poll(&look, 1, 0) > 0 &&
+           (look.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
+}
+
 void assay_http_sweep(assay_server *server)
 {
     (void)server;
     double now = assay_now();
     pthread_mutex_lock(&peers_lock);
     for (peer *p = peers; p != NULL; p = p->next) {
-        if (p->state != PEER_WORKING && now - p->since > patience(p))
+        if (p->state != PEER_WORKING && (now - p->since > patience(p) || peer_left(p, now)))
             shutdown(p->socket, SHUT_RDWR); /* libmicrohttpd sees the end, and closes it */
     }
     pthread_mutex_unlock(&peers_lock);
