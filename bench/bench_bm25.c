@@ -6,13 +6,14 @@
  *   bench_bm25 HOME COLLECTION QUERIES [K [FTS5-QUERIES]]
  *
  * Prints one line of JSON: times in milliseconds, of one thread, of queries that
- * were asked once before; `build_seconds` of the file and its size. The first
+ * were asked once before; what the file took to build, of the processor, and its size. The first
  * FTS5-QUERIES of the queries are asked of FTS5 too (100).
  */
 #include <assay.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -120,18 +121,18 @@ static assay_status open_all(bench *b, char **argv, assay_error *error)
         status = assay_queries_read(argv[3], &b->queries, error);
     if (status == ASSAY_OK)
         status = assay_path_join(path, sizeof path, argv[1], "bench.words", error);
-    double begun = assay_seconds();
+    clock_t begun = clock();
     if (status == ASSAY_OK)
         status = assay_store_write_postings(b->store, &b->collection, path, K1, B, NULL, NULL,
                                             error);
-    double built = assay_seconds() - begun;
+    double built = (double)(clock() - begun) / CLOCKS_PER_SEC;
     if (status == ASSAY_OK)
         status = assay_postings_open(path, &b->postings, error);
     unlink(path);
     if (status != ASSAY_OK)
         return status;
     assay_postings_size size = assay_postings_size_of(b->postings);
-    printf("{\"passages\": %llu, \"terms\": %llu, \"bytes\": %llu, \"build_seconds\": %.2f",
+    printf("{\"passages\": %llu, \"terms\": %llu, \"bytes\": %llu, \"build_processor_seconds\": %.2f",
            (unsigned long long)size.passages, (unsigned long long)size.terms,
            (unsigned long long)size.bytes, built);
     return ASSAY_OK;

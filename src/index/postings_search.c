@@ -25,7 +25,7 @@
 
 enum {
     BLOCK = ASSAY_POSTINGS_BLOCK,
-    WINDOW = 2048, /* slots; a power of two */
+    WINDOW = 4096, /* slots; a power of two */
     NO_SLOT = UINT32_MAX,
 };
 

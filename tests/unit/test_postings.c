@@ -15,7 +15,7 @@
 #include "index/postings_file.h"
 #include "store/store.h"
 
-enum { PASSAGES = 3000, VOCABULARY = 400, ASK_MAX = 5000 };
+enum { PASSAGES = 10000, VOCABULARY = 1500, ASK_MAX = 15000 }; /* three windows */
 
 static assay_error error;
 static assay_store *store;
@@ -40,7 +40,7 @@ static uint32_t pick(uint32_t n)
 /* A word by Zipf's law, roughly: half of them are among the first twenty. */
 static uint32_t pick_word(void)
 {
-    uint32_t limit = VOCABULARY >> pick(9);
+    uint32_t limit = VOCABULARY >> pick(11);
     return pick(limit > 0 ? limit : 1);
 }
 
@@ -158,7 +158,7 @@ static void as_fts5_to_the_bit(void **state)
     char question[8192];
     fill(PASSAGES);
     assay_postings *postings = make_file();
-    for (int i = 0; i < 400; i++) {
+    for (int i = 0; i < 200; i++) {
         assay_bits passages;
         uint32_t rarity = 1 + pick(4) * pick(200);
         const double *setting = settings[pick(7)];
@@ -182,7 +182,7 @@ static void ties_go_to_the_first(void **state)
 {
     (void)state;
     assert_ok(assay_store_begin(store, &error));
-    for (uint32_t i = 0; i < 2500; i++) {
+    for (uint32_t i = 0; i < 9000; i++) {
         char id[16];
         snprintf(id, sizeof id, "%u", i);
         assay_stored_passage passage = {.length = 9};
@@ -193,7 +193,7 @@ static void ties_go_to_the_first(void **state)
     assert_ok(assay_store_commit(store, &error));
     assay_postings *postings = make_file();
     compare(postings, "same word", 0.9, 0.4, NULL, 7);
-    compare(postings, "word", 0.9, 0.4, NULL, 2000);
+    compare(postings, "word", 0.9, 0.4, NULL, 7000);
     assay_postings_close(postings);
 }
 
