@@ -278,7 +278,9 @@ typedef struct assay_quantize_options {
 
 /* Writes the model `source` (folder or name; F32, F16 or BF16, sharded or not)
  * as the folder `target` with int8 weights, in the compressed-tensors convention
- * "int-quantized": symmetric, one scale a row. Everything else in the folder is
+ * "int-quantized": symmetric, one scale a row. Weights of layers are rounded so that
+ * their outputs stay near on texts that the library holds for that, which takes
+ * about as long as scoring two hundred pairs at fp32. Everything else in the folder is
  * copied but for weights in other forms; the card (README.md) gets a paragraph
  * on where the weights come from. The folder is written aside, opened once to
  * prove it, and renamed: there is a whole one or none. Errors: NOT_FOUND,

@@ -106,8 +106,9 @@ const assay_verb assay_verb_quantize = {
         "Reads the model SOURCE (a folder or a name, with weights in float32, float16 or "
         "bfloat16) and writes the folder TARGET with int8 weights, in the compressed-tensors "
         "convention: layers and word embeddings int8 with one scale a row, position embeddings "
-        "float16, head, norms and biases as they were; tokenizer, settings and cards are "
-        "copied.\n\nWhat is printed: bytes, and for each kind of tensor the largest relative "
+        "float16, head and norms as they were; tokenizer, settings and cards are copied. Some "
+        "texts that come with assay are sent through the model, and its layers rounded so "
+        "that what they put out for those stays near.\n\nWhat is printed: bytes, and for each kind of tensor the largest relative "
         "error of one (root of the sum of squared differences over that of squares). TARGET "
         "is written aside and renamed when it is whole.",
     .options = options,

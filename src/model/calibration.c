@@ -5,11 +5,10 @@
  * Of a site's bytes a sixteenth are extra ones. They go, one by one, to the input
  * whose share of its largest value is the largest: what is left is the least that
  * the largest share can be. The texts are short, of several kinds and languages:
- * which inputs are large is much the same for all texts.
+ * which inputs are large is much the same for all texts, and a few tell.
  */
 #include "model/calibration.h"
 
-#include <float.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,23 +21,15 @@ enum {
 };
 
 static const char *const texts[][2] = {
-    {"how long may a passport be kept after it has expired?",
-     "Returned documents are cancelled by clipping a corner. The holder may keep them for as "
-     "long as they like; visas in them stay valid until their own date, 31.12.2027 at most."},
-    {"who won the first race across the lake",
-     "The Regatta of 1868 (see table 4) was won by Anna M. Kowalski's boat \"Swift\" in 3 h 41 "
-     "min., ahead of eleven others, although two of her oars had been broken at the start."},
-    {"Effects of vitamin B12 deficiency on bone density in older adults",
-     "In 214 patients aged 65-80, serum levels below 150 pmol/L were associated with lower "
-     "femoral BMD (p < 0.01), whereas folate was not."},
-    {"Wie reinigt man eine Kaffeemaschine?",
-     "Den Tank mit Wasser und Essig f\u00fcllen, einmal durchlaufen lassen; puis rincer deux fois "
-     "\u00e0 l'eau claire. \u041f\u043e\u0432\u0442\u043e\u0440\u0438\u0442\u0435 \u0447\u0435\u0440\u0435\u0437 \u043c\u0435\u0441\u044f\u0446. "
-     "\u6bcf\u6708\u91cd\u590d\u4e00\u6b21\u3002"},
-    {"segmentation fault when list is empty",
-     "for (i = 0; i <= n; i++) free(items[i]); // reads items[n]: use i < n, or check n > 0 first"},
+#include "model/calibration_texts.inc"
 };
-enum { TEXTS = sizeof texts / sizeof *texts };
+enum {
+    TEXTS = sizeof texts / sizeof *texts,
+    TEXTS_FEW = 5,
+};
+
+/* All passages are sent with their own question and with those so many further on. */
+static const size_t others[] = {0, 7, 19};
 
 void assay_layer_sites(assay_layer *layer, assay_site sites[ASSAY_LAYER_SITES])
 {
@@ -172,9 +163,13 @@ assay_status assay_calibration_load(const assay_safetensors *tensors, assay_enco
 
 /* ---- By running texts --------------------------------------------------------------- */
 
-/* Sends the pairs through; every layer notes its largest inputs. */
-static assay_status run_texts(const assay_encoder *encoder, const assay_tokenizer *tokenizer,
-                              assay_error *error)
+static assay_text text_of(const char *text)
+{
+    return (assay_text){text, strlen(text)};
+}
+
+static assay_status send(const assay_encoder *encoder, const assay_tokenizer *tokenizer,
+                         const char *text, const char *second, assay_error *error)
 {
     uint32_t longest = encoder->config->longest;
     const assay_tokenize_options options = {
@@ -182,64 +177,114 @@ static assay_status run_texts(const assay_encoder *encoder, const assay_tokenize
         .max_tokens = longest < TEXT_TOKENS ? longest : TEXT_TOKENS,
         .truncation = ASSAY_TRUNCATE_LONGEST_FIRST,
     };
-    for (size_t i = 0; i < TEXTS; i++) {
-        assay_text query = {texts[i][0], strlen(texts[i][0])};
-        assay_text passage = {texts[i][1], strlen(texts[i][1])};
-        assay_encoding pair;
-        ASSAY_TRY(assay_tokenize(tokenizer, query, &passage, &options, &pair, error));
-        assay_status status = assay_encoder_try(encoder, &pair, NULL, error);
-        assay_encoding_free(&pair);
-        ASSAY_TRY(status);
-    }
+    assay_text other = text_of(second != NULL ? second : "");
+    assay_encoding encoding;
+    ASSAY_TRY(assay_tokenize(tokenizer, text_of(text), second != NULL ? &other : NULL, &options,
+                             &encoding, error));
+    assay_status status = assay_encoder_try(encoder, &encoding, NULL, error);
+    assay_encoding_free(&encoding);
+    return status;
+}
+
+/* Pairs for what reads pairs, else one text after the other. */
+static assay_status send_both(const assay_encoder *encoder, const assay_tokenizer *tokenizer,
+                              size_t question, size_t passage, assay_error *error)
+{
+    const char *first = texts[question][0], *second = texts[passage][1];
+    if (encoder->config->kind == ASSAY_MODEL_CROSS_ENCODER)
+        return send(encoder, tokenizer, first, second, error);
+    ASSAY_TRY(send(encoder, tokenizer, first, NULL, error));
+    return send(encoder, tokenizer, second, NULL, error);
+}
+
+static assay_status send_few(const assay_encoder *encoder, const assay_tokenizer *tokenizer,
+                             assay_error *error)
+{
+    for (size_t i = 0; i < TEXTS_FEW; i++)
+        ASSAY_TRY(send_both(encoder, tokenizer, i, i, error));
     return ASSAY_OK;
 }
 
-/* Gives every site its list of largest inputs, or takes them all away. */
-static void observe(assay_encoder *encoder, float *largest)
+assay_status assay_calibration_send(const assay_encoder *encoder,
+                                    const assay_tokenizer *tokenizer,
+                                    assay_status (*tick)(void *), void *context,
+                                    assay_error *error)
 {
-    assay_site sites[ASSAY_LAYER_SITES];
-    for (uint32_t i = 0; i < encoder->config->layers; i++) {
-        assay_layer_sites(&encoder->layers[i], sites);
-        for (size_t s = 0; s < ASSAY_LAYER_SITES; s++) {
-            sites[s].layers[0]->largest = largest;
-            largest += largest != NULL ? sites[s].layers[0]->depth : 0;
+    assay_model_config config = *encoder->config;
+    if (config.pooling == ASSAY_POOLING_CLS) /* of the last layer, too, all rows */
+        config.pooling = ASSAY_POOLING_MEAN;
+    assay_encoder whole = *encoder;
+    whole.config = &config;
+    size_t turns = encoder->config->kind == ASSAY_MODEL_CROSS_ENCODER
+                       ? sizeof others / sizeof *others : 1;
+    for (size_t turn = 0; turn < turns; turn++)
+        for (size_t i = 0; i < TEXTS; i++) {
+            ASSAY_TRY(tick(context));
+            ASSAY_TRY(send_both(&whole, tokenizer, (i + others[turn]) % TEXTS, i, error));
         }
-    }
+    return ASSAY_OK;
 }
 
-static assay_status use_observed(assay_encoder *encoder, uint8_t *bytes, assay_arena *arena,
-                                 assay_error *error)
+assay_status assay_calibration_share(const assay_site *site, const float *largest,
+                                     assay_arena *arena, assay_error *error)
 {
-    assay_site sites[ASSAY_LAYER_SITES];
-    for (uint32_t i = 0; i < encoder->config->layers; i++) {
-        assay_layer_sites(&encoder->layers[i], sites);
-        for (size_t s = 0; s < ASSAY_LAYER_SITES; s++) {
-            share_out(sites[s].layers[0]->largest, sites[s].layers[0]->depth, bytes);
-            ASSAY_TRY(set_inputs(&sites[s], bytes, arena, error));
-        }
-    }
+    size_t depth = site->layers[0]->depth;
+    uint8_t *bytes = malloc(depth);
+    if (bytes == NULL)
+        return assay_fail_memory(error, depth);
+    share_out(largest, depth, bytes);
+    assay_status status = set_inputs(site, bytes, arena, error);
+    free(bytes);
+    return status;
+}
+
+static assay_status share_all(const assay_site *sites, const assay_observed *observed,
+                              size_t count, assay_arena *arena, assay_error *error)
+{
+    for (size_t i = 0; i < count; i++)
+        ASSAY_TRY(assay_calibration_share(&sites[i], observed[i].largest, arena, error));
     return ASSAY_OK;
+}
+
+bool assay_sites_observe(const assay_site *sites, size_t count, bool products,
+                         assay_observed *observed)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (!assay_observed_open(&observed[i], sites[i].layers[0]->depth, products)) {
+            assay_sites_forget(sites, i, observed);
+            return false;
+        }
+        sites[i].layers[0]->observed = &observed[i];
+    }
+    return true;
+}
+
+void assay_sites_forget(const assay_site *sites, size_t count, assay_observed *observed)
+{
+    for (size_t i = 0; i < count; i++) {
+        sites[i].layers[0]->observed = NULL;
+        assay_observed_close(&observed[i]);
+    }
 }
 
 assay_status assay_calibration_run(assay_encoder *encoder, const assay_tokenizer *tokenizer,
                                    assay_arena *arena, assay_error *error)
 {
-    const assay_model_config *config = encoder->config;
-    size_t widest = config->hidden > config->intermediate ? config->hidden : config->intermediate;
-    size_t floats = config->layers * (3 * (size_t)config->hidden + config->intermediate);
-    float *largest = calloc(floats, sizeof *largest);
-    uint8_t *bytes = calloc(widest, 1);
+    size_t count = (size_t)encoder->config->layers * ASSAY_LAYER_SITES;
+    assay_site *sites = calloc(count, sizeof *sites);
+    assay_observed *observed = calloc(count, sizeof *observed);
     assay_status status = ASSAY_OK;
-    if (largest == NULL || bytes == NULL) {
-        status = assay_fail_memory(error, floats * sizeof *largest);
+    for (uint32_t i = 0; sites != NULL && i < encoder->config->layers; i++)
+        assay_layer_sites(&encoder->layers[i], sites + (size_t)i * ASSAY_LAYER_SITES);
+    if (!sites || !observed || !assay_sites_observe(sites, count, false, observed)) {
+        status = assay_fail_memory(error, count * sizeof *observed);
     } else {
-        observe(encoder, largest);
-        status = run_texts(encoder, tokenizer, error);
+        status = send_few(encoder, tokenizer, error);
         if (status == ASSAY_OK)
-            status = use_observed(encoder, bytes, arena, error);
-        observe(encoder, NULL);
+            status = share_all(sites, observed, count, arena, error);
+        assay_sites_forget(sites, count, observed);
     }
-    free(largest);
-    free(bytes);
+    free(sites);
+    free(observed);
     return status;
 }

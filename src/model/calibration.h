@@ -29,6 +29,13 @@ typedef struct assay_site {
  * activation. */
 void assay_layer_sites(assay_layer *layer, assay_site sites[ASSAY_LAYER_SITES]);
 
+/* From now on every site's inputs are told to its own of observed[count], with
+ * products or without; until they are forgotten. False, and nothing is told, when
+ * there is no memory. */
+bool assay_sites_observe(const assay_site *sites, size_t count, bool products,
+                         assay_observed *observed);
+void assay_sites_forget(const assay_site *sites, size_t count, assay_observed *observed);
+
 /* The name of a site's tensor; false when it does not fit. */
 bool assay_site_name(const assay_site *site, char *name, size_t size);
 
@@ -36,6 +43,17 @@ bool assay_site_name(const assay_site *site, char *name, size_t size);
  * none of them; some only, or senseless ones, are FORMAT. */
 assay_status assay_calibration_load(const assay_safetensors *tensors, assay_encoder *encoder,
                                     assay_arena *arena, bool *found, assay_error *error);
+
+/* Shares a site's bytes out by its inputs' largest values. */
+assay_status assay_calibration_share(const assay_site *site, const float *largest,
+                                     assay_arena *arena, assay_error *error);
+
+/* Sends all texts through the encoder, which is packed at fp32; what tick returns
+ * before each but OK ends it. */
+assay_status assay_calibration_send(const assay_encoder *encoder,
+                                    const assay_tokenizer *tokenizer,
+                                    assay_status (*tick)(void *), void *context,
+                                    assay_error *error);
 
 /* Sets the layers' inputs by running the encoder, which is packed at fp32. */
 assay_status assay_calibration_run(assay_encoder *encoder, const assay_tokenizer *tokenizer,

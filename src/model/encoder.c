@@ -18,7 +18,6 @@
  */
 #include "model/encoder.h"
 
-#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -153,23 +152,13 @@ size_t assay_encoder_scratch(const assay_encoder *encoder, size_t tokens, size_t
     return lay_out(encoder, tokens, sequences, longest, NULL, &s);
 }
 
-static void note_largest(const assay_linear *layer, const float *x, size_t ldx, size_t rows)
-{
-    for (size_t i = 0; i < rows; i++)
-        for (size_t k = 0; k < layer->depth; k++) {
-            float size = fabsf(x[i * ldx + k]);
-            if (size > layer->largest[k])
-                layer->largest[k] = isfinite(size) ? size : FLT_MAX;
-        }
-}
-
 /* x's rows as the layer, and those beside it, want them. There is place for one
  * operand: the next call ends the last one. */
 static operand operand_of(const run *r, const assay_linear *layer, const float *x, size_t ldx,
                           size_t rows)
 {
-    if (layer->largest != NULL)
-        note_largest(layer, x, ldx, rows);
+    if (layer->observed != NULL)
+        assay_observe(layer->observed, x, ldx, rows);
     if (layer->halves) {
         r->kernels->round_bf16(x, ldx, rows, layer->depth, r->s.quantized);
         assay_stopwatch_read(r->watch, ASSAY_OPERATION_QUANTIZE);

@@ -4,9 +4,10 @@
  *
  * Format: compressed-tensors "int-quantized" (see weights.c): symmetric, one
  * scale a row, the scale being the row's largest magnitude / 127. Layers of the
- * trunk and word embeddings become int8; position and type embeddings, of which
- * every token adds one to its word's, float16; the head, read once a text, norms
- * and biases stay as they are. What no embedding and no logit depends on (stored
+ * trunk become int8 by what texts that are sent through show of their inputs
+ * (round_layers.h), which changes their biases too; word embeddings by the nearest.
+ * Position and type embeddings, of which every token adds one to its word's, become
+ * float16; the head, read once a text, and norms stay as they are. What no embedding and no logit depends on (stored
  * position numbers, the pooler and the language-model head of a bi-encoder) is
  * left out. Which inputs of a layer get more than a byte at int8 (calibration.h) is
  * found in the source and written beside the layers. "ignore" in config.json tells other readers which modules are not
@@ -24,8 +25,8 @@
 #include "base/half.h"
 #include "base/json.h"
 #include "kernels/kernels.h"
-#include "model/calibration.h"
 #include "model/model.h"
+#include "model/round_layers.h"
 #include "model/safetensors_writer.h"
 
 #define LEAST_ABSOLUTE 1e-12f /* of a row's largest value: no scale is zero */
@@ -136,12 +137,11 @@ static float scale_of(const float *values, size_t count)
     return (largest > LEAST_ABSOLUTE ? largest : LEAST_ABSOLUTE) / ASSAY_I8_LIMIT;
 }
 
-/* Opens the source: every tensor is there, in the right shape, and it is found out
- * which inputs need more than a byte. */
+/* Opens the source: every tensor is there, in the right shape. */
 static assay_status open_source(job *j)
 {
     return assay_model_open(j->source,
-                            &(assay_model_options){.precision = ASSAY_PRECISION_INT8}, &j->model,
+                            &(assay_model_options){.precision = ASSAY_PRECISION_FP32}, &j->model,
                             j->error);
 }
 
@@ -275,10 +275,10 @@ static assay_status plan_all(job *j)
     }
     if (j->report->kinds[ASSAY_TENSOR_LINEAR].tensors == 0)
         return assay_fail(j->error, ASSAY_E_FORMAT, j->config.weights, "no layers to quantise");
-    return plan_calibration(j);
+    return ASSAY_OK;
 }
 
-/* ---- Writing -------------------------------------------------------------------- */
+/* ---- Rounding --------------------------------------------------------------------- */
 
 static assay_status advance(job *j, uint64_t bytes)
 {
@@ -288,11 +288,9 @@ static assay_status advance(job *j, uint64_t bytes)
                : assay_fail(j->error, ASSAY_E_INTERRUPTED, NULL, "interrupted");
 }
 
-static void put_scale(job *j, const assay_tensor *tensor, uint64_t row, FILE *stream)
+static assay_status tick(void *context)
 {
-    read_row(tensor, row, j->row);
-    float scale = scale_of(j->row, tensor->shape[1]);
-    fwrite(&scale, sizeof scale, 1, stream);
+    return advance(context, 0);
 }
 
 /* Sums of squares, of which the tensor's error is made. */
@@ -300,18 +298,99 @@ typedef struct squares {
     double value, difference;
 } squares;
 
+static void note_error(job *j, const assay_tensor *tensor, const squares *sums)
+{
+    assay_quantized *kind = &j->report->kinds[kind_of(tensor)];
+    double error = sums->value > 0 ? sqrt(sums->difference / sums->value) : 0;
+    if (error >= kind->error && error > 0) {
+        kind->error = error;
+        snprintf(kind->worst, sizeof kind->worst, "%.*s", (int)sizeof kind->worst - 1,
+                 tensor->name);
+    }
+}
+
+static void add_squares(squares *sums, const float *row, const int8_t *integers, size_t count,
+                        float scale)
+{
+    for (size_t i = 0; i < count; i++) {
+        double value = (double)row[i], difference = value - (double)(integers[i] * scale);
+        sums->value += value * value;
+        sums->difference += difference * difference;
+    }
+}
+
+/* The plan of the tensor that is called X.weight but for its end, `end`. */
+static assay_tensor_plan *plan_beside(job *j, const char *weight, const char *end)
+{
+    size_t stem = strlen(weight) - strlen(".weight");
+    for (size_t i = 0; i < j->plan_count; i++)
+        if (strncmp(j->plans[i].name, weight, stem) == 0 &&
+            strcmp(j->plans[i].name + stem, end) == 0)
+            return &j->plans[i];
+    return NULL;
+}
+
+static void plan_bias(job *j, assay_tensor_plan *plan, const float *bias)
+{
+    uint64_t bytes = sizeof *bias * plan->shape[0];
+    j->report->kinds[ASSAY_TENSOR_KEPT].bytes_after += bytes - plan->bytes;
+    plan->dtype_name = "F32";
+    plan->bytes = bytes;
+    plan->data = (const uint8_t *)bias;
+}
+
+/* The model opened, so these tensors are there; weights that are no matrices of
+ * theirs in the plan are rounded when they are written. */
+static void plan_rounded(job *j, const assay_rounded *rounded)
+{
+    const char *name = rounded->weight->name;
+    assay_tensor_plan *weight = plan_beside(j, name, ".weight");
+    assay_tensor_plan *scale = plan_beside(j, name, ".weight_scale");
+    assay_tensor_plan *bias = plan_beside(j, name, ".bias");
+    if (weight == NULL || scale == NULL || bias == NULL)
+        return;
+    size_t columns = weight->shape[1];
+    squares sums = {0};
+    for (uint64_t row = 0; row < weight->shape[0]; row++) {
+        read_row(weight->source, row, j->row);
+        add_squares(&sums, j->row, rounded->integers + row * columns, columns,
+                    rounded->scales[row]);
+    }
+    note_error(j, weight->source, &sums);
+    weight->data = (const uint8_t *)rounded->integers;
+    scale->data = (const uint8_t *)rounded->scales;
+    plan_bias(j, bias, rounded->bias);
+}
+
+static assay_status round_layers(job *j)
+{
+    assay_rounded *rounded;
+    size_t count;
+    ASSAY_TRY(assay_round_layers(&j->model->encoder, assay_model_tokenizer(j->model), j->arena,
+                                 tick, j, &rounded, &count, j->error));
+    for (size_t i = 0; i < count; i++)
+        plan_rounded(j, &rounded[i]);
+    return plan_calibration(j);
+}
+
+/* ---- Writing -------------------------------------------------------------------- */
+
+static void put_scale(job *j, const assay_tensor *tensor, uint64_t row, FILE *stream)
+{
+    read_row(tensor, row, j->row);
+    float scale = scale_of(j->row, tensor->shape[1]);
+    fwrite(&scale, sizeof scale, 1, stream);
+}
+
 static void put_bytes(job *j, const assay_tensor *tensor, uint64_t row, squares *sums,
                       FILE *stream)
 {
     size_t count = tensor->shape[1];
     read_row(tensor, row, j->row);
     float scale = scale_of(j->row, count);
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count; i++)
         j->bytes[i] = (int8_t)rintf(j->row[i] / scale);
-        double value = (double)j->row[i], difference = value - (double)(j->bytes[i] * scale);
-        sums->value += value * value;
-        sums->difference += difference * difference;
-    }
+    add_squares(sums, j->row, j->bytes, count, scale);
     fwrite(j->bytes, 1, count, stream);
 }
 
@@ -329,17 +408,6 @@ static void put_halves(job *j, const assay_tensor *tensor, uint64_t row, squares
         sums->difference += difference * difference;
     }
     fwrite(j->halves, sizeof *j->halves, count, stream);
-}
-
-static void note_error(job *j, const assay_tensor *tensor, const squares *sums)
-{
-    assay_quantized *kind = &j->report->kinds[kind_of(tensor)];
-    double error = sums->value > 0 ? sqrt(sums->difference / sums->value) : 0;
-    if (error >= kind->error && error > 0) {
-        kind->error = error;
-        snprintf(kind->worst, sizeof kind->worst, "%.*s", (int)sizeof kind->worst - 1,
-                 tensor->name);
-    }
 }
 
 static assay_status put_rows(job *j, const assay_tensor_plan *plan, FILE *stream)
@@ -384,6 +452,8 @@ static assay_status put_tensors(job *j, FILE *stream)
         j->report->bytes_after += plan->bytes;
         if (plan->data != NULL) {
             fwrite(plan->data, 1, plan->bytes, stream);
+            bool scale = plan->source == NULL || plan->name != plan->source->name;
+            ASSAY_TRY(advance(j, scale ? 0 : plan->source->bytes));
             continue;
         }
         bool same = plan->name == plan->source->name &&
@@ -494,8 +564,9 @@ static void add_provenance(const job *j, const char *name, FILE *stream)
     if (strcmp(name, "README.md") == 0)
         fprintf(stream,
                 "\n\n## Quantisation\n\n%s: layers and word embeddings int8, symmetric, one "
-                "scale a row (compressed-tensors \"int-quantized\"); position and type "
-                "embeddings float16; head, norms and biases as they were.\n", j->provenance);
+                "scale a row (compressed-tensors \"int-quantized\"); layers rounded so that their "
+                "outputs stay near, and their biases with them; position and type embeddings "
+                "float16; head and norms as they were.\n", j->provenance);
 }
 
 static assay_status copy_stream(const char *path, FILE *out, assay_error *error)
@@ -649,6 +720,7 @@ static assay_status run(job *j, const char *target, const assay_quantize_options
     ASSAY_TRY(open_source(j));
     ASSAY_TRY(plan_all(j));
     j->progress.total = j->report->bytes_before;
+    ASSAY_TRY(round_layers(j));
     return write_folder(j, target, replace);
 }
 

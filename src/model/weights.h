@@ -11,6 +11,7 @@
 
 #include "base/arena.h"
 #include "kernels/kernels.h"
+#include "model/observed.h"
 #include "model/safetensors.h"
 
 /* CORRUPT, naming the tensor and the place, when a float of it is NaN or infinite. */
@@ -47,7 +48,7 @@ typedef struct assay_linear {
     const void *panels;    /* after assay_linears_pack: floats, bfloat16, or bytes ... */
     const float *scales;   /* ... and then [columns], */
     const assay_i8_inputs *inputs; /* set before packing */
-    float *largest;        /* [depth] the largest |input| met is noted; NULL: is not */
+    assay_observed *observed; /* told of all inputs; NULL: nothing is */
 } assay_linear;
 
 /* Weights of output feature `row`, as floats into out[depth]. */

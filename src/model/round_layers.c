@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * round_layers.c: see round_layers.h.
+ *
+ * All texts are sent through the original model, as many of whose layers are
+ * observed at a time as there is room for; then the rows of those are rounded on
+ * all cores. Which core rounds a row changes nothing of it.
+ */
+#include "model/round_layers.h"
+
+#include <stdlib.h>
+
+#include "base/threads.h"
+#include "model/rounding.h"
+
+enum {
+    ROWS_AN_ITEM = 16,
+    OBSERVED_BYTES = 1 << 30, /* of products held at a time, but a layer's at least */
+    PARTS = 6,                /* weights of a layer: query, key, value, output, up, down */
+};
+
+typedef struct job {
+    assay_encoder *encoder;
+    const assay_tokenizer *tokenizer;
+    assay_arena *arena;
+    assay_status (*tick)(void *);
+    void *context;
+    assay_rounded *rounded; /* [PARTS * layers] */
+    size_t count;           /* so far */
+    assay_error *error;
+} job;
+
+/* The rows of one weight. */
+typedef struct part_work {
+    const assay_rounding *rounding;
+    const assay_linear *layer;
+    size_t first, rows; /* in the layer */
+    const assay_rounded *out;
+    float *scratch;     /* [workers][2 * depth] */
+} part_work;
+
+static void round_rows(void *context, size_t item, uint32_t worker)
+{
+    const part_work *work = context;
+    size_t depth = work->layer->depth, end = (item + 1) * ROWS_AN_ITEM;
+    float *weights = work->scratch + worker * 2 * depth, *rest = weights + depth;
+    for (size_t i = item * ROWS_AN_ITEM; i < end && i < work->rows; i++) {
+        float shift;
+        assay_linear_row(work->layer, work->first + i, weights);
+        assay_round_row(work->rounding, weights, work->out->integers + i * depth,
+                        &work->out->scales[i], &shift, rest);
+        work->out->bias[i] = work->layer->bias[work->first + i] + shift;
+    }
+}
+
+static assay_status round_part(job *j, part_work *work, const assay_table *part)
+{
+    assay_rounded *out = &j->rounded[j->count++];
+    *out = (assay_rounded){
+        .weight = part->weight,
+        .integers = assay_arena_take(j->arena, part->rows * part->columns),
+        .scales = assay_arena_take(j->arena, part->rows * sizeof *out->scales),
+        .bias = assay_arena_take(j->arena, part->rows * sizeof *out->bias),
+    };
+    if (!out->integers || !out->scales || !out->bias)
+        return assay_fail_memory(j->error, part->rows * part->columns);
+    ASSAY_TRY(j->tick(j->context));
+    work->rows = part->rows;
+    work->out = out;
+    assay_loop((part->rows + ROWS_AN_ITEM - 1) / ROWS_AN_ITEM, 0, round_rows, work);
+    work->first += part->rows;
+    return ASSAY_OK;
+}
+
+static assay_status round_parts(job *j, const assay_site *site, part_work *work)
+{
+    for (size_t i = 0; i < site->count; i++) {
+        work->layer = site->layers[i];
+        work->first = 0;
+        for (size_t p = 0; p < work->layer->part_count; p++)
+            ASSAY_TRY(round_part(j, work, &work->layer->parts[p]));
+    }
+    return ASSAY_OK;
+}
+
+static assay_status round_site(job *j, const assay_site *site, const assay_observed *observed)
+{
+    size_t bytes = assay_cores() * 2 * observed->depth * sizeof(float);
+    assay_rounding *rounding;
+    ASSAY_TRY(j->tick(j->context));
+    ASSAY_TRY(assay_calibration_share(site, observed->largest, j->arena, j->error));
+    ASSAY_TRY(assay_rounding_open(observed, &rounding, j->error));
+    part_work work = {.rounding = rounding, .scratch = malloc(bytes)};
+    assay_status status = work.scratch == NULL ? assay_fail_memory(j->error, bytes)
+                                               : round_parts(j, site, &work);
+    free(work.scratch);
+    assay_rounding_close(rounding);
+    return status;
+}
+
+/* Observes so many layers, then rounds them. */
+static assay_status round_group(job *j, assay_layer *layers, size_t count, assay_site *sites,
+                                assay_observed *observed)
+{
+    size_t site_count = count * ASSAY_LAYER_SITES;
+    for (size_t i = 0; i < count; i++)
+        assay_layer_sites(&layers[i], sites + i * ASSAY_LAYER_SITES);
+    if (!assay_sites_observe(sites, site_count, true, observed))
+        return assay_fail_memory(j->error, OBSERVED_BYTES);
+    assay_status status = assay_calibration_send(j->encoder, j->tokenizer, j->tick, j->context,
+                                                 j->error);
+    for (size_t i = 0; i < site_count && status == ASSAY_OK; i++)
+        status = round_site(j, &sites[i], &observed[i]);
+    assay_sites_forget(sites, site_count, observed);
+    return status;
+}
+
+static size_t group_size(const assay_model_config *config)
+{
+    size_t hidden = config->hidden, inner = config->intermediate;
+    size_t layer = sizeof(float) * (3 * hidden * hidden + inner * inner);
+    return layer < OBSERVED_BYTES ? OBSERVED_BYTES / layer : 1;
+}
+
+static assay_status round_groups(job *j, assay_site *sites, assay_observed *observed)
+{
+    size_t layers = j->encoder->config->layers, size = group_size(j->encoder->config);
+    for (size_t at = 0; at < layers; at += size)
+        ASSAY_TRY(round_group(j, j->encoder->layers + at, layers - at < size ? layers - at : size,
+                              sites, observed));
+    return ASSAY_OK;
+}
+
+assay_status assay_round_layers(assay_encoder *encoder, const assay_tokenizer *tokenizer,
+                                assay_arena *arena, assay_status (*tick)(void *), void *context,
+                                assay_rounded **out, size_t *count, assay_error *error)
+{
+    size_t layers = encoder->config->layers, site_count = layers * ASSAY_LAYER_SITES;
+    job j = {.encoder = encoder, .tokenizer = tokenizer, .arena = arena, .tick = tick,
+             .context = context, .error = error};
+    j.rounded = assay_arena_take(arena, PARTS * layers * sizeof *j.rounded);
+    assay_site *sites = calloc(site_count, sizeof *sites);
+    assay_observed *observed = calloc(site_count, sizeof *observed);
+    assay_status status = ASSAY_OK;
+    if (j.rounded == NULL || sites == NULL || observed == NULL)
+        status = assay_fail_memory(error, site_count * sizeof *observed);
+    else
+        status = round_groups(&j, sites, observed);
+    free(sites);
+    free(observed);
+    *out = j.rounded;
+    *count = j.count;
+    return status;
+}

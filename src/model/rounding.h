@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * rounding.h: a layer's weights rounded to int8 so that what it puts out, and not
+ * each weight, stays near.
+ */
+#ifndef ASSAY_ROUNDING_H
+#define ASSAY_ROUNDING_H
+
+#include "base/status.h"
+#include "model/observed.h"
+
+/* How errors of one weight are made good by others; read by many threads. */
+typedef struct assay_rounding assay_rounding;
+
+/* From inputs observed with products. Where there is nothing to learn (no rows,
+ * inputs beyond float32) every weight is rounded to the nearest. MEMORY. */
+assay_status assay_rounding_open(const assay_observed *observed, assay_rounding **out,
+                                 assay_error *error);
+void assay_rounding_close(assay_rounding *rounding);
+
+/* The weights[depth] of one output as integers of at most 127 times *scale; *shift is
+ * what to add to the output's bias so that its mean over the observed rows stays.
+ * scratch[depth] is the caller's. */
+void assay_round_row(const assay_rounding *rounding, const float *weights, int8_t *integers,
+                     float *scale, float *shift, float *scratch);
+
+#endif
