@@ -6,8 +6,9 @@
  *
  * BASE and QUERIES are binary32, one vector after another; TRUTH holds the numbers of
  * each query's ten nearest, uint32. Builds and prints a line of JSON, then answers
- * lines of standard input: "search EF [SHARE]" searches for all queries on one thread,
- * SHARE of the vectors let through by a filter.
+ * lines of standard input with a line of JSON each, on one thread: "search EF" searches
+ * for all queries, "exact" compares some of them with all vectors, "filter EF SHARE"
+ * searches for some where a filter lets SHARE of the vectors through.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -15,20 +16,21 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/bits.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/hash.h"
 #include "index/hnsw.h"
 
-enum { K = 10, MOST_EF = 20000 };
+enum { K = 10, MOST_EF = 20000, SOME = 200 };
 
 typedef struct bench {
     assay_mapping base, queries, truth;
     uint32_t dimensions, count, query_count;
     assay_hnsw *hnsw;
     assay_hnsw_scratch *scratch;
-    uint64_t *allowed;
-    double share;
+    assay_flat *flat;
+    assay_flat_scratch *scan;
 } bench;
 
 static int fail(const char *what)
@@ -71,17 +73,6 @@ static int build(bench *b, char **argv)
     return 0;
 }
 
-static void let_through(bench *b, double share)
-{
-    if (share == b->share)
-        return;
-    b->share = share;
-    memset(b->allowed, 0, (b->count / 64 + 1) * sizeof *b->allowed);
-    for (uint32_t i = 0; i < b->count; i++)
-        if ((double)assay_hash64(&i, sizeof i) * 0x1p-64 < share)
-            b->allowed[i / 64] |= (uint64_t)1 << i % 64;
-}
-
 static bool among(const uint32_t *truth, uint64_t key)
 {
     for (size_t i = 0; i < K; i++)
@@ -90,30 +81,89 @@ static bool among(const uint32_t *truth, uint64_t key)
     return false;
 }
 
-static void search(bench *b, uint32_t ef, double share)
+static const float *query_of(const bench *b, uint32_t q)
 {
-    const float *queries = (const void *)b->queries.data;
+    return (const float *)(const void *)b->queries.data + (size_t)q * b->dimensions;
+}
+
+static void tell(uint32_t queries, double cpu, size_t hits, size_t wanted)
+{
+    printf("{\"queries\": %" PRIu32 ", \"cpu_seconds\": %.5f, \"recall\": %.5f}\n", queries, cpu,
+           wanted > 0 ? (double)hits / (double)wanted : 1.0);
+    fflush(stdout);
+}
+
+static void search(bench *b, uint32_t ef)
+{
     const uint32_t *truth = (const void *)b->truth.data;
+    const assay_hnsw_find find = {.k = K, .ef = ef};
     size_t hits = 0;
-    let_through(b, share);
-    assay_hnsw_find find = {.k = K, .ef = ef, .allowed = share < 1 ? b->allowed : NULL};
-    double begun = assay_seconds(), cpu = cpu_seconds(CLOCK_THREAD_CPUTIME_ID);
+    double begun = cpu_seconds(CLOCK_THREAD_CPUTIME_ID);
     for (uint32_t q = 0; q < b->query_count; q++) {
         assay_candidate found[K];
-        size_t count = assay_hnsw_search(b->hnsw, queries + (size_t)q * b->dimensions, &find,
-                                         b->scratch, found);
+        size_t count = assay_hnsw_search(b->hnsw, query_of(b, q), &find, b->scratch, found);
         for (size_t i = 0; i < count; i++)
             hits += among(truth + (size_t)q * K, found[i].passage);
     }
-    printf("{\"ef\": %" PRIu32 ", \"seconds\": %.5f, \"cpu_seconds\": %.5f, \"recall\": %.5f}\n",
-           ef, assay_seconds() - begun, cpu_seconds(CLOCK_THREAD_CPUTIME_ID) - cpu,
-           (double)hits / ((double)K * b->query_count));
-    fflush(stdout);
+    tell(b->query_count, cpu_seconds(CLOCK_THREAD_CPUTIME_ID) - begun, hits,
+         (size_t)K * b->query_count);
+}
+
+static uint32_t some_queries(const bench *b)
+{
+    return b->query_count < SOME ? b->query_count : SOME;
+}
+
+static void search_flat(bench *b)
+{
+    assay_candidate found[K];
+    double begun = cpu_seconds(CLOCK_THREAD_CPUTIME_ID);
+    for (uint32_t q = 0; q < some_queries(b); q++)
+        assay_flat_search(b->flat, query_of(b, q), NULL, b->scan, found);
+    tell(some_queries(b), cpu_seconds(CLOCK_THREAD_CPUTIME_ID) - begun, 1, 1);
+}
+
+static void search_filtered(bench *b, uint32_t ef, double share)
+{
+    assay_bits bits;
+    if (assay_bits_new(&bits, b->count, NULL) != ASSAY_OK)
+        return;
+    for (uint32_t i = 0; i < b->count; i++)
+        if ((double)assay_hash64(&i, sizeof i) * 0x1p-64 < share)
+            assay_bits_add(&bits, i);
+    const assay_hnsw_find find = {.k = K, .ef = ef, .allowed = bits.words};
+    size_t hits = 0, wanted = 0;
+    double spent = 0;
+    for (uint32_t q = 0; q < some_queries(b); q++) {
+        assay_candidate found[K], best[K];
+        double begun = cpu_seconds(CLOCK_THREAD_CPUTIME_ID);
+        size_t count = assay_hnsw_search(b->hnsw, query_of(b, q), &find, b->scratch, found);
+        spent += cpu_seconds(CLOCK_THREAD_CPUTIME_ID) - begun;
+        size_t all = assay_flat_search(b->flat, query_of(b, q), &bits, b->scan, best);
+        wanted += all;
+        for (size_t i = 0; i < count; i++)
+            for (size_t j = 0; j < all; j++)
+                hits += found[i].passage == best[j].passage;
+    }
+    tell(some_queries(b), spent, hits, wanted);
+    assay_bits_free(&bits);
+}
+
+static void answer(bench *b, const char *line)
+{
+    unsigned ef;
+    double share;
+    if (sscanf(line, "search %u", &ef) == 1)
+        search(b, ef);
+    else if (sscanf(line, "filter %u %lf", &ef, &share) == 2)
+        search_filtered(b, ef, share);
+    else if (strncmp(line, "exact", 5) == 0)
+        search_flat(b);
 }
 
 int main(int argc, char **argv)
 {
-    bench b = {.share = -1};
+    bench b = {0};
     if (argc != 9)
         return fail("BASE QUERIES TRUTH DIMENSIONS CODES M EF_CONSTRUCTION THREADS");
     b.dimensions = (uint32_t)atol(argv[4]);
@@ -125,20 +175,18 @@ int main(int argc, char **argv)
     b.query_count = (uint32_t)(b.queries.size / b.dimensions / sizeof(float));
     if (b.truth.size < (size_t)b.query_count * K * sizeof(uint32_t))
         return fail("the truth is too short");
-    b.allowed = calloc(b.count / 64 + 1, sizeof *b.allowed);
-    if (b.allowed == NULL || build(&b, argv) != 0)
+    if (build(&b, argv) != 0)
         return 1;
     b.scratch = assay_hnsw_scratch_new(b.hnsw, MOST_EF);
+    b.flat = assay_hnsw_flat(b.hnsw);
+    b.scan = assay_flat_scratch_new(K, 1);
     char line[100];
-    unsigned ef;
-    while (b.scratch != NULL && fgets(line, sizeof line, stdin) != NULL) {
-        double share = 1;
-        if (sscanf(line, "search %u %lf", &ef, &share) >= 1)
-            search(&b, ef, share);
-    }
+    while (b.scratch && b.flat && b.scan && fgets(line, sizeof line, stdin) != NULL)
+        answer(&b, line);
+    assay_flat_scratch_free(b.scan);
+    assay_flat_close(b.flat);
     assay_hnsw_scratch_free(b.scratch);
     assay_hnsw_free(b.hnsw);
-    free(b.allowed);
     assay_map_close(&b.base);
     assay_map_close(&b.queries);
     assay_map_close(&b.truth);

@@ -475,6 +475,33 @@ typedef enum assay_word_index {
     ASSAY_WORD_INDEX_NO,       /* and remove the one there is */
 } assay_word_index;
 
+/* How vectors are searched. */
+typedef enum assay_vector_index {
+    ASSAY_VECTORS_AUTO = 0, /* flat below 50,000 vectors, hnsw from there on */
+    ASSAY_VECTORS_FLAT,     /* each is compared with the question: exact */
+    ASSAY_VECTORS_HNSW,     /* a graph of near neighbours: much faster, finds nearly all */
+} assay_vector_index;
+
+/* "auto", "flat", "hnsw". Never NULL. */
+ASSAY_API const char *assay_vector_index_name(assay_vector_index kind);
+
+typedef struct assay_vector_index_info {
+    assay_vector_index wanted; /* as asked for when indexing */
+    assay_vector_index kind;   /* of the file; AUTO: there is none, the next search makes it */
+    bool current;              /* it is of the collection as it is now */
+    uint64_t vectors, file_bytes;
+    uint32_t dimensions;
+    uint32_t m, ef_construction; /* of hnsw, and: */
+    const char *codes;         /* what the graph compares: "i8"; "" of flat. Shared */
+    uint64_t graph_bytes, code_bytes; /* what a search touches, all over it */
+} assay_vector_index_info;
+
+/* Describes a collection's vector index as it lies in the data directory; reads only.
+ * A collection without vectors is ASSAY_E_ARGUMENT. */
+ASSAY_API assay_status assay_vector_index_describe(assay_store *store, const char *collection,
+                                                   assay_vector_index_info *out,
+                                                   assay_error *error);
+
 typedef struct assay_index_options {
     const char *model;       /* bi-encoder; NULL: "dense"; "none": BM25 only */
     uint32_t passage_tokens; /* 0: 160; for a BEIR folder, whose documents are
@@ -486,6 +513,8 @@ typedef struct assay_index_options {
     bool prune;              /* remove documents of these sources now gone */
     bool rebuild;            /* take documents whose content is unchanged too */
     assay_word_index word_index;
+    bool choose_vectors;     /* set what `vectors` says; else it stays as it was */
+    assay_vector_index vectors;
     uint32_t threads;        /* 0: all */
 } assay_index_options;
 
@@ -585,6 +614,9 @@ typedef struct assay_pipeline_options {
     assay_setting bm25_weight;   /* in hybrid fusion */
     assay_setting dense_weight;
     assay_setting k1, b;         /* BM25; 0.9 and 0.4 */
+    uint32_t ef;            /* vectors that a search of hnsw keeps on its way: more find
+                               more; 0: retrieve + 100; at least retrieve */
+    bool exact;             /* compare with all vectors, whatever index there is */
     uint32_t threads;       /* 0: all */
 } assay_pipeline_options;
 
@@ -718,6 +750,7 @@ typedef struct assay_result {
     bool word_index;        /* BM25 was answered by the word index file */
     assay_error words;      /* code is not ASSAY_OK when that file is there and could not
                                be used: hits are the same, but took longer */
+    assay_vector_index vectors; /* what answered; AUTO: no vectors were searched */
     bool filtered;          /* there is a filter */
     uint64_t allowed;       /* passages that it lets through */
     assay_error missing;    /* code is NOT_FOUND when the filter names a field that no

@@ -41,6 +41,8 @@ static void overlay(const assay_stages *stages, assay_pipeline_options *out)
     set_count(&out->retrieve, stages->retrieve);
     set_count(&out->rerank, stages->rerank);
     set_count(&out->threads, stages->threads);
+    set_count(&out->ef, stages->ef);
+    out->exact |= stages->exact;
     set_number(&out->bm25_weight, stages->weight_bm25);
     set_number(&out->dense_weight, stages->weight_dense);
     set_number(&out->k1, stages->k1);

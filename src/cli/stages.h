@@ -9,8 +9,8 @@
 
 /* A member `stages` of the verb's settings. */
 typedef struct assay_stages {
-    uint32_t retriever, fusion, retrieve, rerank, precision, threads;
-    bool rerank_long;
+    uint32_t retriever, fusion, retrieve, rerank, precision, threads, ef;
+    bool rerank_long, exact;
     const char *reranker, *pipeline;
     assay_setting weight_bm25, weight_dense, weight_first, weight_rerank, k1, b;
 } assay_stages;
@@ -52,6 +52,11 @@ typedef struct assay_stages {
      "BM25: how soon repeated words stop counting (default: 0.9)", 0, 1000},                     \
     {"b", ASSAY_OPTION_NUMBER, ASSAY_STAGE_FIELD(settings, b), "X",                              \
      "BM25: how much long passages are held back (default: 0.4)", 0, 1},                         \
+    {"ef", ASSAY_OPTION_COUNT, ASSAY_STAGE_FIELD(settings, ef), "N",                             \
+     "vectors that a search of an hnsw index keeps on its way: more find more and take "        \
+     "longer (default: candidates + 100)", 1, 65536},                                           \
+    {"exact", ASSAY_OPTION_FLAG, ASSAY_STAGE_FIELD(settings, exact), NULL,                       \
+     "compare with all vectors, whatever index there is", 0, 0},                                 \
     {"threads", ASSAY_OPTION_COUNT, ASSAY_STAGE_FIELD(settings, threads), "N",                   \
      "threads (default: as many as the machine allows)", 1, 1024}
 

@@ -6,7 +6,7 @@
 typedef struct index_settings {
     assay_common common;
     const char *collection, *model, *id_field, *title_field, *text_field;
-    uint32_t passage_tokens, overlap, threads;
+    uint32_t passage_tokens, overlap, threads, index;
     bool prune, rebuild;
     uint32_t word_index;
 } index_settings;
@@ -91,6 +91,9 @@ static int index_store(const index_settings *settings, assay_store *store, char 
         .prune = settings->prune,
         .rebuild = settings->rebuild,
         .word_index = (assay_word_index)settings->word_index,
+        .choose_vectors = settings->index > 0,
+        .vectors = settings->index > 0 ? (assay_vector_index)(settings->index - 1)
+                                       : ASSAY_VECTORS_AUTO,
         .threads = settings->threads,
     };
     assay_error error;
@@ -152,6 +155,9 @@ static const assay_option options[] = {
      "keep a file that answers BM25 faster (default: auto, from 20,000 passages on)", 0, 0},
     {"rebuild", ASSAY_OPTION_FLAG, offsetof(index_settings, rebuild), NULL,
      "index unchanged documents again", 0, 0},
+    {"index", ASSAY_OPTION_CHOICE, offsetof(index_settings, index), "as-is|auto|flat|hnsw",
+     "how vectors are searched: flat compares all, hnsw walks a graph; auto is hnsw from "
+     "50,000 vectors on (default: as-is, what was chosen before, at first auto)", 0, 0},
     {"threads", ASSAY_OPTION_COUNT, offsetof(index_settings, threads), "N",
      "threads (default: as many as the machine allows)", 1, 1024},
 };

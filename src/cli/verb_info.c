@@ -123,6 +123,23 @@ static void tell_collection(const teller *t, const assay_collection_info *info)
     tell_text(t, "changed", info->changed);
 }
 
+/* How the collection's vectors are searched. */
+static void tell_index(const teller *t, const assay_vector_index_info *info)
+{
+    tell_text(t, "vector_index", info->kind == ASSAY_VECTORS_AUTO
+                                     ? "none yet" : assay_vector_index_name(info->kind));
+    tell_text(t, "vector_index_wanted", assay_vector_index_name(info->wanted));
+    tell_bool(t, "vector_index_current", info->current);
+    tell_count(t, "vector_index_bytes", info->file_bytes);
+    if (info->kind != ASSAY_VECTORS_HNSW)
+        return;
+    tell_count(t, "hnsw_m", info->m);
+    tell_count(t, "hnsw_ef_construction", info->ef_construction);
+    tell_text(t, "hnsw_codes", info->codes);
+    tell_count(t, "hnsw_graph_bytes", info->graph_bytes);
+    tell_count(t, "hnsw_code_bytes", info->code_bytes);
+}
+
 static int describe_collection(const char *name, bool json)
 {
     assay_error error;
@@ -131,13 +148,18 @@ static int describe_collection(const char *name, bool json)
     if (assay_store_open(NULL, &(assay_store_options){.read_only = true}, &store, &error) !=
         ASSAY_OK)
         return assay_report(&error);
+    assay_vector_index_info index;
     assay_status status = assay_collection_describe(store, name, &info, &error);
+    if (status == ASSAY_OK && info.dimensions > 0)
+        status = assay_vector_index_describe(store, name, &index, &error);
     assay_store_close(store);
     if (status != ASSAY_OK)
         return assay_report(&error);
     assay_answer answer = json ? assay_answer_new() : (assay_answer){0};
     const teller t = {json ? &answer : NULL, answer.root};
     tell_collection(&t, &info);
+    if (info.dimensions > 0)
+        tell_index(&t, &index);
     return json ? assay_answer_print(&answer) : ASSAY_EXIT_OK;
 }
 

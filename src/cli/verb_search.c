@@ -126,6 +126,10 @@ static int print_json(const search_settings *settings, const char *question,
     assay_answer_set(&answer, answer.root, "rerank_skipped",
                      result->skipped.code == ASSAY_OK ? json_null()
                                                       : assay_json_name(result->skipped.message));
+    assay_answer_set(&answer, answer.root, "vector_index",
+                     result->vectors == ASSAY_VECTORS_AUTO
+                         ? json_null()
+                         : json_string(assay_vector_index_name(result->vectors)));
     json_t *scores = assay_answer_object(&answer, answer.root, "scores");
     assay_answer_set(&answer, scores, "passages", assay_json_count(result->scored));
     assay_answer_set(&answer, scores, "cached", assay_json_count(result->cached));
@@ -233,6 +237,8 @@ static void print_people(const search_settings *settings, const assay_pipeline *
                result->filtered ? " among what the filter lets through" : "");
     printf("%s%s", assay_style_code(ASSAY_STYLE_DIM), assay_stages_words(words, &options));
     printf("; %u found in %.0f ms", result->candidates, result->first_seconds * 1e3);
+    if (result->vectors == ASSAY_VECTORS_HNSW)
+        printf(" (vectors by hnsw, ef %u)", options.ef);
     if (result->filtered)
         printf(", the filter lets %llu passages through", (unsigned long long)result->allowed);
     if (result->rerank_seconds > 0)

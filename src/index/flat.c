@@ -219,6 +219,21 @@ assay_status assay_flat_open(const char *path, assay_flat **out, assay_error *er
     return ASSAY_OK;
 }
 
+assay_flat *assay_flat_over(const float *vectors, const uint64_t *keys, uint64_t count,
+                            const assay_flat_stamp *stamp)
+{
+    assay_flat *flat = calloc(1, sizeof *flat);
+    if (flat == NULL)
+        return NULL;
+    flat->header = (header){.count = count,
+                            .dimensions = stamp->dimensions,
+                            .collection = stamp->collection,
+                            .generation = stamp->generation};
+    flat->vectors = vectors;
+    flat->keys = keys;
+    return flat;
+}
+
 void assay_flat_close(assay_flat *flat)
 {
     if (flat == NULL)
@@ -261,7 +276,7 @@ assay_status assay_flat_slots(const assay_flat *flat, const assay_bits *passages
 {
     ASSAY_TRY(assay_bits_new(slots, flat->header.count, error));
     for (uint64_t i = 0; i < flat->header.count; i++)
-        if (assay_bits_has(passages, flat->keys[i]))
+        if (flat->keys[i] != 0 && assay_bits_has(passages, flat->keys[i]))
             assay_bits_add(slots, i);
     *count = assay_bits_count(slots);
     return ASSAY_OK;
@@ -348,7 +363,8 @@ static void scan_chunk(void *context, size_t item, uint32_t index)
     if (!score_chunk(s, first, count, w->dots))
         return;
     for (size_t i = 0; i < count; i++)
-        if (s->slots == NULL || assay_bits_has(s->slots, first + i))
+        if (s->flat->keys[first + i] != 0 &&
+            (s->slots == NULL || assay_bits_has(s->slots, first + i)))
             assay_best_add(&w->best, (assay_candidate){s->flat->keys[first + i], w->dots[i]});
 }
 

@@ -36,6 +36,10 @@ typedef struct assay_flat assay_flat; /* immutable; shared */
 /* Checks header, sizes and the header's checksum; not the vectors, which may be
  * gigabytes (assay_flat_verify does). NOT_FOUND, CORRUPT, VERSION. */
 assay_status assay_flat_open(const char *path, assay_flat **out, assay_error *error);
+/* The same over vectors[stamp.dimensions] and keys in memory, which must outlive it; a
+ * key of 0 is none. NULL when memory is short. */
+assay_flat *assay_flat_over(const float *vectors, const uint64_t *keys, uint64_t count,
+                            const assay_flat_stamp *stamp);
 void assay_flat_close(assay_flat *flat);
 assay_flat_stamp assay_flat_stamp_of(const assay_flat *flat);
 uint64_t assay_flat_count(const assay_flat *flat);

@@ -181,6 +181,12 @@ const float *assay_hnsw_vector(const assay_hnsw *h, uint32_t slot)
     return h->vectors + (size_t)slot * h->options.dimensions;
 }
 
+assay_flat *assay_hnsw_flat(const assay_hnsw *h)
+{
+    const assay_flat_stamp stamp = {h->collection, h->generation, h->options.dimensions};
+    return assay_flat_over(h->vectors, h->sections[HNSW_KEYS], atomic_load(&h->slots), &stamp);
+}
+
 uint32_t assay_hnsw_read_list(const assay_hnsw *h, uint32_t slot, uint32_t level, uint32_t *out)
 {
     uint32_t width, count = 0;

@@ -24,6 +24,7 @@
 #include "base/status.h"
 #include "index/candidates.h"
 #include "index/codes.h"
+#include "index/flat.h"
 
 typedef struct assay_hnsw assay_hnsw;
 
@@ -75,6 +76,10 @@ assay_status assay_hnsw_remove(assay_hnsw *hnsw, const uint64_t *keys, size_t co
 /* The key in a slot, 0: none; and its vector. */
 uint64_t assay_hnsw_key(const assay_hnsw *hnsw, uint32_t slot);
 const float *assay_hnsw_vector(const assay_hnsw *hnsw, uint32_t slot);
+
+/* The vectors as a flat index, for exact search; the slots are the same. The index must
+ * outlive it and not change. NULL when memory is short. */
+assay_flat *assay_hnsw_flat(const assay_hnsw *hnsw);
 
 /* Working memory of searches, one per searching thread; good for this index.
  * most_ef: the largest ef. NULL when memory is short. */

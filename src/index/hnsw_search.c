@@ -232,7 +232,7 @@ static size_t rescore(const assay_hnsw *h, const float *query, const assay_hnsw_
 }
 
 /* A walk that widens by the share let through meets about ef * WALK_COST / share
- * slots, a scan share * slots; measured where they cost the same (bench_hnsw). */
+ * slots, a scan share * slots. An estimate: neighbours scored for each one kept. */
 #define WALK_COST 20.0
 
 size_t assay_hnsw_search(const assay_hnsw *h, const float *query, const assay_hnsw_find *find,

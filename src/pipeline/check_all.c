@@ -13,12 +13,23 @@ static assay_status check_vectors(assay_store *store, const char *name, assay_er
 {
     assay_collection collection;
     assay_flat *flat;
+    assay_hnsw *hnsw;
     char path[1024];
     ASSAY_TRY(assay_collection_open(store, name, &collection, error));
     if (collection.config.dimensions == 0)
         return ASSAY_OK;
-    ASSAY_TRY(assay_vectors_path(store, &collection, path, sizeof path, error));
-    assay_status status = assay_flat_open(path, &flat, error);
+    ASSAY_TRY(assay_vectors_path(store, &collection, ASSAY_VECTORS_HNSW, path, sizeof path,
+                                 error));
+    assay_status status = assay_hnsw_open(path, &hnsw, error);
+    if (status == ASSAY_OK) {
+        status = assay_hnsw_verify(hnsw, error);
+        assay_hnsw_free(hnsw);
+    }
+    if (status != ASSAY_E_NOT_FOUND)
+        ASSAY_TRY(status);
+    ASSAY_TRY(assay_vectors_path(store, &collection, ASSAY_VECTORS_FLAT, path, sizeof path,
+                                 error));
+    status = assay_flat_open(path, &flat, error);
     if (status == ASSAY_E_NOT_FOUND)
         return ASSAY_OK;
     ASSAY_TRY(status);

@@ -600,10 +600,12 @@ static assay_status run(ingest *in, const char *name, const char *const *paths, 
                                       error));
     if (in->model == NULL)
         return ASSAY_OK;
-    assay_flat *flat = NULL;
-    assay_status status = assay_vectors_open(in->store, &in->collection, &flat, in->progress,
+    if (in->options->choose_vectors)
+        ASSAY_TRY(assay_vectors_choose(in->store, &in->collection, in->options->vectors, error));
+    assay_vectors vectors = {0};
+    assay_status status = assay_vectors_open(in->store, &in->collection, &vectors, in->progress,
                                              in->user, error);
-    assay_flat_close(flat);
+    assay_vectors_close(&vectors);
     return status;
 }
 

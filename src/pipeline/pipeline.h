@@ -33,11 +33,12 @@ typedef struct assay_retrieval {
     assay_model *encoder;
     assay_session *session; /* NULL: BM25 only */
     float *query_vector;    /* [dimensions] */
-    assay_flat *flat;
+    assay_vectors vectors;
     assay_flat_scratch *scratch;
     assay_postings *postings; /* NULL: FTS5 answers */
     assay_error words;        /* why the word index is of no use, if it is there */
     assay_arena *terms;       /* of the query at hand */
+    assay_hnsw_scratch *walker; /* of the graph; NULL: not needed yet */
     assay_allowed allowed;
     assay_candidate *bm25, *dense; /* [retrieve] */
     assay_fused *fused;            /* [2 * retrieve] */

@@ -49,6 +49,10 @@ static const field pipeline_fields[] = {
     {"k1", NUMBER, IN_PIPELINE(k1), NULL, 0, 1e3,
      "BM25: how soon repeated words stop counting"},
     {"b", NUMBER, IN_PIPELINE(b), NULL, 0, 1, "BM25: how much long passages are held back"},
+    {"ef", COUNT, IN_PIPELINE(ef), NULL, 1, 65536,
+     "vectors that a search of an hnsw index keeps on its way; retrieve + 100 when absent"},
+    {"exact", FLAG, IN_PIPELINE(exact), NULL, 0, 0,
+     "compare with all vectors, whatever index there is"},
     {"keep", COUNT, IN_PIPELINE(rerank), NULL, 1, 100000,
      "how many passages go on to the first stage; all when absent"},
 };

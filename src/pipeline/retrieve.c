@@ -45,7 +45,8 @@ void assay_retrieval_close(assay_retrieval *r)
 {
     assay_session_close(r->session);
     assay_model_close(r->encoder);
-    assay_flat_close(r->flat);
+    assay_hnsw_scratch_free(r->walker);
+    assay_vectors_close(&r->vectors);
     assay_flat_scratch_free(r->scratch);
     assay_postings_close(r->postings);
     assay_arena_free(r->terms);
@@ -91,20 +92,50 @@ static assay_status retrieve_words(assay_pipeline *p, assay_text query, size_t *
                             r->bm25, count, error);
 }
 
+enum { WIDE = 16 }; /* how far a filter may widen a walk, in ef */
+
+/* By the graph where there is one. */
+static assay_status find_nearest(assay_pipeline *p, size_t *count, assay_error *error)
+{
+    assay_retrieval *r = &p->retrieval;
+    const assay_pipeline_options *o = &p->settings.options;
+    const assay_bits *slots = r->allowed.filter != NULL ? &r->allowed.slots : NULL;
+    if (r->vectors.hnsw == NULL || o->exact) {
+        *count = assay_flat_search(r->vectors.flat, r->query_vector, slots, r->scratch, r->dense);
+        return ASSAY_OK;
+    }
+    assay_hnsw_find find = {.k = o->retrieve, .ef = o->ef, .rescore = o->ef};
+    find.allowed = slots != NULL ? slots->words : NULL;
+    if (r->walker == NULL)
+        r->walker = assay_hnsw_scratch_new(r->vectors.hnsw, o->ef * WIDE);
+    if (r->walker == NULL)
+        return assay_fail_memory(error, o->ef * WIDE * 8);
+    *count = assay_hnsw_search(r->vectors.hnsw, r->query_vector, &find, r->walker, r->dense);
+    return ASSAY_OK;
+}
+
+/* The index of the collection as it is now; another graph wants another walker. */
+static assay_status open_vectors(assay_pipeline *p, assay_error *error)
+{
+    assay_retrieval *r = &p->retrieval;
+    if (r->vectors.flat == NULL || !assay_vectors_current(r->vectors.flat, &p->collection)) {
+        assay_hnsw_scratch_free(r->walker);
+        r->walker = NULL;
+    }
+    return assay_vectors_open(p->store, &p->collection, &r->vectors, NULL, NULL, error);
+}
+
 static assay_status retrieve_dense(assay_pipeline *p, assay_text query, size_t *count,
                                    bool *truncated, assay_error *error)
 {
     assay_retrieval *r = &p->retrieval;
-    ASSAY_TRY(assay_vectors_open(p->store, &p->collection, &r->flat, NULL, NULL, error));
+    ASSAY_TRY(open_vectors(p, error));
     assay_embedding_info info;
     ASSAY_TRY(assay_embed(r->session, &query, 1, r->query_vector, &info, error));
     assay_vector_scale(r->query_vector, p->collection.config.dimensions);
     *truncated = info.truncated;
-    ASSAY_TRY(assay_allowed_slots(&r->allowed, r->flat, &p->collection, error));
-    *count = assay_flat_search(r->flat, r->query_vector,
-                               r->allowed.filter != NULL ? &r->allowed.slots : NULL, r->scratch,
-                               r->dense);
-    return ASSAY_OK;
+    ASSAY_TRY(assay_allowed_slots(&r->allowed, r->vectors.flat, &p->collection, error));
+    return find_nearest(p, count, error);
 }
 
 assay_status assay_retrieve(assay_pipeline *p, assay_text query, size_t *count, bool *truncated,

@@ -144,6 +144,10 @@ static assay_status run(assay_pipeline *p, assay_text query, uint32_t top, assay
     ASSAY_TRY(assay_retrieve(p, query, &candidates, &result->query_truncated, error));
     result->word_index = p->retrieval.postings != NULL;
     result->words = p->retrieval.words;
+    if (p->settings.options.retriever & ASSAY_RETRIEVER_DENSE)
+        result->vectors = p->retrieval.vectors.hnsw != NULL && !p->settings.options.exact
+                              ? ASSAY_VECTORS_HNSW
+                              : ASSAY_VECTORS_FLAT;
     result->filtered = p->retrieval.allowed.filter != NULL;
     result->allowed = p->retrieval.allowed.count;
     result->missing = p->retrieval.allowed.missing;

@@ -11,7 +11,8 @@
 
 #include "pipeline/pipeline.h"
 
-enum { DEFAULT_RETRIEVE = 100, DEFAULT_RERANK = 30, MAX_RETRIEVE = 100000 };
+enum { DEFAULT_RETRIEVE = 100, DEFAULT_RERANK = 30, MAX_RETRIEVE = 100000,
+       MORE_EF = 100 };
 
 #define DEFAULT_BM25_WEIGHT 1.0
 #define DEFAULT_DENSE_WEIGHT 1.0
@@ -34,6 +35,12 @@ static assay_status settle_retrieval(assay_pipeline_options *o, assay_error *err
     if (o->retrieve > MAX_RETRIEVE)
         return assay_fail(error, ASSAY_E_ARGUMENT, "retrieve",
                           "%" PRIu32 " is more than the limit of %d", o->retrieve, MAX_RETRIEVE);
+    if (o->ef == 0)
+        o->ef = o->retrieve + MORE_EF;
+    if (o->ef < o->retrieve)
+        o->ef = o->retrieve;
+    if (o->ef > ASSAY_HNSW_MOST_EF)
+        o->ef = o->retrieve < ASSAY_HNSW_MOST_EF ? ASSAY_HNSW_MOST_EF : o->retrieve;
     if (o->rerank == 0)
         o->rerank = DEFAULT_RERANK;
     if (o->rerank > o->retrieve)

@@ -7,9 +7,13 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/json.h"
+#include "pipeline/graph_file.h"
 
 void assay_vector_scale(float *vector, size_t n)
 {
@@ -23,13 +27,87 @@ void assay_vector_scale(float *vector, size_t n)
         vector[i] *= scale;
 }
 
-assay_status assay_vectors_path(const assay_store *store, const assay_collection *collection,
-                                char *path, size_t size, assay_error *error)
+/* ------------------------------------------------------------ which index */
+
+static const char *const names[] = {"auto", "flat", "hnsw"};
+
+enum { KINDS = sizeof names / sizeof *names, CHOICE_LIMIT = 4096 };
+
+const char *assay_vector_index_name(assay_vector_index kind)
 {
+    return (size_t)kind < KINDS ? names[kind] : "unknown";
+}
+
+assay_status assay_vectors_path(const assay_store *store, const assay_collection *collection,
+                                assay_vector_index kind, char *path, size_t size,
+                                assay_error *error)
+{
+    static const char *const endings[] = {"json", "flat", "hnsw"};
     char name[64];
-    snprintf(name, sizeof name, "index/%" PRId64 ".flat", collection->key);
+    snprintf(name, sizeof name, "index/%" PRId64 ".%s", collection->key, endings[kind]);
     return assay_path_join(path, size, assay_store_home(store), name, error);
 }
+
+/* What was chosen; AUTO where nothing was, or it cannot be read. */
+static assay_vector_index chosen(const assay_store *store, const assay_collection *collection)
+{
+    char path[1024];
+    const char *name = NULL;
+    json_t *json;
+    assay_vector_index kind = ASSAY_VECTORS_AUTO;
+    if (assay_vectors_path(store, collection, ASSAY_VECTORS_AUTO, path, sizeof path, NULL) !=
+            ASSAY_OK ||
+        assay_json_read(path, CHOICE_LIMIT, &json, NULL) != ASSAY_OK)
+        return ASSAY_VECTORS_AUTO;
+    if (assay_json_string(json, "index", path, &name, NULL) == ASSAY_OK && name != NULL)
+        for (size_t k = 0; k < KINDS; k++)
+            if (strcmp(name, names[k]) == 0)
+                kind = (assay_vector_index)k;
+    json_decref(json);
+    return kind;
+}
+
+static assay_status make_folder(const assay_store *store, assay_error *error)
+{
+    char folder[1024];
+    ASSAY_TRY(assay_path_join(folder, sizeof folder, assay_store_home(store), "index", error));
+    ASSAY_TRY(assay_folder_make(folder, error));
+    if (access(folder, W_OK) != 0)
+        return assay_fail_errno(error, errno, folder, "cannot write to");
+    return ASSAY_OK;
+}
+
+assay_status assay_vectors_choose(assay_store *store, const assay_collection *collection,
+                                  assay_vector_index kind, assay_error *error)
+{
+    char path[1024];
+    assay_new_file file;
+    ASSAY_TRY(make_folder(store, error));
+    ASSAY_TRY(assay_vectors_path(store, collection, ASSAY_VECTORS_AUTO, path, sizeof path, error));
+    ASSAY_TRY(assay_new_file_open(path, &file, error));
+    assay_status status = ASSAY_OK;
+    if (fprintf(file.stream, "{\"index\": \"%s\"}\n", assay_vector_index_name(kind)) < 0)
+        status = assay_fail_errno(error, errno, path, "cannot write");
+    if (status == ASSAY_OK)
+        status = assay_new_file_commit(&file, error);
+    assay_new_file_abort(&file);
+    return status;
+}
+
+/* The kind that the collection is to have now. */
+static assay_status kind_of(assay_store *store, const assay_collection *collection,
+                            assay_vector_index *kind, assay_error *error)
+{
+    uint64_t count;
+    *kind = chosen(store, collection);
+    if (*kind != ASSAY_VECTORS_AUTO)
+        return ASSAY_OK;
+    ASSAY_TRY(assay_store_vector_count(store, collection, &count, error));
+    *kind = count >= ASSAY_VECTORS_HNSW_FROM ? ASSAY_VECTORS_HNSW : ASSAY_VECTORS_FLAT;
+    return ASSAY_OK;
+}
+
+/* ----------------------------------------------------------- the flat file */
 
 static assay_flat_stamp stamp_for(const assay_collection *collection)
 {
@@ -108,25 +186,99 @@ static assay_status make_private(assay_store *store, const assay_collection *col
     return status;
 }
 
+/* ----------------------------------------------------------------- opening */
+
+void assay_vectors_close(assay_vectors *vectors)
+{
+    assay_flat_close(vectors->flat);
+    assay_hnsw_free(vectors->hnsw);
+    *vectors = (assay_vectors){0};
+}
+
+static assay_status open_file(assay_vector_index kind, const char *path, assay_vectors *out,
+                              assay_error *error)
+{
+    if (kind == ASSAY_VECTORS_FLAT)
+        return assay_flat_open(path, &out->flat, error);
+    ASSAY_TRY(assay_hnsw_open(path, &out->hnsw, error));
+    out->flat = assay_hnsw_flat(out->hnsw);
+    return out->flat != NULL ? ASSAY_OK : assay_fail_memory(error, 1024);
+}
+
+/* The file of the other kind is of no use any more. */
+static void remove_other(const assay_store *store, const assay_collection *collection,
+                         assay_vector_index kind)
+{
+    char path[1024];
+    assay_vector_index other = kind == ASSAY_VECTORS_FLAT ? ASSAY_VECTORS_HNSW
+                                                          : ASSAY_VECTORS_FLAT;
+    if (assay_vectors_path(store, collection, other, path, sizeof path, NULL) == ASSAY_OK)
+        unlink(path);
+}
+
 assay_status assay_vectors_open(assay_store *store, const assay_collection *collection,
-                                assay_flat **flat, assay_progress_fn progress, void *user,
+                                assay_vectors *vectors, assay_progress_fn progress, void *user,
                                 assay_error *error)
 {
-    char path[1024], folder[1024];
-    if (*flat != NULL && assay_vectors_current(*flat, collection))
+    char path[1024];
+    assay_vector_index kind;
+    if (vectors->flat != NULL && assay_vectors_current(vectors->flat, collection))
         return ASSAY_OK;
-    assay_flat_close(*flat);
-    *flat = NULL;
-    ASSAY_TRY(assay_vectors_path(store, collection, path, sizeof path, error));
-    if (assay_flat_open(path, flat, NULL) == ASSAY_OK) {
-        if (assay_vectors_current(*flat, collection))
-            return ASSAY_OK;
-        assay_flat_close(*flat);
-        *flat = NULL;
-    }
-    ASSAY_TRY(assay_path_join(folder, sizeof folder, assay_store_home(store), "index", error));
-    if (assay_folder_make(folder, NULL) != ASSAY_OK || access(folder, W_OK) != 0)
-        return make_private(store, collection, flat, error);
-    ASSAY_TRY(write_file(store, collection, path, progress, user, error));
-    return assay_flat_open(path, flat, error);
+    assay_vectors_close(vectors);
+    ASSAY_TRY(kind_of(store, collection, &kind, error));
+    ASSAY_TRY(assay_vectors_path(store, collection, kind, path, sizeof path, error));
+    if (open_file(kind, path, vectors, NULL) == ASSAY_OK &&
+        assay_vectors_current(vectors->flat, collection))
+        return ASSAY_OK;
+    assay_vectors_close(vectors);
+    if (make_folder(store, NULL) != ASSAY_OK)
+        return make_private(store, collection, &vectors->flat, error);
+    ASSAY_TRY(kind == ASSAY_VECTORS_FLAT
+                  ? write_file(store, collection, path, progress, user, error)
+                  : assay_graph_file_update(store, collection, path, progress, user, error));
+    remove_other(store, collection, kind);
+    return open_file(kind, path, vectors, error);
+}
+
+/* --------------------------------------------------------------- describing */
+
+static void describe_file(const assay_vectors *vectors, const assay_collection *collection,
+                          assay_vector_index kind, assay_vector_index_info *out)
+{
+    out->kind = kind;
+    out->current = assay_vectors_current(vectors->flat, collection);
+    out->vectors = assay_flat_count(vectors->flat);
+    out->dimensions = assay_flat_stamp_of(vectors->flat).dimensions;
+    if (vectors->hnsw == NULL)
+        return;
+    assay_hnsw_info info;
+    assay_hnsw_describe(vectors->hnsw, &info);
+    out->vectors = info.live;
+    out->m = info.options.m;
+    out->ef_construction = info.options.ef_construction;
+    out->codes = assay_code_name(info.options.codes);
+    out->graph_bytes = info.graph_bytes;
+    out->code_bytes = info.code_bytes;
+}
+
+assay_status assay_vector_index_describe(assay_store *store, const char *name,
+                                         assay_vector_index_info *out, assay_error *error)
+{
+    assay_collection collection;
+    assay_vector_index kind;
+    assay_vectors vectors = {0};
+    struct stat file;
+    char path[1024];
+    ASSAY_TRY(assay_collection_open(store, name, &collection, error));
+    if (collection.config.dimensions == 0)
+        return assay_fail(error, ASSAY_E_ARGUMENT, name, "has no vectors: it is for BM25 only");
+    ASSAY_TRY(kind_of(store, &collection, &kind, error));
+    ASSAY_TRY(assay_vectors_path(store, &collection, kind, path, sizeof path, error));
+    *out = (assay_vector_index_info){.wanted = chosen(store, &collection), .codes = ""};
+    if (open_file(kind, path, &vectors, NULL) == ASSAY_OK)
+        describe_file(&vectors, &collection, kind, out);
+    if (out->kind != ASSAY_VECTORS_AUTO && stat(path, &file) == 0)
+        out->file_bytes = (uint64_t)file.st_size;
+    assay_vectors_close(&vectors);
+    return ASSAY_OK;
 }

@@ -2,34 +2,50 @@
 /*
  * vectors.h: a collection's vector index file, kept equal to the store.
  *
- * <home>/index/<collection key>.flat is made from the store's vectors and
- * stamped with the collection's generation. Whoever opens it and finds it
- * missing, damaged or behind makes it anew; two who do so at once write the
- * same thing aside and rename it.
+ * <home>/index/<collection key>.flat or .hnsw is made from the store's vectors and
+ * stamped with the collection's generation. Whoever opens it and finds it missing,
+ * damaged or behind makes it anew, or, with a graph that lacks little, catches up; two
+ * who do so at once write the same thing aside and rename it. Which of the two it is
+ * stands in <collection key>.json where somebody has chosen, else goes by size.
  */
 #ifndef ASSAY_VECTORS_H
 #define ASSAY_VECTORS_H
 
-#include "index/flat.h"
+#include "index/hnsw.h"
 #include "store/store.h"
+
+/* Vectors from which on `auto` is hnsw : a scan takes milliseconds until then. */
+#define ASSAY_VECTORS_HNSW_FROM 50000u
 
 /* Gives vector[n] length 1, in place, so that inner products are cosines; a zero
  * vector stays as it is. Documents and queries both need it: not every model
  * normalises. */
 void assay_vector_scale(float *vector, size_t n);
 
-/* Makes *flat (NULL, or what an earlier call gave) the index of the collection
- * as it is now. Where the data directory cannot be written, the file is made
- * in $TMPDIR for this process alone. `progress` may be NULL. */
+/* An open index; {0} is none. */
+typedef struct assay_vectors {
+    assay_flat *flat; /* all vectors, those of the graph where there is one */
+    assay_hnsw *hnsw; /* NULL: the index is flat */
+} assay_vectors;
+
+/* Makes *vectors ({0}, or what an earlier call gave) the index of the collection as it
+ * is now. Where the data directory cannot be written, a flat file is made in $TMPDIR
+ * for this process alone. `progress` may be NULL. */
 assay_status assay_vectors_open(assay_store *store, const assay_collection *collection,
-                                assay_flat **flat, assay_progress_fn progress, void *user,
+                                assay_vectors *vectors, assay_progress_fn progress, void *user,
                                 assay_error *error);
+void assay_vectors_close(assay_vectors *vectors);
+
+/* Writes down which index the collection is to have from now on. */
+assay_status assay_vectors_choose(assay_store *store, const assay_collection *collection,
+                                  assay_vector_index kind, assay_error *error);
 
 /* Whether a file was made from the collection as it is now. */
 bool assay_vectors_current(const assay_flat *flat, const assay_collection *collection);
 
-/* Path of the file, into path[size]. */
+/* Path of the file of a kind, into path[size]; of AUTO, that of the choice. */
 assay_status assay_vectors_path(const assay_store *store, const assay_collection *collection,
-                                char *path, size_t size, assay_error *error);
+                                assay_vector_index kind, char *path, size_t size,
+                                assay_error *error);
 
 #endif

@@ -1,0 +1,60 @@
+# Which index answers for vectors: flat, hnsw; kept up with the collection; damage.
+python3 - <<'PY'
+import json
+with open("records.jsonl", "w") as out:
+    for i in range(400):
+        words = " ".join("word%d" % (i * k % 97) for k in range(1, 9))
+        out.write(json.dumps({"_id": "d%d" % i, "text": "Report %d on %s" % (i, words), "n": i}) + "\n")
+with open("more.jsonl", "w") as out:
+    for i in range(400, 420):
+        out.write(json.dumps({"_id": "d%d" % i, "text": "Note %d about word%d" % (i, i)}) + "\n")
+PY
+index() { assay index "$@" --collection c --json 2>/dev/null | json '[d["added"], d["unchanged"], d["removed"]]'; }
+described() { assay info --collection c --json | json '[d.get(k) for k in ("vector_index", "vector_index_wanted", "vector_index_current", "vectors", "hnsw_codes")]'; }
+found() { assay search 'Note about word4' --collection c --retriever dense --rerank none --retrieve 20 --top 20 --json "$@"; }
+same() {
+    found "$@" | json '[d["vector_index"], sorted((h["document"], round(h["score_dense"], 5)) for h in d["hits"])]' >near.txt
+    found --exact "$@" | json '[d["vector_index"], sorted((h["document"], round(h["score_dense"], 5)) for h in d["hits"])]' >exact.txt
+    cut -c1-8 near.txt exact.txt
+    cut -c9- near.txt >a.txt
+    cut -c9- exact.txt >b.txt
+    cmp a.txt b.txt
+}
+index records.jsonl
+described
+same
+echo '-- hnsw'
+index records.jsonl --index hnsw
+described
+ls "$ASSAY_HOME/index"
+same --ef 400
+same --ef 400 --filter "n < 40 or n > 390"
+assay search 'Note about word4' --collection c --rerank none --ef 300 | sed -n 's/in [0-9]* ms/in N ms/; s/.*\(found in.*\)/\1/p'
+echo '-- it catches up: 20 more, then those gone that no longer are in a source'
+index more.jsonl
+described
+same --ef 400
+head -380 records.jsonl >fewer.jsonl && mv fewer.jsonl records.jsonl
+index records.jsonl --prune
+described
+same --ef 400
+assay check
+echo '-- damage'
+python3 - <<'PY'
+import os
+path = os.environ["ASSAY_HOME"] + "/index/1.hnsw"
+data = bytearray(open(path, "rb").read())
+data[len(data) // 2] ^= 0x40
+open(path, "wb").write(data)
+PY
+code assay check
+head -c 5000 "$ASSAY_HOME/index/1.hnsw" >cut && cp cut "$ASSAY_HOME/index/1.hnsw"
+same --ef 400
+assay check
+echo '-- and back'
+index records.jsonl --index auto
+described
+ls "$ASSAY_HOME/index"
+same
+code assay index records.jsonl --collection c --index tree 2>&1 | head -2
+code assay search a --collection c --ef 0 2>&1 | head -1
