@@ -87,6 +87,7 @@ typedef struct assay_text {
 typedef enum assay_phase {
     ASSAY_PHASE_INDEX,    /* bytes of the sources read, embedded and stored */
     ASSAY_PHASE_VECTORS,  /* writing the vector index file */
+    ASSAY_PHASE_TOKENS,   /* passages whose token vectors are computed */
     ASSAY_PHASE_CHECK,    /* checking integrity */
     ASSAY_PHASE_DOWNLOAD, /* bytes of a file */
     ASSAY_PHASE_QUANTIZE, /* bytes of the weights read */
@@ -437,6 +438,10 @@ typedef struct assay_collection_info {
     uint64_t documents, passages, vectors;
     uint64_t tokenized;     /* passages whose token ids are kept for reranking */
     uint64_t truncated;     /* passages longer than the bi-encoder's limit */
+    char late_model[1024];  /* whose token vectors are kept for late interaction; "":
+                               there are none */
+    uint64_t late_vectors;  /* passages that have them */
+    uint64_t late_bytes;    /* and what they take */
     uint64_t text_bytes;
     uint64_t word_index_bytes; /* of the word index file; 0: there is none */
     bool word_index_current;   /* it is of the collection as it is, and is used */
@@ -510,6 +515,10 @@ typedef struct assay_index_options {
     const char *id_field;    /* JSONL: NULL means "_id", else "id" */
     const char *title_field; /* JSONL: NULL means "title" */
     const char *text_field;  /* JSONL: NULL means "text", else "contents" */
+    const char *late;        /* keep the vectors of passages' tokens, made by this model
+                                (ColBERT, or a bi-encoder read so; "late": the default
+                                one), for reranking by late interaction; "none": no
+                                more; NULL: as the collection does */
     bool prune;              /* remove documents of these sources now gone */
     bool rebuild;            /* take documents whose content is unchanged too */
     assay_word_index word_index;
@@ -527,6 +536,7 @@ typedef struct assay_index_report {
     uint64_t passages;   /* written in this call */
     uint64_t tokenized;  /* not written, but their token ids were missing or of
                             another tokenizer, and are stored now */
+    uint64_t late;       /* passages whose token vectors were computed */
     uint64_t truncated;  /* of those: longer than the bi-encoder's limit */
     uint64_t bytes;      /* text of documents written */
     double seconds;
@@ -570,6 +580,9 @@ typedef struct assay_setting {
 /* What gives candidates new scores. */
 typedef enum assay_reranker_kind {
     ASSAY_RERANKER_CROSS = 0, /* cross-encoder: query and passage read together */
+    ASSAY_RERANKER_LATE,      /* late interaction: every token of the query finds the one
+                                 most like it among the passage's, whose vectors may be
+                                 kept in the collection (assay_index_options.late) */
 } assay_reranker_kind;
 
 #define ASSAY_STAGES_MAX 8u
@@ -581,15 +594,16 @@ typedef enum assay_reranker_kind {
  * on queries where it gives a passage a probability of at least `sure`. */
 typedef struct assay_stage_options {
     assay_reranker_kind kind;
-    const char *model;          /* NULL: the kind's own ("cross") */
+    const char *model;          /* NULL: the kind's own ("cross", "late") */
     assay_precision precision;
     uint32_t keep;              /* how many passages, best first, go on to the next
                                    stage; 0: all. The others stay behind them */
     uint32_t max_tokens;        /* of query and passage; 0: the model's limit */
     bool rerank_long;           /* work on queries of more words than the reranker
                                    was trained on (its query_words), too */
-    assay_setting weight;       /* of cross: 0.2 */
-    assay_setting weight_sure;  /* weight where that is set; of cross: 1 */
+    assay_setting weight;       /* of cross: 0.2, of late: 0.4 */
+    assay_setting weight_sure;  /* weight where that is set; of cross: 1; of late: none,
+                                   as it has no probability */
     assay_setting sure;         /* of cross: 0.9 */
     assay_setting weight_before; /* 1 */
 } assay_stage_options;
@@ -603,7 +617,8 @@ typedef struct assay_pipeline_options {
     const assay_stage_options *stages; /* [stage_count] rerankers, in their order */
     size_t stage_count;     /* at most ASSAY_STAGES_MAX; 0: `reranker` alone */
     const char *reranker;   /* in short, one stage: this cross-encoder ("cross": the
-                               default one); NULL: none. Its settings are the next
+                               default one), or "late" or "late:NAME" for late
+                               interaction; NULL: none. Its settings are the next
                                four, which say nothing of `stages` */
     bool rerank_long;
     assay_precision precision;
@@ -643,7 +658,7 @@ ASSAY_API assay_status assay_pipeline_text(const assay_pipeline_options *options
                                            assay_error *error);
 ASSAY_API assay_status assay_pipeline_schema(char **out, assay_error *error);
 
-/* "cross". Never NULL. */
+/* "cross", "late". Never NULL. */
 ASSAY_API const char *assay_reranker_name(assay_reranker_kind kind);
 
 /* A collection opened for searching, with its models. One thread. The store
@@ -730,6 +745,10 @@ typedef struct assay_stage_result {
                               reranker's tokenizer is not the one they were made
                               with, or they were indexed by an older assay */
     uint32_t cached;       /* of those scored: the score is of an earlier search */
+    uint32_t kept;         /* of those scored: token vectors were in the store */
+    uint32_t damaged;      /* token vectors that were of no use, and computed */
+    bool query_truncated;  /* the query's end was not seen */
+    double query_seconds;  /* of the stage's: encoding the query, by late interaction */
     assay_error degraded;  /* code is not ASSAY_OK when it could not work on this
                               query; the order is then that of the stage before it,
                               and no hit is `scored` by it */
@@ -761,7 +780,7 @@ typedef struct assay_result {
     assay_error degraded;   /* of the first stage that has one, and so are */
     assay_error skipped;
     assay_error cache;
-    uint32_t scored, tokenized, cached; /* sums over the stages */
+    uint32_t scored, tokenized, cached, kept, damaged; /* sums over the stages */
     double first_seconds;   /* retrieval and fusion */
     double rerank_seconds;  /* all stages; 0 where none worked */
     void *block;            /* owner of the memory behind the hits */

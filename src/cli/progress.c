@@ -89,7 +89,7 @@ static void format_bytes(char text[32], double bytes)
 
 static bool counts_bytes(const assay_bar *bar)
 {
-    return !bar->noun && bar->phase != ASSAY_PHASE_VECTORS &&
+    return !bar->noun && bar->phase != ASSAY_PHASE_VECTORS && bar->phase != ASSAY_PHASE_TOKENS &&
            bar->phase != ASSAY_PHASE_CHECK && bar->phase != ASSAY_PHASE_WORDS;
 }
 
@@ -125,6 +125,8 @@ static const char *phase_name(const assay_bar *bar)
         return "Indexing";
     case ASSAY_PHASE_VECTORS:
         return "Vectors";
+    case ASSAY_PHASE_TOKENS:
+        return "Token vectors";
     case ASSAY_PHASE_CHECK:
         return "Checking";
     case ASSAY_PHASE_DOWNLOAD:

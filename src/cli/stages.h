@@ -30,8 +30,8 @@ typedef struct assay_stages {
     {"retrieve", ASSAY_OPTION_COUNT, ASSAY_STAGE_FIELD(settings, retrieve), "N",                 \
      "candidate passages of the first stage (default: 100)", 1, 100000},                         \
     {"rerank", ASSAY_OPTION_TEXT, ASSAY_STAGE_FIELD(settings, reranker), "NAME",                 \
-     "cross-encoder that reorders the candidates, 'none' for none (default: " reranker_default   \
-     ")", 0, 0},                                                                                 \
+     "what reorders the candidates: a cross-encoder, 'late' or late:NAME for late interaction, " \
+     "'none' for nothing (default: " reranker_default ")", 0, 0},                                \
     {"rerank-top", ASSAY_OPTION_COUNT, ASSAY_STAGE_FIELD(settings, rerank), "N",                 \
      "rerank only the first N candidates (default: 30)", 1, 100000},                             \
     {"rerank-long", ASSAY_OPTION_FLAG, ASSAY_STAGE_FIELD(settings, rerank_long), NULL,           \

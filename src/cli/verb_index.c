@@ -7,6 +7,7 @@ typedef struct index_settings {
     assay_common common;
     const char *collection, *model, *id_field, *title_field, *text_field;
     uint32_t passage_tokens, overlap, threads, index;
+    const char *late;
     bool prune, rebuild;
     uint32_t word_index;
 } index_settings;
@@ -45,6 +46,9 @@ static void print_people(const char *collection, const assay_index_report *repor
     if (report->tokenized > 0)
         printf("Token ids added for reranking: %s that had none\n",
                counted(text, report->tokenized, "passage"));
+    if (report->late > 0)
+        printf("Token vectors computed for late interaction: %s\n",
+               counted(text, report->late, "passage"));
     if (report->truncated > 0)
         printf("Longer than the bi-encoder reads: %s; their ends are found by words only\n",
                counted(text, report->truncated, "passage"));
@@ -66,7 +70,8 @@ static int print_json(const char *collection, const assay_index_report *report, 
         {"removed", report->removed},     {"failed", report->failed},
         {"empty", report->empty},         {"skipped", report->skipped},
         {"passages", report->passages},   {"truncated", report->truncated},
-        {"tokenized", report->tokenized}, {"bytes", report->bytes},
+        {"tokenized", report->tokenized}, {"late", report->late},
+        {"bytes", report->bytes},
     };
     assay_answer answer = assay_answer_new();
     assay_answer_set(&answer, answer.root, "collection", assay_json_name(collection));
@@ -88,6 +93,7 @@ static int index_store(const index_settings *settings, assay_store *store, char 
         .id_field = settings->id_field,
         .title_field = settings->title_field,
         .text_field = settings->text_field,
+        .late = settings->late,
         .prune = settings->prune,
         .rebuild = settings->rebuild,
         .word_index = (assay_word_index)settings->word_index,
@@ -149,6 +155,9 @@ static const assay_option options[] = {
      "of JSONL (default: title)", 0, 0},
     {"text-field", ASSAY_OPTION_TEXT, offsetof(index_settings, text_field), "NAME",
      "of JSONL (default: text, else contents)", 0, 0},
+    {"late", ASSAY_OPTION_TEXT, offsetof(index_settings, late), "NAME",
+     "keep token vectors for late interaction, made by this ColBERT or bi-encoder ('late' is the "
+     "default one); 'none' takes them away (default: as the collection does)", 0, 0},
     {"prune", ASSAY_OPTION_FLAG, offsetof(index_settings, prune), NULL,
      "remove documents of these paths that are no longer there", 0, 0},
     {"word-index", ASSAY_OPTION_CHOICE, offsetof(index_settings, word_index), "auto|yes|no",
@@ -166,6 +175,8 @@ static const assay_example examples[] = {
     {"assay index handbook/ --collection handbook", "All files below a folder"},
     {"assay index scifact/ --collection scifact",
      "A BEIR folder is recognised; its documents are taken whole"},
+    {"assay index handbook/ --late late", "With token vectors: search --rerank late needs only the "
+     "query's then"},
     {"assay index - --model none < documents.jsonl", "JSONL from a pipe, for BM25 only"},
     {NULL, NULL},
 };

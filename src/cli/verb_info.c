@@ -113,6 +113,11 @@ static void tell_collection(const teller *t, const assay_collection_info *info)
     tell_count(t, "tokenized", info->tokenized);
     tell_count(t, "dimensions", info->dimensions);
     tell_count(t, "truncated", info->truncated);
+    if (*info->late_model) {
+        tell_text(t, "late_model", info->late_model);
+        tell_count(t, "late_vectors", info->late_vectors);
+        tell_count(t, "late_bytes", info->late_bytes);
+    }
     tell_count(t, "text_bytes", info->text_bytes);
     tell_count(t, "word_index_bytes", info->word_index_bytes);
     if (info->word_index_bytes > 0)

@@ -134,6 +134,8 @@ static int print_json(const search_settings *settings, const char *question,
     assay_answer_set(&answer, scores, "passages", assay_json_count(result->scored));
     assay_answer_set(&answer, scores, "cached", assay_json_count(result->cached));
     assay_answer_set(&answer, scores, "tokenized", assay_json_count(result->tokenized));
+    assay_answer_set(&answer, scores, "kept_vectors", assay_json_count(result->kept));
+    assay_answer_set(&answer, scores, "damaged_vectors", assay_json_count(result->damaged));
     assay_answer_set(&answer, scores, "cache_error",
                      result->cache.code == ASSAY_OK ? json_null()
                                                     : assay_json_name(result->cache.message));
@@ -173,7 +175,9 @@ static void print_found_by(const assay_hit *hit)
     if (hit->rank_dense)
         printf("dense #%u (%.3f)", hit->rank_dense, (double)hit->score_dense);
     if (hit->reranked)
-        printf("; logit %.2f, probability %.3f", (double)hit->logit, (double)hit->probability);
+        printf("; logit %.2f", (double)hit->logit);
+    if (hit->reranked && isfinite(hit->probability))
+        printf(", probability %.3f", (double)hit->probability);
     if (hit->truncated)
         printf("; cut at %u tokens, its end was not seen", hit->tokens);
     if (hit->status != ASSAY_OK)
@@ -245,6 +249,8 @@ static void print_people(const search_settings *settings, const assay_pipeline *
         printf(", reranked in %.0f ms", result->rerank_seconds * 1e3);
     if (result->cached > 0)
         printf(", %u of %u scores from the cache", result->cached, result->scored);
+    if (result->kept > 0)
+        printf(", %u of %u with token vectors that were kept", result->kept, result->scored);
     if (result->tokenized > 0)
         printf(", %u passages tokenised anew", result->tokenized);
     printf("%s\n", assay_style_code(ASSAY_STYLE_PLAIN));
@@ -271,6 +277,12 @@ static int search_with(const search_settings *settings, assay_pipeline *pipeline
                    result.words.where, result.words.message);
     if (result.missing.code != ASSAY_OK)
         assay_warn("%s", result.missing.message);
+    for (size_t i = 0; i < result.stage_count; i++)
+        if (result.stages[i].query_truncated)
+            assay_warn("the question is longer than late interaction reads; its end was not seen");
+    if (result.damaged > 0)
+        assay_warn("damaged token vectors of %u passage%s were computed: 'assay index --rebuild' "
+                   "makes them anew", result.damaged, result.damaged == 1 ? "" : "s");
     if (result.degraded.code != ASSAY_OK)
         assay_warn("not reranked: %s", result.degraded.message);
     if (result.cache.code != ASSAY_OK)

@@ -211,7 +211,8 @@ static bool degrades(assay_status status)
     return status == ASSAY_E_LIMIT || status == ASSAY_E_NETWORK;
 }
 
-static assay_status run_stage(work *w, assay_text query, assay_arena *arena, assay_error *error)
+static assay_status run_stage(work *w, const assay_collection *collection, assay_text query,
+                              assay_arena *arena, assay_error *error)
 {
     for (size_t i = 0; i < w->count; i++)
         w->entries[i].stages[w->number] = (assay_hit_stage){0};
@@ -219,6 +220,7 @@ static assay_status run_stage(work *w, assay_text query, assay_arena *arena, ass
         w->views[i] = &w->entries[i].view;
     const assay_rerank_call call = {
         .query = query,
+        .collection = collection,
         .passages = w->views,
         .count = w->taken,
         .keep = w->options->keep,
@@ -257,6 +259,8 @@ static void add_up(assay_result *result, const assay_stage_result *stage)
     result->scored += stage->scored;
     result->tokenized += stage->tokenized;
     result->cached += stage->cached;
+    result->kept += stage->kept;
+    result->damaged += stage->damaged;
     if (stage->skipped.code == ASSAY_OK)
         result->rerank_seconds += stage->seconds;
 }
@@ -283,7 +287,7 @@ assay_status assay_cascade_run(assay_pipeline *p, assay_text query, assay_entry 
         w.result = &result->stages[i];
         *w.result = (assay_stage_result){0};
         if (count > 0)
-            ASSAY_TRY(run_stage(&w, query, arena, error));
+            ASSAY_TRY(run_stage(&w, &p->collection, query, arena, error));
         w.result->seconds = assay_seconds() - begun;
         add_up(result, w.result);
         comes = w.options->keep;

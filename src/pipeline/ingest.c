@@ -14,7 +14,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
-#include "pipeline/passage_tokens.h"
+#include "pipeline/late.h"
 #include "pipeline/vectors.h"
 #include "text/context.h"
 #include "text/passages.h"
@@ -594,6 +594,9 @@ static assay_status run(ingest *in, const char *name, const char *const *paths, 
     ASSAY_TRY(read_all(in, error));
     ASSAY_TRY(finish_scan(in, paths, count, error));
     ASSAY_TRY(complete_tokens(in, error));
+    ASSAY_TRY(assay_late_complete(in->store, &in->collection, in->options->late,
+                                  in->options->threads, in->options->rebuild, in->progress,
+                                  in->user, &in->report->late, error));
     ASSAY_TRY(assay_collection_open(in->store, name, &in->collection, error));
     ASSAY_TRY(assay_word_index_update(in->store, &in->collection, in->options->word_index,
                                       ASSAY_DEFAULT_K1, ASSAY_DEFAULT_B, in->progress, in->user,

@@ -13,6 +13,7 @@
 
 typedef struct assay_rerank_call {
     assay_text query;
+    const assay_collection *collection;
     const assay_passage_view *const *passages; /* [count] in the order so far */
     size_t count;
     size_t keep;        /* the best so many go on; what is behind them matters less */
@@ -40,6 +41,7 @@ typedef struct assay_reranker_class {
 } assay_reranker_class;
 
 extern const assay_reranker_class assay_reranker_cross;
+extern const assay_reranker_class assay_reranker_late;
 
 /* By assay_reranker_kind; NULL beyond the last. */
 const assay_reranker_class *assay_reranker_class_of(assay_reranker_kind kind);

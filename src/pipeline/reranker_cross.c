@@ -35,8 +35,11 @@ static assay_status open_parts(cross *c, assay_store *store, const assay_stage_o
     assay_model_describe(c->model, &info);
     if (info.kind != ASSAY_MODEL_CROSS_ENCODER)
         return assay_fail(error, ASSAY_E_ARGUMENT, info.path,
-                          "is a bi-encoder (%s); a reranker must be a cross-encoder",
-                          info.architecture);
+                          "is a %s (%s), expected a cross-encoder; it can rerank by late "
+                          "interaction, as late:%.200s",
+                          info.kind == ASSAY_MODEL_LATE ? "model of late interaction"
+                                                        : "bi-encoder",
+                          info.architecture, stage->model);
     c->query_words = stage->rerank_long ? 0 : info.query_words;
     const assay_scorer_options scoring = {.threads = options->threads,
                                           .max_tokens = stage->max_tokens,

@@ -4,9 +4,10 @@
 
 static const assay_reranker_class *const classes[] = {
     [ASSAY_RERANKER_CROSS] = &assay_reranker_cross,
+    [ASSAY_RERANKER_LATE] = &assay_reranker_late,
 };
 
-const char assay_reranker_names[] = "cross";
+const char assay_reranker_names[] = "cross|late";
 
 const assay_reranker_class *assay_reranker_class_of(assay_reranker_kind kind)
 {

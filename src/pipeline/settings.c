@@ -99,8 +99,9 @@ static assay_status take_stages(assay_settings *s, assay_error *error)
         s->stages[i] = o->stages[i];
     if (o->reranker != NULL) {
         o->stage_count = 1;
+        bool late = strcmp(o->reranker, "late") == 0 || strncmp(o->reranker, "late:", 5) == 0;
         s->stages[0] = (assay_stage_options){
-            .kind = ASSAY_RERANKER_CROSS,
+            .kind = late ? ASSAY_RERANKER_LATE : ASSAY_RERANKER_CROSS,
             .model = o->reranker,
             .precision = o->precision,
             .rerank_long = o->rerank_long,

@@ -263,6 +263,12 @@ static size_t cut_to_room(const assay_session *session, const assay_token_ids *p
     return passage->count < room ? passage->count : room;
 }
 
+size_t assay_late_tokens(const assay_session *session, const assay_token_ids *passage)
+{
+    return session->single->special + session->before_passage.count +
+           cut_to_room(session, passage);
+}
+
 assay_status assay_late_encode(assay_session *session, const assay_token_ids *passages,
                                size_t count, assay_late_fn fn, void *user, assay_error *error)
 {
@@ -299,14 +305,12 @@ static void score_passage(void *user, size_t item, float *vectors, size_t count)
 assay_status assay_late_score(assay_session *session, const assay_token_ids *passages,
                               size_t count, assay_score *scores, assay_error *error)
 {
-    size_t fixed = session->single->special + session->before_passage.count;
-    for (size_t i = 0; i < count; i++) {
-        size_t kept = cut_to_room(session, &passages[i]);
-        scores[i] = (assay_score){.probability = NAN,
-                                  .tokens = (uint32_t)(kept + fixed),
-                                  .truncated = kept < passages[i].total,
-                                  .query_truncated = session->question.truncated};
-    }
+    for (size_t i = 0; i < count; i++)
+        scores[i] = (assay_score){
+            .probability = NAN,
+            .tokens = (uint32_t)assay_late_tokens(session, &passages[i]),
+            .truncated = cut_to_room(session, &passages[i]) < passages[i].total,
+            .query_truncated = session->question.truncated};
     scoring work = {session, scores};
     return assay_late_encode(session, passages, count, score_passage, &work, error);
 }

@@ -32,6 +32,9 @@ assay_status assay_late_query(assay_session *session, assay_text query, assay_er
 /* Tokens of a passage that there is room for. */
 size_t assay_late_room(const assay_session *session);
 
+/* Tokens of a passage as it is encoded, cut, with all that is put around it. */
+size_t assay_late_tokens(const assay_session *session, const assay_token_ids *passage);
+
 /* As assay_late_rerank, of passages that are tokens already: as many as there is
  * room for, or all. */
 assay_status assay_late_score(assay_session *session, const assay_token_ids *passages,

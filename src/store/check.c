@@ -130,6 +130,26 @@ static assay_status damaged_tokens(void *user, int64_t passage)
     return problem(user, text);
 }
 
+static assay_status damaged_vectors(void *user, int64_t passage)
+{
+    char text[160];
+    snprintf(text, sizeof text, "passage %lld has damaged token vectors; they are computed when "
+             "they are asked for, and 'index --rebuild' makes them anew", (long long)passage);
+    return problem(user, text);
+}
+
+static assay_status check_token_vectors(check *c)
+{
+    assay_error failure;
+    c->item = "token vectors";
+    assay_status status = assay_token_vectors_verify(c->store, damaged_vectors, c, &failure);
+    if (status == ASSAY_E_CORRUPT)
+        return problem(c, failure.message);
+    if (status != ASSAY_OK && status != ASSAY_E_INTERRUPTED && c->error != NULL)
+        *c->error = failure;
+    return status;
+}
+
 static assay_status check_tokens(check *c)
 {
     assay_error failure;
@@ -201,7 +221,7 @@ static assay_status check_collections(check *c)
 assay_status assay_store_check_database(assay_store *store, assay_progress_fn progress,
                                         void *user, uint64_t *problems, assay_error *error)
 {
-    check c = {.store = store, .progress = progress, .user = user, .total = CHECKS + 3,
+    check c = {.store = store, .progress = progress, .user = user, .total = CHECKS + 4,
                .error = error};
     for (size_t i = 0; i < CHECKS; i++) {
         c.item = checks[i].item;
@@ -209,7 +229,8 @@ assay_status assay_store_check_database(assay_store *store, assay_progress_fn pr
         c.done++;
         ASSAY_TRY(tell(&c, NULL));
     }
-    assay_status (*const more[])(check *) = {check_tokens, check_attributes, check_collections};
+    assay_status (*const more[])(check *) = {check_tokens, check_token_vectors, check_attributes,
+                                                 check_collections};
     for (size_t i = 0; i < sizeof more / sizeof *more; i++) {
         ASSAY_TRY(more[i](&c));
         c.done++;

@@ -238,6 +238,16 @@ assay_status assay_collection_touch(assay_store *store, assay_collection *collec
 
 /* ---- Describing -------------------------------------------------------------- */
 
+static assay_status describe_late(assay_store *store, int64_t key, assay_collection_info *out,
+                                  assay_error *error)
+{
+    const assay_collection collection = {.key = key};
+    assay_late_model late;
+    ASSAY_TRY(assay_late_get(store, &collection, &late, error));
+    memcpy(out->late_model, late.model, sizeof out->late_model);
+    return assay_token_vectors_count(store, key, &out->late_vectors, &out->late_bytes, error);
+}
+
 static assay_status count_into(assay_store *store, int64_t key, assay_collection_info *out,
                                assay_error *error)
 {
@@ -260,7 +270,8 @@ static assay_status count_into(assay_store *store, int64_t key, assay_collection
     out->truncated = (uint64_t)sqlite3_column_int64(statement, 3);
     out->vectors = (uint64_t)sqlite3_column_int64(statement, 4);
     sqlite3_reset(statement);
-    return assay_tokens_count(store, key, &out->tokenized, error);
+    ASSAY_TRY(assay_tokens_count(store, key, &out->tokenized, error));
+    return describe_late(store, key, out, error);
 }
 
 /* Of a row with COLLECTION_COLUMNS. */

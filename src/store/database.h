@@ -22,6 +22,7 @@ enum {
     ASSAY_FTS_COLUMNS = 3,      /* title, heading, body */
     ASSAY_SCHEMA_TOKENS = 2,    /* the first with tokenizers and tokens */
     ASSAY_SCHEMA_ATTRIBUTES = 3, /* the first with fields and attributes */
+    ASSAY_SCHEMA_LATE = 4,       /* the first with token vectors */
 };
 
 typedef struct assay_statement {
@@ -142,6 +143,13 @@ assay_status assay_attributes_verify(assay_store *store, uint64_t *expected, uin
 /* term_lists.c: tokens of a passage out of a column of FTS5's docsize table; false
  * when it does not hold that. */
 bool assay_docsize_read(sqlite3_stmt *row, int column, uint64_t *tokens);
+
+/* token_vectors.c: passages of a collection that have token vectors, and the bytes of
+ * these; those that are damaged. */
+assay_status assay_token_vectors_count(assay_store *store, int64_t collection, uint64_t *count,
+                                       uint64_t *bytes, assay_error *error);
+assay_status assay_token_vectors_verify(assay_store *store, assay_damaged_fn tell, void *user,
+                                        assay_error *error);
 
 /* bm25.c: what this connection needs for ranking. */
 assay_status assay_bm25_register(assay_store *store, assay_error *error);

@@ -16,6 +16,9 @@
  *   fields       names of metadata fields, per collection
  *   attributes   one row per value of a field of a document (text/metadata.h), in
  *                the order in which a filter looks for them; kept by attributes.c
+ *   late_models  of collections that keep token vectors: the model, and a digest of
+ *                all that they depend on
+ *   token_vectors  one row per passage of these (token_vectors.c)
  *   fts_<key>    per collection, FTS5 over its passages, so that BM25's counts
  *                are the collection's own. External content: the text is read
  *                through the view passages_<key>, for FTS5's integrity check
@@ -90,6 +93,14 @@ static const char *const migrations[] = {
     " value ANY NOT NULL,"
     " document INTEGER NOT NULL,"
     " PRIMARY KEY(field, kind, value, document)) STRICT, WITHOUT ROWID;",
+
+    "CREATE TABLE late_models("
+    " collection INTEGER PRIMARY KEY REFERENCES collections ON DELETE CASCADE,"
+    " model TEXT NOT NULL,"
+    " digest BLOB NOT NULL) STRICT;"
+    "CREATE TABLE token_vectors("
+    " passage INTEGER PRIMARY KEY REFERENCES passages ON DELETE CASCADE,"
+    " vectors BLOB NOT NULL) STRICT;",
 };
 
 enum { KNOWN = sizeof migrations / sizeof *migrations };

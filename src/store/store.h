@@ -189,6 +189,41 @@ assay_status assay_tokens_missing(assay_store *store, const assay_collection *co
                                   uint64_t *passages, size_t most, size_t *count,
                                   assay_error *error);
 
+/* The model whose token vectors a collection keeps, and a digest of all that these
+ * depend on. model is "" when it keeps none. */
+typedef struct assay_late_model {
+    char model[1024];
+    assay_digest digest;
+} assay_late_model;
+
+assay_status assay_late_get(assay_store *store, const assay_collection *collection,
+                            assay_late_model *out, assay_error *error);
+/* Drops the token vectors that there are. */
+assay_status assay_late_set(assay_store *store, const assay_collection *collection,
+                            const assay_late_model *model, assay_error *error);
+
+/* A passage's token vectors as bytes: row i counts steps[i] each. */
+typedef struct assay_token_rows {
+    size_t count, dimensions; /* count is 0 when there are none */
+    uint32_t tokens;          /* of the passage as it was encoded */
+    bool truncated;           /* its end was cut off */
+    bool damaged;             /* there are some, which are of no use */
+    const void *steps;        /* [count] floats, not aligned */
+    const int8_t *rows;       /* [count][dimensions] */
+} assay_token_rows;
+
+/* Calls `fn` once with what is kept of a passage, which is gone after that. */
+assay_status assay_token_vectors_read(assay_store *store, uint64_t passage,
+                                      void (*fn)(void *user, const assay_token_rows *rows),
+                                      void *user, assay_error *error);
+/* Keeps them, in place of what there is. Needs a transaction. */
+assay_status assay_token_vectors_put(assay_store *store, uint64_t passage,
+                                     const assay_token_rows *rows, assay_error *error);
+/* As assay_tokens_missing. */
+assay_status assay_token_vectors_missing(assay_store *store, const assay_collection *collection,
+                                         uint64_t after, uint64_t *passages, size_t most,
+                                         size_t *count, assay_error *error);
+
 /* Key of the document that a passage belongs to, for many passages (a document
  * counts once in a result). documents[i] is -1 where the passage is gone. */
 assay_status assay_passage_documents(assay_store *store, const uint64_t *passages,

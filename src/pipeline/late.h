@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * late.h: late interaction with a store's passages: their token ids, and their
+ * tokens' vectors where these are kept.
+ *
+ * Vectors are kept, as bytes, of collections that were told to (assay_index_options.
+ * late). Those that are missing, damaged or another model's are computed.
+ */
+#ifndef ASSAY_LATE_H
+#define ASSAY_LATE_H
+
+#include "pipeline/passage_tokens.h"
+#include "rank/late_interaction.h"
+#include "store/store.h"
+
+typedef struct assay_late {
+    assay_store *store;
+    assay_model *model;
+    assay_session *session;
+    assay_passage_tokenizer maker;
+    assay_digest digest; /* all that vectors of passages depend on */
+} assay_late;
+
+typedef struct assay_late_options {
+    const char *model;
+    assay_precision precision;
+    uint32_t threads;    /* 0: all */
+    uint32_t max_tokens; /* of a passage; 0: the model's */
+} assay_late_options;
+
+/* A bi-encoder is read as late interaction. One thread. */
+assay_status assay_late_begin(assay_late *late, assay_store *store,
+                              const assay_late_options *options, assay_error *error);
+/* Takes one that is all zeros, too. */
+void assay_late_end(assay_late *late);
+
+/* What the model reads of a passage, in the arena. *made: its ids were not in the
+ * store. */
+assay_status assay_late_ids(assay_late *late, const assay_passage_view *view,
+                            assay_arena *arena, assay_token_ids *out, bool *made,
+                            assay_error *error);
+
+/* The session of a stage of late interaction (reranker.h). */
+assay_session *assay_reranker_late_session(void *state);
+
+/* Gives every passage of the collection vectors of this model, NULL: of the one that
+ * it has, if it has any; "none": takes them away. *done: how many were computed. */
+assay_status assay_late_complete(assay_store *store, const assay_collection *collection,
+                                 const char *model, uint32_t threads, bool anew,
+                                 assay_progress_fn progress, void *user, uint64_t *done,
+                                 assay_error *error);
+
+#endif

@@ -1,0 +1,58 @@
+# Token vectors kept in a collection: search takes them from there, computes those that
+# are missing or damaged, and every way of losing them is made good.
+printf '%s\n' '{"_id":"a","title":"Leave","text":"An employee may carry over ten days of leave."}' \
+    '{"_id":"b","text":"The notice period is three months."}' \
+    '{"_id":"c","text":"Rain, water; cell? protein!"}' > docs.jsonl
+ask() {
+    assay search "$@" 'how many days of leave' --rerank late --json |
+        json '[[(h["document"], h["reranked"], h["probability"]) for h in d["hits"]], [d["scores"][k] for k in ("passages", "kept_vectors", "damaged_vectors")]]'
+}
+sql() {
+    python3 -c 'import sqlite3, sys
+c = sqlite3.connect(sys.argv[1] + "/assay.sqlite")
+c.execute("pragma foreign_keys = on")
+print([list(r) for r in c.execute(sys.argv[2])])
+c.commit()' "$ASSAY_HOME" "$1"
+}
+scores() {
+    assay search 'how many days of leave' --rerank late --json |
+        json '{h["document"]: h["logit"] for h in d["hits"]}'
+}
+echo '-- without kept vectors'
+assay index docs.jsonl > /dev/null
+ask
+scores > computed
+echo '-- with them'
+assay index docs.jsonl --late late | grep Token
+ask
+scores > kept
+python3 -c 'a, b = eval(open("computed").read()), eval(open("kept").read())
+print(a.keys() == b.keys(), max(abs(a[k] - b[k]) for k in a) < 0.05)'
+assay info --collection default | grep -E 'late_model|late_vectors'
+echo '-- a new document gets its own, without being told; a deleted one loses them'
+printf '%s\n' '{"_id":"d","text":"Sick pay is paid for 26 weeks."}' > more.jsonl
+assay index more.jsonl --json | json '(d["added"], d["late"])'
+sed -i 1d docs.jsonl
+assay index docs.jsonl --prune --json | json '(d["removed"], d["late"])'
+sql 'SELECT count(*) FROM token_vectors'
+assay check && ask
+echo '-- damaged and missing ones are computed'
+sql "UPDATE token_vectors SET vectors = CAST(substr(vectors, 1, 20) || x'00' || substr(vectors, 22) AS BLOB) WHERE passage = 2" > /dev/null
+sql 'DELETE FROM token_vectors WHERE passage = 3' > /dev/null
+code assay check
+ask
+assay index docs.jsonl more.jsonl --rebuild --json | json 'd["late"]'
+ask
+echo '-- another model replaces them; none takes them away'
+assay index docs.jsonl --late "$GOLDEN/models/late-pylate" --json | json 'd["late"]'
+ask
+assay index docs.jsonl --late none --json | json 'd["late"]'
+sql 'SELECT count(*) FROM token_vectors'
+echo '-- pipelines, other models, and what is refused'
+printf '{"retrieve": 10, "stages": [{"kind": "late", "keep": 2}, {"kind": "cross"}]}' > p.json
+assay search 'days of leave' --pipeline p.json --json | json '[[s["scored"] for s in d["stages"]], len(d["hits"])]'
+assay search 'days of leave' --rerank "late:$GOLDEN/models/late-colbert" --json | json '[h["reranked"] for h in d["hits"]]'
+code assay search 'days' --rerank dense
+code assay search 'days' --rerank late:cross
+code assay index docs.jsonl --late cross
+code assay index docs.jsonl --late nowhere
