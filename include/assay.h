@@ -356,6 +356,34 @@ ASSAY_API assay_status assay_score_pairs(assay_session *session, const assay_pai
                                          size_t count, assay_score *scores,
                                          assay_error *error);
 
+/* What a token of a query found in a passage by late interaction: the passage's token
+ * whose vector is nearest to its own. Places are in bytes, both 0 for tokens that
+ * stand in no text: special ones, and the mask tokens that fill up a query. */
+typedef struct assay_match {
+    const char *query_token; /* its text in the model's vocabulary, and */
+    const char *token;       /* that of the token it found; they live as long as the model */
+    uint32_t query_begin, query_end; /* in the query */
+    uint32_t begin, end;     /* in the passage */
+    bool in_title;           /* of a hit: found in what stands before its passage, title or
+                                heading; begin and end are then 0 */
+    float similarity;        /* cosine; their sum is the score */
+} assay_match;
+
+typedef struct assay_explanation {
+    size_t count;
+    assay_match *matches; /* [count] in the order of the query's tokens */
+    float score;
+    bool truncated;       /* the passage's end was not seen */
+    void *block;          /* owner of the memory behind matches */
+} assay_explanation;
+
+/* Tells why late interaction scores a passage as it does. The session's model is of
+ * that kind (else ARGUMENT). *out is owned by the caller: assay_explanation_free. */
+ASSAY_API assay_status assay_explain(assay_session *session, assay_text query,
+                                     assay_text passage, assay_explanation *out,
+                                     assay_error *error);
+ASSAY_API void assay_explanation_free(assay_explanation *explanation);
+
 typedef struct assay_embedding_info {
     uint32_t tokens; /* as embedded, special ones and the prompt counted */
     bool truncated;
@@ -792,6 +820,12 @@ typedef struct assay_result {
 ASSAY_API assay_status assay_search(assay_pipeline *pipeline, assay_text query,
                                     uint32_t top, assay_result *out, assay_error *error);
 ASSAY_API void assay_result_free(assay_result *result);
+
+/* assay_explain of a hit: by the pipeline's stage of late interaction, or, where it has
+ * none, by the model "late". Places are in the hit's text. */
+ASSAY_API assay_status assay_pipeline_explain(assay_pipeline *pipeline, assay_text query,
+                                              const assay_hit *hit, assay_explanation *out,
+                                              assay_error *error);
 
 /* The best passage of a document for a query, by id: what `rerank` needs to
  * score a run of documents. *text lives until the next call on the store. */

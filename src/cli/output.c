@@ -273,7 +273,20 @@ static size_t word_at(const unsigned char *text, size_t length, unsigned *column
     return size;
 }
 
+static bool any_lit(const bool *lit, size_t from, size_t to)
+{
+    for (size_t i = from; lit && i < to; i++)
+        if (lit[i])
+            return true;
+    return false;
+}
+
 void assay_print_wrapped(const char *data, size_t length, unsigned indent)
+{
+    assay_print_lit(data, length, indent, NULL);
+}
+
+void assay_print_lit(const char *data, size_t length, unsigned indent, const bool *lit)
 {
     const unsigned char *text = (const unsigned char *)data;
     unsigned width = assay_terminal_columns(stdout);
@@ -294,7 +307,10 @@ void assay_print_wrapped(const char *data, size_t length, unsigned indent)
             fputc(' ', stdout);
             column++;
         }
+        bool shines = any_lit(lit, i, i + size);
+        fputs(shines ? assay_style_code(ASSAY_STYLE_STRONG) : "", stdout);
         assay_print_text(stdout, data + i, size);
+        fputs(shines ? assay_style_code(ASSAY_STYLE_PLAIN) : "", stdout);
         column += columns;
         first = false;
         i += size;

@@ -69,6 +69,8 @@ void assay_print_text(FILE *stream, const char *data, size_t length);
 /* The same, wrapped to the terminal, every line after `indent` spaces. Where
  * standard output is no terminal it is one line. */
 void assay_print_wrapped(const char *data, size_t length, unsigned indent);
+/* The same with words lit that hold a byte of lit[length]; NULL: none. */
+void assay_print_lit(const char *data, size_t length, unsigned indent, const bool *lit);
 /* 1234567 as "1,234,567". Returns text. */
 const char *assay_print_count(char text[32], uint64_t value);
 

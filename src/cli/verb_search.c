@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/explanation.h"
 #include "cli/stages.h"
 
 #define DEFAULT_TOP 5
@@ -14,7 +15,7 @@ typedef struct search_settings {
     assay_stages stages;
     const char *collection, *filter;
     uint32_t top;
-    bool no_cache;
+    bool no_cache, explain;
 } search_settings;
 
 /* ------------------------------------------------------------------- JSON */
@@ -59,9 +60,12 @@ static void set_stages_json(assay_answer *answer, json_t *one, const assay_hit *
     }
 }
 
-static void add_hit_json(assay_answer *answer, json_t *hits, const assay_hit *hit, size_t stages)
+static void add_hit_json(assay_answer *answer, json_t *hits, const assay_hit *hit, size_t stages,
+                         const assay_explanation *explanation, assay_text question)
 {
     json_t *one = assay_answer_object(answer, hits, NULL);
+    if (explanation)
+        assay_explain_json(answer, one, explanation, question);
     assay_answer_set(answer, one, "rank", assay_json_count(hit->rank));
     assay_answer_set(answer, one, "document", assay_json_name(hit->document));
     assay_answer_set(answer, one, "title", assay_json_name(hit->title));
@@ -99,14 +103,17 @@ static void set_work_json(assay_answer *answer, const assay_result *result)
 }
 
 static int print_json(const search_settings *settings, const char *question,
-                      const assay_pipeline *pipeline, const assay_result *result)
+                      const assay_pipeline *pipeline, const assay_result *result,
+                      const assay_explanation *explanations)
 {
     assay_answer answer = assay_answer_new();
     assay_answer_set(&answer, answer.root, "query", assay_json_name(question));
     assay_answer_set(&answer, answer.root, "collection", assay_json_name(settings->collection));
     json_t *hits = assay_answer_array(&answer, answer.root, "hits");
     for (size_t i = 0; i < result->count; i++)
-        add_hit_json(&answer, hits, &result->hits[i], result->stage_count);
+        add_hit_json(&answer, hits, &result->hits[i], result->stage_count,
+                     explanations ? &explanations[i] : NULL,
+                     (assay_text){question, strlen(question)});
     if (result->filtered) {
         json_t *filter = assay_answer_object(&answer, answer.root, "filter");
         assay_answer_set(&answer, filter, "expression", assay_json_name(settings->filter));
@@ -211,7 +218,8 @@ static void print_source(const assay_hit *hit)
     printf("%s\n", assay_style_code(ASSAY_STYLE_PLAIN));
 }
 
-static void print_hit(const assay_hit *hit)
+static void print_hit(const assay_hit *hit, const assay_explanation *explanation,
+                      assay_text question)
 {
     const char *name = hit->title && *hit->title ? hit->title : hit->document;
     printf("%2u. %s", hit->rank, assay_style_code(ASSAY_STYLE_STRONG));
@@ -222,18 +230,23 @@ static void print_hit(const assay_hit *hit)
     print_found_by(hit);
     print_line(hit->heading, ASSAY_STYLE_PLAIN);
     print_source(hit);
-    assay_print_wrapped(hit->text.data, hit->text.length, INDENT);
+    if (explanation)
+        assay_explain_print(explanation, question, hit->text, INDENT);
+    else
+        assay_print_wrapped(hit->text.data, hit->text.length, INDENT);
     putchar('\n');
 }
 
-static void print_people(const search_settings *settings, const assay_pipeline *pipeline,
-                         const assay_result *result)
+static void print_people(const search_settings *settings, const char *question,
+                         const assay_pipeline *pipeline, const assay_result *result,
+                         const assay_explanation *explanations)
 {
     char words[512];
     assay_pipeline_options options;
     assay_pipeline_describe(pipeline, &options);
     for (size_t i = 0; i < result->count; i++)
-        print_hit(&result->hits[i]);
+        print_hit(&result->hits[i], explanations ? &explanations[i] : NULL,
+                  (assay_text){question, strlen(question)});
     if (result->filtered && result->allowed == 0)
         printf("The filter lets nothing of '%s' through.\n", settings->collection);
     else if (result->count == 0)
@@ -260,6 +273,27 @@ static void print_people(const search_settings *settings, const assay_pipeline *
 }
 
 /* ------------------------------------------------------------------- verb */
+
+static void free_explanations(assay_explanation *explanations, size_t count)
+{
+    for (size_t i = 0; explanations && i < count; i++)
+        assay_explanation_free(&explanations[i]);
+    free(explanations);
+}
+
+static int explain_hits(assay_pipeline *pipeline, const char *question,
+                        const assay_result *result, assay_explanation **out)
+{
+    assay_error error;
+    *out = calloc(result->count + 1, sizeof **out);
+    if (!*out)
+        return assay_report_memory();
+    for (size_t i = 0; i < result->count; i++)
+        if (assay_pipeline_explain(pipeline, (assay_text){question, strlen(question)},
+                                   &result->hits[i], &(*out)[i], &error) != ASSAY_OK)
+            return assay_report(&error);
+    return ASSAY_EXIT_OK;
+}
 
 static int search_with(const search_settings *settings, assay_pipeline *pipeline,
                        const char *question)
@@ -288,11 +322,14 @@ static int search_with(const search_settings *settings, assay_pipeline *pipeline
     if (result.cache.code != ASSAY_OK)
         assay_warn("%s: %s; the scores were computed without it", result.cache.where,
                    result.cache.message);
-    int code = ASSAY_EXIT_OK;
-    if (settings->common.json)
-        code = print_json(settings, question, pipeline, &result);
-    else
-        print_people(settings, pipeline, &result);
+    assay_explanation *explanations = NULL;
+    int code = settings->explain ? explain_hits(pipeline, question, &result, &explanations)
+                                 : ASSAY_EXIT_OK;
+    if (code == ASSAY_EXIT_OK && settings->common.json)
+        code = print_json(settings, question, pipeline, &result, explanations);
+    else if (code == ASSAY_EXIT_OK)
+        print_people(settings, question, pipeline, &result, explanations);
+    free_explanations(explanations, result.count);
     assay_result_free(&result);
     return code;
 }
@@ -373,6 +410,9 @@ static const assay_option options[] = {
      "search only documents whose metadata fulfils it", 0, 0},
     {"no-cache", ASSAY_OPTION_FLAG, offsetof(search_settings, no_cache), NULL,
      "compute all scores of the reranker, and keep none for later searches", 0, 0},
+    {"explain", ASSAY_OPTION_FLAG, offsetof(search_settings, explain), NULL,
+     "light the words of each passage that the question's words found by late interaction, and "
+     "tell which found which", 0, 0},
     ASSAY_STAGE_OPTIONS(search_settings, "cross"),
 };
 

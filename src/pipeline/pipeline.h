@@ -12,6 +12,7 @@
 
 #include "pipeline/allowed.h"
 #include "pipeline/fusion.h"
+#include "pipeline/late.h"
 #include "pipeline/reranker.h"
 #include "pipeline/vectors.h"
 
@@ -51,6 +52,7 @@ struct assay_pipeline {
     assay_settings settings;
     assay_retrieval retrieval;
     void *rerankers[ASSAY_STAGES_MAX]; /* [options.stage_count] states */
+    assay_late explainer; /* of assay_pipeline_explain, once it is needed */
 };
 
 assay_status assay_retrieval_open(assay_pipeline *pipeline, assay_error *error);

@@ -56,6 +56,7 @@ void assay_pipeline_close(assay_pipeline *p)
     for (size_t i = 0; i < ASSAY_STAGES_MAX; i++)
         if (p->rerankers[i] != NULL)
             assay_reranker_class_of(o->stages[i].kind)->close(p->rerankers[i]);
+    assay_late_end(&p->explainer);
     assay_retrieval_close(&p->retrieval);
     assay_arena_free(p->arena);
     free(p);

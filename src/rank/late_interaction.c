@@ -101,7 +101,7 @@ static assay_status add_sequence(assay_session *session, const assay_tokens *bef
     return assay_batch_add(session, item, all->ids, all->count, NULL, 0, error);
 }
 
-static bool is_skipped(const assay_model *model, int32_t id)
+bool assay_late_skips(const assay_model *model, int32_t id)
 {
     for (size_t i = 0; i < model->skipped_count; i++)
         if (model->skipped[i] == id)
@@ -116,7 +116,7 @@ static size_t keep_vectors(const assay_model *model, const assay_sequence *seque
 {
     size_t d = model->info.dimensions, kept = 0;
     for (size_t t = 0; t < sequence->count; t++) {
-        if (!all && is_skipped(model, sequence->ids[t]))
+        if (!all && assay_late_skips(model, sequence->ids[t]))
             continue;
         float *vector = vectors + kept++ * d;
         if (vector != vectors + t * d)

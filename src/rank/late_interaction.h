@@ -29,6 +29,9 @@ assay_status assay_late_rerank(assay_session *session, assay_text query,
  * empty one is ARGUMENT. */
 assay_status assay_late_query(assay_session *session, assay_text query, assay_error *error);
 
+/* Whether documents leave out the vectors of this token. */
+bool assay_late_skips(const assay_model *model, int32_t id);
+
 /* Tokens of a passage that there is room for. */
 size_t assay_late_room(const assay_session *session);
 

@@ -56,3 +56,10 @@ code assay search 'days' --rerank dense
 code assay search 'days' --rerank late:cross
 code assay index docs.jsonl --late cross
 code assay index docs.jsonl --late nowhere
+echo '-- what found what'
+assay search 'days of leave, sick pay' --rerank late --explain --top 1 | tail -3 | head -1 | sed 's/ -*[0-9]\.[0-9]*//g'
+assay search 'days of leave' --explain --top 2 --json | python3 -c 'import json, sys
+for hit in json.load(sys.stdin)["hits"]:
+    text, matches = hit["text"].encode(), hit["explanation"]["matches"]
+    print([(m["query"], m["in_title"]) for m in matches], abs(sum(m["similarity"] for m in matches) - hit["explanation"]["score"]) < 1e-4,
+          all(m["end"] <= len(text) and m["begin"] <= m["end"] for m in matches))'

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * bench_late.c: what late interaction costs once passages' vectors are kept.
+ *
+ *   bench_late [MODEL [COLLECTION]]
+ *
+ * MODEL (default: late) encodes a question of ten words; 100 passages of 180 random
+ * vectors each are scored, as floats and as bytes, on one core. With COLLECTION, of
+ * the data directory and indexed with --late, 100 of its passages are read from the
+ * database and scored, too. Prints one JSON line: milliseconds of processor time, the
+ * median of ROUNDS, and the bytes that were read in a second.
+ */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "rank/late_interaction.h"
+#include "store/store.h"
+
+enum { PASSAGES = 100, TOKENS = 180, ROUNDS = 101 };
+
+typedef struct bench {
+    assay_session *session;
+    size_t dimensions;
+    float *vectors, *steps;
+    int8_t *rows;
+    assay_store *store;
+    uint64_t keys[PASSAGES];
+    size_t key_count;
+    float *copy; /* steps of a passage that was read */
+    size_t kept, tokens;
+    double sum; /* so that nothing is left out */
+} bench;
+
+static const char question[] = "how many days of holiday may be carried over then";
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec * 1e-6;
+}
+
+static int compare(const void *left, const void *right)
+{
+    double a = *(const double *)left, b = *(const double *)right;
+    return (a > b) - (a < b);
+}
+
+static double median(void (*run)(bench *), bench *b)
+{
+    double times[ROUNDS];
+    run(b);
+    for (size_t i = 0; i < ROUNDS; i++) {
+        double begun = now();
+        run(b);
+        times[i] = now() - begun;
+    }
+    qsort(times, ROUNDS, sizeof *times, compare);
+    return times[ROUNDS / 2];
+}
+
+static void encode(bench *b)
+{
+    if (assay_late_query(b->session, (assay_text){question, sizeof question - 1}, NULL) != ASSAY_OK)
+        abort();
+}
+
+static void score_floats(bench *b)
+{
+    for (size_t i = 0; i < PASSAGES; i++)
+        b->sum += (double)assay_late_maxsim(
+            b->session, b->vectors + i * TOKENS * b->dimensions, TOKENS, NULL);
+}
+
+static void score_bytes(bench *b)
+{
+    for (size_t i = 0; i < PASSAGES; i++) {
+        const assay_late_bytes bytes = {b->steps + i * TOKENS,
+                                        b->rows + i * TOKENS * b->dimensions, TOKENS};
+        b->sum += (double)assay_late_maxsim_i8(b->session, bytes, NULL);
+    }
+}
+
+static void score_row(void *user, const assay_token_rows *rows)
+{
+    bench *b = user;
+    if (rows->count == 0 || rows->dimensions != b->dimensions || rows->count > 8192)
+        return;
+    memcpy(b->copy, rows->steps, rows->count * sizeof *b->copy);
+    const assay_late_bytes bytes = {b->copy, rows->rows, rows->count};
+    b->sum += (double)assay_late_maxsim_i8(b->session, bytes, NULL);
+    b->kept++;
+    b->tokens += rows->count;
+}
+
+static void score_kept(bench *b)
+{
+    b->kept = b->tokens = 0;
+    for (size_t i = 0; i < b->key_count; i++)
+        if (assay_token_vectors_read(b->store, b->keys[i], score_row, b, NULL) != ASSAY_OK)
+            abort();
+}
+
+static bool fill(bench *b)
+{
+    size_t rows = (size_t)PASSAGES * TOKENS, d = b->dimensions;
+    b->vectors = aligned_alloc(64, rows * d * sizeof(float) / 64 * 64 + 64);
+    b->rows = aligned_alloc(64, rows * d / 64 * 64 + 64);
+    b->steps = malloc(rows * sizeof(float));
+    b->copy = malloc(8192 * sizeof(float));
+    if (!b->vectors || !b->rows || !b->steps || !b->copy)
+        return false;
+    uint32_t state = 1;
+    for (size_t i = 0; i < rows * d; i++) {
+        state = state * 1664525u + 1013904223u;
+        b->vectors[i] = (float)(int32_t)state * 0x1p-31f;
+    }
+    for (size_t i = 0; i < rows; i++) {
+        assay_unit_length(b->vectors + i * d, d);
+        b->steps[i] = assay_late_quantize(b->vectors + i * d, d, b->rows + i * d);
+    }
+    return true;
+}
+
+/* Every n-th passage, so that they lie apart. */
+static assay_status choose(bench *b, const char *name, assay_error *error)
+{
+    static const assay_digest nobody;
+    assay_collection collection;
+    assay_collection_info info;
+    ASSAY_TRY(assay_store_open(NULL, &(assay_store_options){.read_only = true}, &b->store, error));
+    ASSAY_TRY(assay_collection_open(b->store, name, &collection, error));
+    ASSAY_TRY(assay_collection_describe(b->store, name, &info, error));
+    uint64_t *all = calloc(info.passages + 1, sizeof *all);
+    size_t count;
+    if (all == NULL)
+        return assay_fail_memory(error, info.passages * sizeof *all);
+    assay_status status = assay_tokens_missing(b->store, &collection, &nobody, 0, all,
+                                               info.passages, &count, error);
+    b->key_count = count < PASSAGES ? count : PASSAGES;
+    for (size_t i = 0; status == ASSAY_OK && i < b->key_count; i++)
+        b->keys[i] = all[i * (count / b->key_count)];
+    free(all);
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    bench b = {0};
+    assay_error error;
+    assay_model *model;
+    assay_model_info info;
+    if (assay_model_open(argc > 1 ? argv[1] : "late", NULL, &model, &error) != ASSAY_OK ||
+        assay_session_open(model, &(assay_session_options){.threads = 1}, &b.session, &error) !=
+            ASSAY_OK ||
+        (argc > 2 && choose(&b, argv[2], &error) != ASSAY_OK)) {
+        fprintf(stderr, "bench_late: %s: %s\n", error.where, error.message);
+        return 1;
+    }
+    assay_model_describe(model, &info);
+    b.dimensions = info.dimensions;
+    if (info.kind != ASSAY_MODEL_LATE || !fill(&b))
+        return 1;
+    double query = median(encode, &b), floats = median(score_floats, &b);
+    double bytes = median(score_bytes, &b);
+    double values = (double)PASSAGES * TOKENS * (double)b.dimensions;
+    printf("{\"model\":\"%s\",\"cpu\":\"%s\",\"dimensions\":%zu,\"query_vectors\":%zu,"
+           "\"passages\":%d,\"tokens\":%d,\"query_ms\":%.3f,\"maxsim_f32_ms\":%.3f,"
+           "\"maxsim_i8_ms\":%.3f,\"f32_gb_s\":%.1f,\"i8_gb_s\":%.1f",
+           info.name, assay_cpu(), b.dimensions, b.session->question.count, PASSAGES, TOKENS,
+           query, floats, bytes, values * 4e-6 / floats, values * 1e-6 / bytes);
+    if (b.store != NULL) {
+        double kept = median(score_kept, &b);
+        printf(",\"kept_passages\":%zu,\"kept_tokens\":%zu,\"kept_ms\":%.3f", b.kept, b.tokens,
+               kept);
+    }
+    printf("}\n");
+    assay_store_close(b.store);
+    assay_session_close(b.session);
+    assay_model_close(model);
+    free(b.vectors);
+    free(b.rows);
+    free(b.steps);
+    free(b.copy);
+    return isfinite(b.sum) ? 0 : 1;
+}
