@@ -32,8 +32,8 @@ _assay() {
     fi
     [[ $word == -* ]] || return
     case $verb in
-    index) words="--collection --model --passage-tokens --overlap --id-field --title-field --text-field --prune --word-index --rebuild --index --threads --home --json --help" ;;
-    search) words="--collection --top --filter --no-cache --pipeline --retriever --fusion --retrieve --rerank --rerank-top --rerank-long --precision --weight-bm25 --weight-dense --weight-first --weight-rerank --k1 --b --ef --exact --threads --home --json --help" ;;
+    index) words="--collection --model --passage-tokens --overlap --id-field --title-field --text-field --late --prune --word-index --rebuild --index --threads --home --json --help" ;;
+    search) words="--collection --top --filter --no-cache --explain --pipeline --retriever --fusion --retrieve --rerank --rerank-top --rerank-long --precision --weight-bm25 --weight-dense --weight-first --weight-rerank --k1 --b --ef --exact --threads --home --json --help" ;;
     rerank) words="--query --model --top --jsonl --text-field --id-field --precision --max-tokens --threads --run --collection --queries --output --home --json --help" ;;
     embed) words="--model --precision --role --max-tokens --threads --home --json --help" ;;
     tokenize) words="--model --special --pair --max-tokens --home --json --help" ;;
