@@ -5,8 +5,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,25 +13,14 @@
 #include <time.h>
 #include <unistd.h>
 
-#define CURL_DISABLE_TYPECHECK /* its macros know no pointers to functions */
-#include <curl/curl.h>
-
 #include "base/clock.h"
+#include "base/curl.h"
 #include "base/file.h"
-#include "base/library.h"
-
-#define LIBRARY "libcurl.so.4"
-#define FUNCTIONS(F)                                                                     \
-    F(curl_global_init) F(curl_easy_init) F(curl_easy_cleanup) F(curl_easy_reset)        \
-    F(curl_easy_setopt) F(curl_easy_perform) F(curl_easy_getinfo) F(curl_easy_strerror)  \
-    F(curl_slist_append) F(curl_slist_free_all) F(curl_url) F(curl_url_set)              \
-    F(curl_url_get) F(curl_url_cleanup) F(curl_free)
 
 enum {
     ATTEMPTS = 6,           /* without headway, before giving up */
     LONGEST_WAIT = 120,     /* seconds that Retry-After may ask for */
     HEADWAY = 256 * 1024,   /* bytes that make an attempt not count */
-    CONNECT_SECONDS = 20,
     STALL_SECONDS = 60,     /* below STALL_BYTES a second: connection lost */
     STALL_BYTES = 100,
     REDIRECTS = 10,
@@ -80,31 +67,14 @@ typedef struct transfer {
 
 /* -------------------------------------------------------------- the handle */
 
-static struct {
-    FUNCTIONS(ASSAY_LATE_FIELD)
-} late;
-static pthread_once_t curl_once = PTHREAD_ONCE_INIT;
-static assay_error curl_missing; /* code ASSAY_OK: it is there */
-
-static void curl_start(void)
-{
-    static const char *const names[] = {FUNCTIONS(ASSAY_LATE_NAME)};
-    if (assay_library_load(LIBRARY, names, sizeof names / sizeof *names, &late,
-                           &curl_missing) == ASSAY_OK)
-        late.curl_global_init(CURL_GLOBAL_DEFAULT);
-}
-
 assay_status assay_download_new(const char *token, assay_progress_fn progress, void *user,
                                 assay_download **out, assay_error *error)
 {
-    pthread_once(&curl_once, curl_start);
-    if (curl_missing.code != ASSAY_OK)
-        return assay_fail(error, curl_missing.code, curl_missing.where, "%s",
-                          curl_missing.message);
+    ASSAY_TRY(assay_curl_start(error));
     assay_download *download = calloc(1, sizeof *download);
     if (download == NULL)
         return assay_fail_memory(error, sizeof *download);
-    download->curl = late.curl_easy_init();
+    download->curl = assay_curl.curl_easy_init();
     download->token = strdup(token);
     download->progress = progress;
     download->user = user;
@@ -121,7 +91,7 @@ void assay_download_free(assay_download *download)
     if (download == NULL)
         return;
     if (download->curl != NULL)
-        late.curl_easy_cleanup(download->curl);
+        assay_curl.curl_easy_cleanup(download->curl);
     if (download->token != NULL)
         explicit_bzero(download->token, strlen(download->token));
     free(download->token);
@@ -365,75 +335,43 @@ static bool close_part(transfer *t)
     return whole;
 }
 
-static void set_protocols(CURL *curl, const char *url)
-{
-    bool secure = strncasecmp(url, "https:", 6) == 0;
-#if LIBCURL_VERSION_NUM >= 0x075500
-    late.curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
-    late.curl_easy_setopt(curl, CURLOPT_REDIR_PROTOCOLS_STR, secure ? "https" : "http,https");
-#else
-    late.curl_easy_setopt(curl, CURLOPT_PROTOCOLS, (long)(CURLPROTO_HTTP | CURLPROTO_HTTPS));
-    late.curl_easy_setopt(curl, CURLOPT_REDIR_PROTOCOLS,
-                     (long)(secure ? CURLPROTO_HTTPS : CURLPROTO_HTTP | CURLPROTO_HTTPS));
-#endif
-}
-
-/* With CURLOPT_NOSIGNAL libcurl leaves SIGPIPE alone, which a TLS connection
- * that goes away may raise: it is held back in this thread and taken out. */
-static CURLcode perform_quietly(CURL *curl)
-{
-    sigset_t pipe, before, pending;
-    sigemptyset(&pipe);
-    sigaddset(&pipe, SIGPIPE);
-    sigpending(&pending);
-    pthread_sigmask(SIG_BLOCK, &pipe, &before);
-    CURLcode result = late.curl_easy_perform(curl);
-    if (!sigismember(&pending, SIGPIPE))
-        while (sigtimedwait(&pipe, NULL, &(struct timespec){0}) < 0 && errno == EINTR)
-            continue;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return result;
-}
-
 static CURLcode perform(transfer *t)
 {
     CURL *curl = t->download->curl;
     struct curl_slist *headers = NULL;
     char text[320];
-    late.curl_easy_reset(curl);
-    set_protocols(curl, t->url);
-    late.curl_easy_setopt(curl, CURLOPT_URL, t->url);
-    late.curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
-    late.curl_easy_setopt(curl, CURLOPT_USERAGENT, "assay/" ASSAY_VERSION);
-    late.curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 1L);
-    late.curl_easy_setopt(curl, CURLOPT_MAXREDIRS, (long)REDIRECTS);
-    late.curl_easy_setopt(curl, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
-    late.curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, (long)CONNECT_SECONDS);
-    late.curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, (long)STALL_SECONDS);
-    late.curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, (long)STALL_BYTES);
-    late.curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_header);
-    late.curl_easy_setopt(curl, CURLOPT_HEADERDATA, t);
-    late.curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_body);
-    late.curl_easy_setopt(curl, CURLOPT_WRITEDATA, t);
-    late.curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
-    late.curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, on_tick);
-    late.curl_easy_setopt(curl, CURLOPT_XFERINFODATA, t);
+    assay_curl_prepare(curl, t->url);
+    assay_curl.curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 1L);
+    assay_curl.curl_easy_setopt(curl, CURLOPT_MAXREDIRS, (long)REDIRECTS);
+    assay_curl.curl_easy_setopt(curl, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+    assay_curl.curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, (long)STALL_SECONDS);
+    assay_curl.curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, (long)STALL_BYTES);
+    assay_curl.curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_header);
+    assay_curl.curl_easy_setopt(curl, CURLOPT_HEADERDATA, t);
+    assay_curl.curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_body);
+    assay_curl.curl_easy_setopt(curl, CURLOPT_WRITEDATA, t);
+    assay_curl.curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
+    assay_curl.curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, on_tick);
+    assay_curl.curl_easy_setopt(curl, CURLOPT_XFERINFODATA, t);
     if (t->download->token[0] != '\0') {
         /* libcurl takes this for the first host alone. */
-        late.curl_easy_setopt(curl, CURLOPT_HTTPAUTH, (long)CURLAUTH_BEARER);
-        late.curl_easy_setopt(curl, CURLOPT_XOAUTH2_BEARER, t->download->token);
+        assay_curl.curl_easy_setopt(curl, CURLOPT_HTTPAUTH, (long)CURLAUTH_BEARER);
+        assay_curl.curl_easy_setopt(curl, CURLOPT_XOAUTH2_BEARER, t->download->token);
     }
     if (t->path != NULL && t->offset > 0) {
         snprintf(text, sizeof text, "%llu-", (unsigned long long)t->offset);
-        late.curl_easy_setopt(curl, CURLOPT_RANGE, text);
+        assay_curl.curl_easy_setopt(curl, CURLOPT_RANGE, text);
         if (t->wanted[0] != '\0') {
             snprintf(text, sizeof text, "If-Range: %s", t->wanted);
-            headers = late.curl_slist_append(NULL, text);
-            late.curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
+            headers = assay_curl.curl_slist_append(NULL, text);
+            assay_curl.curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
         }
     }
-    CURLcode result = perform_quietly(curl);
-    late.curl_slist_free_all(headers);
+    assay_quiet quiet;
+    assay_quiet_begin(&quiet);
+    CURLcode result = assay_curl.curl_easy_perform(curl);
+    assay_quiet_end(&quiet);
+    assay_curl.curl_slist_free_all(headers);
     return result;
 }
 
@@ -471,34 +409,6 @@ static assay_status refused(const transfer *t, assay_error *error)
                       t->code);
 }
 
-static bool is_passing_code(long code)
-{
-    return code == 408 || code == 429 || code == 500 || code == 502 || code == 503 ||
-           code == 504;
-}
-
-/* Failures that may be gone the next time. A host that was never reached is
- * more likely misspelt, or the machine offline: told at once. */
-static bool is_passing_failure(const transfer *t, CURLcode result)
-{
-    switch (result) {
-    case CURLE_COULDNT_RESOLVE_HOST:
-    case CURLE_COULDNT_CONNECT:
-    case CURLE_OPERATION_TIMEDOUT:
-    case CURLE_SSL_CONNECT_ERROR:
-        return t->download->reached;
-    case CURLE_PARTIAL_FILE:
-    case CURLE_RECV_ERROR:
-    case CURLE_SEND_ERROR:
-    case CURLE_GOT_NOTHING:
-    case CURLE_HTTP2:
-    case CURLE_HTTP2_STREAM:
-        return true;
-    default:
-        return false;
-    }
-}
-
 static assay_status local_failure(const transfer *t, assay_error *error)
 {
     if (t->failed == ASSAY_E_CORRUPT)
@@ -511,19 +421,12 @@ static assay_status local_failure(const transfer *t, assay_error *error)
     return assay_fail_errno(error, t->failed_errno, t->path, "cannot write");
 }
 
-/* "cannot resolve host (of hub.example)"; never more of the URL, which may hold
- * a password. */
+/* "cannot resolve host (hub hub.example)". */
 static assay_status transport_failure(const transfer *t, CURLcode result, assay_error *error)
 {
-    char *host = NULL;
-    CURLU *url = late.curl_url();
-    if (url != NULL && late.curl_url_set(url, CURLUPART_URL, t->url, 0) == CURLUE_OK)
-        (void)late.curl_url_get(url, CURLUPART_HOST, &host, 0);
-    assay_fail(error, ASSAY_E_NETWORK, t->item, "%s (hub %.200s)", late.curl_easy_strerror(result),
-               host != NULL ? host : "?");
-    late.curl_free(host);
-    late.curl_url_cleanup(url);
-    return ASSAY_E_NETWORK;
+    char host[256];
+    return assay_fail(error, ASSAY_E_NETWORK, t->item, "%s (hub %s)",
+                      assay_curl.curl_easy_strerror(result), assay_curl_host(t->url, host));
 }
 
 /* What came of an attempt. *again: it is worth another one; the status is then
@@ -543,12 +446,12 @@ static assay_status judge(transfer *t, CURLcode result, bool *again, assay_error
                           "the server answers a range that was not asked for");
     }
     if (result != CURLE_OK) {
-        *again = is_passing_failure(t, result);
+        *again = assay_curl_passing_failure(result, t->download->reached);
         return transport_failure(t, result, error);
     }
     if (t->code == 200 || t->code == 206)
         return ASSAY_OK;
-    *again = is_passing_code(t->code);
+    *again = assay_curl_passing_code(t->code);
     return refused(t, error);
 }
 
@@ -558,8 +461,8 @@ static double next_wait(const transfer *t, int attempt)
     curl_off_t asked = 0;
     if (t->restart)
         return 0;
-    if (is_passing_code(t->code))
-        late.curl_easy_getinfo(t->download->curl, CURLINFO_RETRY_AFTER, &asked);
+    if (assay_curl_passing_code(t->code))
+        assay_curl.curl_easy_getinfo(t->download->curl, CURLINFO_RETRY_AFTER, &asked);
     if (asked > 0)
         return (double)asked;
     return first_wait * (double)(1 << (attempt - 1));
