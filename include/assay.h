@@ -82,6 +82,12 @@ typedef struct assay_text {
     size_t length;    /* bytes */
 } assay_text;
 
+/* A number that may be left to its default: {0} is "default", {true, v} is v. */
+typedef struct assay_setting {
+    bool set;
+    double value;
+} assay_setting;
+
 /* ---------------------------------------------------------------- progress */
 
 typedef enum assay_phase {
@@ -428,6 +434,78 @@ typedef struct assay_profile {
 /* What the session did since the last call of this, or since it was opened. */
 ASSAY_API void assay_session_profile(assay_session *session, assay_profile *out);
 
+/* --------------------------------------------------------- language models */
+
+/* How a language model is asked about passages. */
+typedef enum assay_llm_mode {
+    ASSAY_LLM_LISTWISE = 0, /* for the order of many at a time, in windows that slide
+                               from the last to the first (Sun et al. 2023, RankGPT);
+                               the score counts the places above the last */
+    ASSAY_LLM_POINTWISE,    /* for a grade of each, 0 to 10 */
+    ASSAY_LLM_YESNO,        /* whether each answers: log-odds of "yes" where the API
+                               tells probabilities of tokens, else 1 or -1 */
+    ASSAY_LLM_PAIRWISE,     /* for the better of two, in both orders: all pairs of few,
+                               else passes from the last to the first (Qin et al. 2023);
+                               the score counts comparisons won, or places */
+} assay_llm_mode;
+
+/* A model behind an OpenAI-compatible chat API. */
+typedef struct assay_llm_options {
+    const char *url;        /* up to and with "/v1", as http://127.0.0.1:8080/v1; NULL:
+                               $ASSAY_LLM_URL */
+    const char *model;      /* as the API calls it; NULL: $ASSAY_LLM_MODEL */
+    const char *key_env;    /* variable that holds the key; NULL: ASSAY_LLM_KEY */
+    const char *key_file;   /* or a file that does; of both the file counts. The key is
+                               sent to the URL's host alone, never told, never stored */
+    assay_llm_mode mode;
+    uint32_t passage_tokens; /* of a passage, the rest is cut off; 0: 300 */
+    const char *tokenizer;  /* that counts them: a model or file; NULL: that of "cross",
+                               or, where there is none, four bytes a token */
+    uint32_t window, step;  /* of listwise; 0: 20 and 10 */
+    uint32_t parallel;      /* requests at a time; 0: 4 */
+    uint32_t timeout_ms;    /* of one attempt; 0: 60000 */
+    uint32_t attempts;      /* of one request; 0: 4 */
+    uint32_t answer_tokens; /* longest answer; 0: as the mode needs. A model that
+                               thinks before it answers needs thousands */
+    uint32_t seed;          /* sent with temperature 0 */
+    bool plain;             /* never ask for structured output (JSON schema); else it
+                               is tried, and left out when the API refuses it */
+    assay_setting price_input;  /* of a million tokens, in any currency: for the */
+    assay_setting price_output; /* account alone; 0 */
+} assay_llm_options;
+
+/* What asking cost and came to. */
+typedef struct assay_llm_usage {
+    uint64_t requests;      /* answered by the API */
+    uint64_t cached;        /* answers of earlier searches, which cost nothing */
+    uint64_t retries;       /* attempts beyond the first */
+    uint64_t input_tokens, output_tokens; /* as the API counts them */
+    double cost;            /* in the currency of the prices */
+    uint64_t ok, repaired;  /* answers as asked for; with something left out, doubled
+                               or invented, which was put right */
+    uint64_t failed;        /* requests without an answer, or with none that could be
+                               used: the passages kept their order */
+    uint64_t cut;           /* passages of which the model did not see the end */
+} assay_llm_usage;
+
+typedef struct assay_llm assay_llm; /* one thread */
+
+/* Asks nothing yet. Errors: ARGUMENT names the option. */
+ASSAY_API assay_status assay_llm_open(const assay_llm_options *options, assay_llm **out,
+                                      assay_error *error);
+ASSAY_API void assay_llm_close(assay_llm *llm);
+
+/* Scores passages against a query. Only the first `top` need be in order (0: all),
+ * which saves requests of listwise and pairwise. scores[count] in input order:
+ * logit is the mode's score, probability that of yesno and else NAN, tokens those
+ * of the passage. Equal scores mean: as they came. A passage on which no answer
+ * could be used scores as the one before it and says so in its status. Usage adds
+ * up. NETWORK when no answer could be used at all. */
+ASSAY_API assay_status assay_llm_rerank(assay_llm *llm, assay_text query,
+                                        const assay_text *passages, size_t count, size_t top,
+                                        assay_score *scores, assay_llm_usage *usage,
+                                        assay_error *error);
+
 /* ------------------------------------------------------------------- store */
 
 typedef struct assay_store assay_store; /* one thread; open several for more */
@@ -599,18 +677,13 @@ typedef enum assay_fusion {
     ASSAY_FUSION_RRF,        /* reciprocal rank (Cormack et al. 2009), k 60 */
 } assay_fusion;
 
-/* A number that may be left to its default: {0} is "default", {true, v} is v. */
-typedef struct assay_setting {
-    bool set;
-    double value;
-} assay_setting;
-
 /* What gives candidates new scores. */
 typedef enum assay_reranker_kind {
     ASSAY_RERANKER_CROSS = 0, /* cross-encoder: query and passage read together */
     ASSAY_RERANKER_LATE,      /* late interaction: every token of the query finds the one
                                  most like it among the passage's, whose vectors may be
                                  kept in the collection (assay_index_options.late) */
+    ASSAY_RERANKER_LLM,       /* language model behind a chat API */
 } assay_reranker_kind;
 
 #define ASSAY_STAGES_MAX 8u
@@ -622,18 +695,19 @@ typedef enum assay_reranker_kind {
  * on queries where it gives a passage a probability of at least `sure`. */
 typedef struct assay_stage_options {
     assay_reranker_kind kind;
-    const char *model;          /* NULL: the kind's own ("cross", "late") */
-    assay_precision precision;
+    const char *model;          /* NULL: the kind's own ("cross", "late"); llm has none */
+    assay_precision precision;  /* not of llm */
     uint32_t keep;              /* how many passages, best first, go on to the next
                                    stage; 0: all. The others stay behind them */
     uint32_t max_tokens;        /* of query and passage; 0: the model's limit */
     bool rerank_long;           /* work on queries of more words than the reranker
                                    was trained on (its query_words), too */
-    assay_setting weight;       /* of cross: 0.2, of late: 0.4 */
-    assay_setting weight_sure;  /* weight where that is set; of cross: 1; of late: none,
-                                   as it has no probability */
+    assay_setting weight;       /* of cross: 0.2, of late: 0.4, of llm: 1 */
+    assay_setting weight_sure;  /* weight where that is set; of cross: 1; of late and llm:
+                                   weight */
     assay_setting sure;         /* of cross: 0.9 */
-    assay_setting weight_before; /* 1 */
+    assay_setting weight_before; /* of cross and late: 1; of llm: 0 */
+    assay_llm_options llm;      /* of llm; its model is the one above */
 } assay_stage_options;
 
 typedef struct assay_pipeline_options {
@@ -686,7 +760,7 @@ ASSAY_API assay_status assay_pipeline_text(const assay_pipeline_options *options
                                            assay_error *error);
 ASSAY_API assay_status assay_pipeline_schema(char **out, assay_error *error);
 
-/* "cross", "late". Never NULL. */
+/* "cross", "late", "llm". Never NULL. */
 ASSAY_API const char *assay_reranker_name(assay_reranker_kind kind);
 
 /* A collection opened for searching, with its models. One thread. The store
@@ -787,6 +861,7 @@ typedef struct assay_stage_result {
                               used; scores are the same, but took longer */
     double weight;         /* of its scores in the order: the stage's weight or
                               weight_sure; 0 when it changed nothing */
+    assay_llm_usage llm;   /* of llm; cost and counts */
     double seconds;
 } assay_stage_result;
 

@@ -15,13 +15,17 @@ _assay() {
     search:--retriever) words="auto bm25 dense hybrid" ;;
     search:--fusion) words="zscore rrf" ;;
     search:--precision) words="auto fp32 int8 bf16" ;;
+    search:--llm-mode) words="listwise pointwise yesno pairwise" ;;
+    rerank:--rerank) words="cross llm" ;;
     rerank:--precision) words="auto fp32 int8 bf16" ;;
+    rerank:--llm-mode) words="listwise pointwise yesno pairwise" ;;
     embed:--precision) words="auto fp32 int8 bf16" ;;
     embed:--role) words="none query passage" ;;
     eval:--split) words="test dev train" ;;
     eval:--retriever) words="auto bm25 dense hybrid" ;;
     eval:--fusion) words="zscore rrf" ;;
     eval:--precision) words="auto fp32 int8 bf16" ;;
+    eval:--llm-mode) words="listwise pointwise yesno pairwise" ;;
     info:--precision) words="auto fp32 int8 bf16" ;;
     bench:--precision) words="auto fp32 int8 bf16" ;;
     serve:--precision) words="auto fp32 int8 bf16" ;;
@@ -33,11 +37,11 @@ _assay() {
     [[ $word == -* ]] || return
     case $verb in
     index) words="--collection --model --passage-tokens --overlap --id-field --title-field --text-field --late --prune --word-index --rebuild --index --threads --home --json --help" ;;
-    search) words="--collection --top --filter --no-cache --explain --pipeline --retriever --fusion --retrieve --rerank --rerank-top --rerank-long --precision --weight-bm25 --weight-dense --weight-first --weight-rerank --k1 --b --ef --exact --threads --home --json --help" ;;
-    rerank) words="--query --model --top --jsonl --text-field --id-field --precision --max-tokens --threads --run --collection --queries --output --home --json --help" ;;
+    search) words="--collection --top --filter --no-cache --explain --pipeline --retriever --fusion --retrieve --rerank --rerank-top --rerank-long --precision --weight-bm25 --weight-dense --weight-first --weight-rerank --k1 --b --ef --exact --threads --llm-url --llm-model --llm-mode --home --json --help" ;;
+    rerank) words="--query --rerank --model --top --jsonl --text-field --id-field --precision --max-tokens --threads --run --collection --queries --output --llm-url --llm-model --llm-mode --home --json --help" ;;
     embed) words="--model --precision --role --max-tokens --threads --home --json --help" ;;
     tokenize) words="--model --special --pair --max-tokens --home --json --help" ;;
-    eval) words="--collection --model --split --limit --seed --measure --per-query --cache --output --qrels --run --pipeline --retriever --fusion --retrieve --rerank --rerank-top --rerank-long --precision --weight-bm25 --weight-dense --weight-first --weight-rerank --k1 --b --ef --exact --threads --home --json --help" ;;
+    eval) words="--collection --model --split --limit --seed --measure --per-query --cache --output --qrels --run --pipeline --retriever --fusion --retrieve --rerank --rerank-top --rerank-long --precision --weight-bm25 --weight-dense --weight-first --weight-rerank --k1 --b --ef --exact --threads --llm-url --llm-model --llm-mode --home --json --help" ;;
     pipeline) words="--home --json --help" ;;
     info) words="--collection --precision --home --json --help" ;;
     check) words="--home --json --help" ;;

@@ -124,6 +124,7 @@ static void add_pipeline(assay_answer *answer, const assay_eval *eval)
         json_t *scores = assay_answer_object(answer, root, "scores");
         assay_answer_set(answer, scores, "passages", assay_json_count(eval->scored));
         assay_answer_set(answer, scores, "cached", assay_json_count(eval->cached));
+        assay_llm_json(answer, root, &eval->llm);
         assay_answer_set(answer, scores, "tokenized", assay_json_count(eval->tokenized));
     }
     add_latency(answer, latency, "total", eval->total_ms, eval->timed);
@@ -177,6 +178,17 @@ static void print_latency(const char *name, double *ms, size_t count)
     printf("  %-12s %9.1f %9.1f %9.1f\n", name, s.mean, s.p50, s.p95);
 }
 
+static void print_llm(const assay_eval *eval)
+{
+    if (eval->llm.requests + eval->llm.cached + eval->llm.failed == 0)
+        return;
+    printf("\nlanguage model");
+    assay_llm_print(&eval->llm);
+    if (eval->llm.cost > 0 && eval->timed > 0)
+        printf(" (%.4g for 1,000 queries)", eval->llm.cost * 1000 / (double)eval->timed);
+    putchar('\n');
+}
+
 static void print_people(const assay_eval *eval, const values *list, size_t count)
 {
     for (size_t q = 0; eval->per_query && q < assay_qrels_queries(eval->qrels); q++) {
@@ -197,6 +209,7 @@ static void print_people(const assay_eval *eval, const values *list, size_t coun
     if (has_reranker(eval))
         print_latency("reranking", eval->rerank_ms, eval->timed);
     print_latency("total", eval->total_ms, eval->timed);
+    print_llm(eval);
     char cached[32], scored[32];
     if (eval->cached > 0)
         printf("\n%s of %s scores came from the cache: first searches take longer than this.\n",

@@ -24,6 +24,7 @@ typedef struct assay_eval {
     uint64_t failed;      /* queries that could not be searched; they count 0 */
     uint64_t skipped;     /* not reranked on purpose: assay_result.skipped */
     uint64_t scored, cached, tokenized; /* sums of assay_result's */
+    assay_llm_usage llm;  /* sum of its stages */
     double *first_ms, *rerank_ms, *total_ms; /* [timed]; sorted here */
     size_t timed;
 } assay_eval;

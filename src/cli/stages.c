@@ -6,17 +6,36 @@
 
 /* ---- Options ------------------------------------------------------------------ */
 
-static assay_pipeline_options of_options(const assay_stages *stages, const char *reranker)
+/* The one stage that options can say: by its name, or, as it has more to be said, in
+ * full. */
+static void of_options(const assay_stages *stages, const char *reranker,
+                       assay_stages_pipeline *out)
 {
     if (stages->reranker)
         reranker = strcmp(stages->reranker, "none") == 0 ? NULL : stages->reranker;
-    return (assay_pipeline_options){
+    if (reranker && strcmp(reranker, "llm") == 0) {
+        out->options.stage_count = 1;
+        out->stages[0] = (assay_stage_options){
+            .kind = ASSAY_RERANKER_LLM,
+            .weight_before = stages->weight_first,
+            .weight = stages->weight_rerank,
+        };
+        return;
+    }
+    out->options = (assay_pipeline_options){
         .reranker = reranker,
         .rerank_long = stages->rerank_long,
         .precision = (assay_precision)stages->precision,
         .first_weight = stages->weight_first,
         .rerank_weight = stages->weight_rerank,
     };
+}
+
+static void of_file(assay_stages_pipeline *out)
+{
+    assay_pipeline_file_options(out->file, &out->options);
+    for (size_t i = 0; i < out->options.stage_count; i++)
+        out->stages[i] = out->options.stages[i];
 }
 
 static void set_count(uint32_t *target, uint32_t given)
@@ -31,9 +50,16 @@ static void set_number(assay_setting *target, assay_setting given)
         *target = given;
 }
 
-/* Options of retrieval, before what a file says of it. */
-static void overlay(const assay_stages *stages, assay_pipeline_options *out)
+/* Options of retrieval and of language models, before what a file says of them. */
+static void overlay(const assay_stages *stages, assay_stages_pipeline *asked)
 {
+    assay_pipeline_options *out = &asked->options;
+    for (size_t i = 0; i < out->stage_count; i++) {
+        assay_stage_options *stage = &asked->stages[i];
+        if (stage->kind == ASSAY_RERANKER_LLM)
+            assay_llm_overlay(&stages->llm, &stage->llm, &stage->model);
+    }
+    out->stages = asked->stages;
     if (stages->retriever)
         out->retriever = (assay_retriever)stages->retriever;
     if (stages->fusion)
@@ -55,7 +81,7 @@ int assay_stages_read(const assay_stages *stages, const assay_verb *verb, const 
     assay_error error;
     *out = (assay_stages_pipeline){0};
     if (!stages->pipeline) {
-        out->options = of_options(stages, reranker);
+        of_options(stages, reranker, out);
     } else if (stages->reranker || stages->rerank_long || stages->precision ||
                stages->weight_first.set || stages->weight_rerank.set) {
         return assay_usage(verb, "--rerank, --rerank-long, --precision, --weight-first and "
@@ -63,9 +89,9 @@ int assay_stages_read(const assay_stages *stages, const assay_verb *verb, const 
     } else if (assay_pipeline_file_open(stages->pipeline, &out->file, &error) != ASSAY_OK) {
         return assay_report(&error);
     } else {
-        assay_pipeline_file_options(out->file, &out->options);
+        of_file(out);
     }
-    overlay(stages, &out->options);
+    overlay(stages, out);
     return ASSAY_EXIT_OK;
 }
 
@@ -83,7 +109,7 @@ static void add_stage(assay_answer *answer, json_t *stages, const assay_pipeline
     assay_model_info model;
     json_t *one = assay_answer_object(answer, stages, NULL);
     assay_answer_set(answer, one, "kind", json_string(assay_reranker_name(stage->kind)));
-    assay_answer_set(answer, one, "model", assay_json_name(stage->model));
+    assay_answer_set(answer, one, "model", assay_json_name(stage->model ? stage->model : ""));
     assay_answer_set(answer, one, "keep", assay_json_count(stage->keep));
     assay_answer_set(answer, one, "weight", assay_json_number(stage->weight.value));
     assay_answer_set(answer, one, "weight_sure", assay_json_number(stage->weight_sure.value));

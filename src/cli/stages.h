@@ -5,7 +5,7 @@
 #ifndef ASSAY_CLI_STAGES_H
 #define ASSAY_CLI_STAGES_H
 
-#include "cli/output.h"
+#include "cli/llm_options.h"
 
 /* A member `stages` of the verb's settings. */
 typedef struct assay_stages {
@@ -13,6 +13,7 @@ typedef struct assay_stages {
     bool rerank_long, exact;
     const char *reranker, *pipeline;
     assay_setting weight_bm25, weight_dense, weight_first, weight_rerank, k1, b;
+    assay_llm_settings llm;
 } assay_stages;
 
 #define ASSAY_STAGE_FIELD(settings, field) offsetof(settings, stages.field)
@@ -21,7 +22,7 @@ typedef struct assay_stages {
 #define ASSAY_STAGE_OPTIONS(settings, reranker_default)                                          \
     {"pipeline", ASSAY_OPTION_TEXT, ASSAY_STAGE_FIELD(settings, pipeline), "FILE|PRESET",        \
      "stages from a pipeline file or a preset (assay pipeline show lists them); options of "     \
-     "retrieval, --rerank-top and --threads given beside it count before what it says", 0, 0},   \
+     "retrieval, --rerank-top, --llm-* and --threads count before what it says", 0, 0},          \
     {"retriever", ASSAY_OPTION_CHOICE, ASSAY_STAGE_FIELD(settings, retriever),                   \
      "auto|bm25|dense|hybrid", "first stage (default: auto, hybrid where there are vectors)", 0, \
      0},                                                                                         \
@@ -31,7 +32,8 @@ typedef struct assay_stages {
      "candidate passages of the first stage (default: 100)", 1, 100000},                         \
     {"rerank", ASSAY_OPTION_TEXT, ASSAY_STAGE_FIELD(settings, reranker), "NAME",                 \
      "what reorders the candidates: a cross-encoder, 'late' or late:NAME for late interaction, " \
-     "'none' for nothing (default: " reranker_default ")", 0, 0},                                \
+     "'llm' for a language model behind an API, 'none' for nothing (default: "                   \
+     reranker_default ")", 0, 0},                                                                \
     {"rerank-top", ASSAY_OPTION_COUNT, ASSAY_STAGE_FIELD(settings, rerank), "N",                 \
      "rerank only the first N candidates (default: 30)", 1, 100000},                             \
     {"rerank-long", ASSAY_OPTION_FLAG, ASSAY_STAGE_FIELD(settings, rerank_long), NULL,           \
@@ -58,12 +60,14 @@ typedef struct assay_stages {
     {"exact", ASSAY_OPTION_FLAG, ASSAY_STAGE_FIELD(settings, exact), NULL,                       \
      "compare with all vectors, whatever index there is", 0, 0},                                 \
     {"threads", ASSAY_OPTION_COUNT, ASSAY_STAGE_FIELD(settings, threads), "N",                   \
-     "threads (default: as many as the machine allows)", 1, 1024}
+     "threads (default: as many as the machine allows)", 1, 1024},                               \
+    ASSAY_LLM_OPTIONS(settings, stages.llm)
 
 /* A pipeline as the command line asks for it. The file must stay open while the
  * options are used; NULL: there is none. */
 typedef struct assay_stages_pipeline {
     assay_pipeline_options options;
+    assay_stage_options stages[ASSAY_STAGES_MAX]; /* what options point to */
     assay_pipeline_file *file;
 } assay_stages_pipeline;
 

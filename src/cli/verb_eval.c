@@ -289,6 +289,8 @@ static assay_status search_one(eval_job *job, size_t place, assay_bar *bar, assa
         job->eval.failed++;
     }
     job->eval.skipped += result.skipped.code != ASSAY_OK;
+    for (size_t i = 0; i < result.stage_count; i++)
+        assay_llm_add(&job->eval.llm, &result.stages[i].llm);
     job->eval.scored += result.scored;
     job->eval.cached += result.cached;
     job->eval.tokenized += result.tokenized;

@@ -186,6 +186,7 @@ static void print_man(void)
            ".TP\n.B ASSAY_MODELS\nA folder of models, looked into first.\n"
            ".TP\n.B ASSAY_CPU\nThe best instruction set to use: scalar, avx2, avxvnni, avx512, avx512vnni, avx512bf16, amx, neon or neondot.\n"
            ".TP\n.B HF_ENDPOINT, HF_TOKEN\nWhere \\fBpull\\fR downloads from, and as whom.\n"
+           ".TP\n.B ASSAY_LLM_URL, ASSAY_LLM_MODEL, ASSAY_LLM_KEY\nThe chat API, the model and the key of \\fBllm\\fR rerankers.\n"
            ".TP\n.B NO_COLOR\nNo colours, when set.\n");
 }
 

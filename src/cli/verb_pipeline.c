@@ -62,15 +62,40 @@ static int show_presets(bool as_json)
 
 /* ---- check ------------------------------------------------------------------ */
 
-/* Whether the models that its stages name are there. */
+/* The folder's name of a stage's model: "late" and "late:NAME" read a bi-encoder. */
+static const char *folder_of(const assay_stage_options *stage)
+{
+    char path[4096];
+    const char *name = stage->model ? stage->model : assay_reranker_name(stage->kind);
+    if (stage->kind != ASSAY_RERANKER_LATE)
+        return name;
+    if (strncmp(name, "late:", 5) == 0)
+        return name + 5;
+    bool plain = strcmp(name, "late") == 0;
+    return plain && assay_model_find(name, path, sizeof path, NULL) != ASSAY_OK ? "dense" : name;
+}
+
+/* Whether the model that a stage names is there; a language model is not asked. */
+static assay_status check_model(const assay_stage_options *stage, assay_error *error)
+{
+    char path[4096];
+    assay_llm *llm;
+    if (stage->kind != ASSAY_RERANKER_LLM)
+        return assay_model_find(folder_of(stage), path, sizeof path, error);
+    assay_llm_options options = stage->llm;
+    options.model = stage->model;
+    assay_status status = assay_llm_open(&options, &llm, error);
+    if (status == ASSAY_OK)
+        assay_llm_close(llm);
+    return status;
+}
+
 static int check_models(const assay_pipeline_options *options)
 {
     int code = ASSAY_EXIT_OK;
     for (size_t i = 0; i < options->stage_count; i++) {
         assay_error error;
-        char path[4096];
-        const char *model = options->stages[i].model ? options->stages[i].model : "cross";
-        if (assay_model_find(model, path, sizeof path, &error) != ASSAY_OK)
+        if (check_model(&options->stages[i], &error) != ASSAY_OK)
             code = assay_report(&error);
     }
     return code;

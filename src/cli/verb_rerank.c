@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli/output.h"
+#include "cli/llm_options.h"
 #include "cli/rerank_run.h"
 #include "cli/texts.h"
 
@@ -13,9 +13,17 @@ typedef struct rerank_settings {
     assay_common common;
     const char *query, *model, *text_field, *id_field;
     const char *run, *collection, *queries, *output;
-    uint32_t top, precision, max_tokens, threads;
+    uint32_t top, precision, max_tokens, threads, reranker;
+    assay_llm_settings llm;
     bool jsonl;
 } rerank_settings;
+
+/* What scores the passages: one of the two. */
+typedef struct scorer {
+    assay_session *session;
+    const assay_model_info *info; /* of its model */
+    assay_llm *llm;               /* NULL: the session */
+} scorer;
 
 /* The passages as they came and as they are scored. */
 typedef struct rerank_job {
@@ -27,6 +35,7 @@ typedef struct rerank_job {
     size_t count;
     assay_score *scores; /* [count] */
     size_t *order;       /* [count] best first */
+    assay_llm_usage usage;
 } rerank_job;
 
 /* ------------------------------------------------------------------- JSONL */
@@ -124,7 +133,7 @@ static int by_score(const void *left, const void *right, void *context)
 {
     const assay_score *scores = context;
     size_t a = *(const size_t *)left, b = *(const size_t *)right;
-    bool a_fine = scores[a].status == ASSAY_OK, b_fine = scores[b].status == ASSAY_OK;
+    bool a_fine = isfinite(scores[a].logit), b_fine = isfinite(scores[b].logit);
     if (a_fine != b_fine)
         return a_fine ? -1 : 1; /* those that failed come last */
     if (a_fine && scores[a].logit != scores[b].logit)
@@ -152,13 +161,15 @@ static void add_result(assay_answer *answer, json_t *results, const rerank_job *
         assay_answer_set(answer, one, "error", json_string(assay_status_name(score->status)));
 }
 
-static int print_json(const rerank_job *job, size_t shown, const assay_model_info *info)
+static int print_json(const rerank_job *job, size_t shown, const scorer *by)
 {
     assay_answer answer = assay_answer_new();
     json_t *results = assay_answer_array(&answer, answer.root, "results");
     for (size_t i = 0; i < shown; i++)
         add_result(&answer, results, job, i);
-    assay_answer_model(&answer, info);
+    assay_llm_json(&answer, answer.root, &job->usage);
+    if (by->info)
+        assay_answer_model(&answer, by->info);
     return assay_answer_print(&answer);
 }
 
@@ -168,13 +179,13 @@ static void print_people(const rerank_job *job, size_t shown)
         size_t index = job->order[i];
         const assay_score *score = &job->scores[index];
         printf("%2zu. %s", i + 1, assay_style_code(ASSAY_STYLE_DIM));
-        if (score->status == ASSAY_OK && isnan(score->probability))
-            printf("[%zu]  score %.3f", index, (double)score->logit);
-        else if (score->status == ASSAY_OK)
-            printf("[%zu]  logit %.3f, probability %.3f", index, (double)score->logit,
-                   (double)score->probability);
+        if (score->status == ASSAY_OK)
+            printf("[%zu]  %s %.3f", index, isnan(score->probability) ? "score" : "logit",
+                   (double)score->logit);
         else
             printf("[%zu]  not scored: %s", index, assay_status_name(score->status));
+        if (score->status == ASSAY_OK && isfinite(score->probability))
+            printf(", probability %.3f", (double)score->probability);
         if (score->truncated)
             printf("; cut at %u tokens, its end was not seen", score->tokens);
         printf("%s\n", assay_style_code(ASSAY_STYLE_PLAIN));
@@ -184,35 +195,62 @@ static void print_people(const rerank_job *job, size_t shown)
 
 /* ------------------------------------------------------------------- verb */
 
-static int rerank_passages(const rerank_settings *settings, assay_session *session,
-                           const assay_model_info *info, char **arguments, size_t count)
+static assay_status score(rerank_job *job, const scorer *by, assay_error *error)
+{
+    const rerank_settings *s = job->settings;
+    assay_text query = {s->query, strlen(s->query)};
+    if (by->llm)
+        return assay_llm_rerank(by->llm, query, job->texts, job->count, s->top, job->scores,
+                                &job->usage, error);
+    return assay_rerank(by->session, query, job->texts, job->count, job->scores, error);
+}
+
+/* Orders what is scored, and prints the best. */
+static int show(rerank_job *job, const scorer *by)
+{
+    const rerank_settings *s = job->settings;
+    bool failed = false;
+    int code = ASSAY_EXIT_OK;
+    if (by->info && job->count > 0 && job->scores[0].query_truncated)
+        assay_warn("the query is longer than the %u tokens that %s reads; its end was not seen",
+                   by->info->query_tokens, by->info->name);
+    for (size_t i = 0; i < job->count; i++) {
+        job->order[i] = i;
+        failed |= job->scores[i].status != ASSAY_OK;
+    }
+    qsort_r(job->order, job->count, sizeof *job->order, by_score, job->scores);
+    size_t shown = s->top && s->top < job->count ? s->top : job->count;
+    if (s->common.json)
+        code = print_json(job, shown, by);
+    else
+        print_people(job, shown);
+    return failed && code == ASSAY_EXIT_OK ? ASSAY_EXIT_PARTLY : code;
+}
+
+static int rerank_passages(const rerank_settings *settings, const scorer *by, char **arguments,
+                           size_t count)
 {
     assay_error error;
     rerank_job job = {.settings = settings};
     int code = read_passages(&job, arguments, count);
-    assay_text query = {settings->query, strlen(settings->query)};
-    if (code == ASSAY_EXIT_OK &&
-        assay_rerank(session, query, job.texts, job.count, job.scores, &error) != ASSAY_OK)
+    if (code == ASSAY_EXIT_OK && score(&job, by, &error) != ASSAY_OK)
         code = assay_report(&error);
-    if (code == ASSAY_EXIT_OK) {
-        if (job.count > 0 && job.scores[0].query_truncated)
-            assay_warn("the query is longer than the %u tokens that %s reads; its end was not seen",
-                       info->query_tokens, info->name);
-        bool failed = false;
-        for (size_t i = 0; i < job.count; i++) {
-            job.order[i] = i;
-            failed |= job.scores[i].status != ASSAY_OK;
-        }
-        qsort_r(job.order, job.count, sizeof *job.order, by_score, job.scores);
-        size_t shown = settings->top && settings->top < job.count ? settings->top : job.count;
-        if (settings->common.json)
-            code = print_json(&job, shown, info);
-        else
-            print_people(&job, shown);
-        if (failed && code == ASSAY_EXIT_OK)
-            code = ASSAY_EXIT_PARTLY;
-    }
+    else if (code == ASSAY_EXIT_OK)
+        code = show(&job, by);
     free_job(&job);
+    return code;
+}
+
+static int rerank_by_llm(const rerank_settings *settings, char **arguments, size_t count)
+{
+    assay_error error;
+    scorer by = {0};
+    assay_llm_options options = {0};
+    assay_llm_overlay(&settings->llm, &options, &options.model);
+    if (assay_llm_open(&options, &by.llm, &error) != ASSAY_OK)
+        return assay_report(&error);
+    int code = rerank_passages(settings, &by, arguments, count);
+    assay_llm_close(by.llm);
     return code;
 }
 
@@ -243,8 +281,9 @@ static int rerank_with(const rerank_settings *settings, assay_model *model, char
         .output = settings->output,
         .top = settings->top,
     };
+    const scorer by = {.session = session, .info = &info};
     int code = settings->run ? assay_rerank_run_do(&run, session)
-                             : rerank_passages(settings, session, &info, arguments, count);
+                             : rerank_passages(settings, &by, arguments, count);
     assay_session_close(session);
     return code;
 }
@@ -264,6 +303,9 @@ static int check_form(const rerank_settings *s, size_t count)
         return assay_usage(verb, "--queries, --collection and --output belong to --run FILE");
     if (!s->run && !s->query)
         return assay_usage(verb, "--query TEXT is missing");
+    if (s->reranker && (s->run || s->model || s->precision || s->max_tokens))
+        return assay_usage(verb, "--run, --model, --precision and --max-tokens belong to a "
+                           "cross-encoder, not to --rerank llm");
     if (s->jsonl && count > 0)
         return assay_usage(verb, "--jsonl is read from standard input, not from arguments");
     return ASSAY_EXIT_OK;
@@ -275,6 +317,8 @@ static int run(const void *given, char **arguments, size_t count)
     int code = check_form(settings, count);
     if (code != ASSAY_EXIT_OK)
         return code;
+    if (settings->reranker)
+        return rerank_by_llm(settings, arguments, count);
     assay_error error;
     assay_model *model;
     const assay_model_options options = {.precision = (assay_precision)settings->precision};
@@ -289,6 +333,8 @@ static int run(const void *given, char **arguments, size_t count)
 static const assay_option options[] = {
     {"query", ASSAY_OPTION_TEXT, offsetof(rerank_settings, query), "TEXT",
      "what the passages are to answer", 0, 0},
+    {"rerank", ASSAY_OPTION_CHOICE, offsetof(rerank_settings, reranker), "cross|llm",
+     "by what: a cross-encoder, or a language model behind an API (default: cross)", 0, 0},
     {"model", ASSAY_OPTION_TEXT, offsetof(rerank_settings, model), "NAME",
      "cross-encoder or ColBERT: a folder in Hugging Face layout, or a name; late:NAME reads a "
      "bi-encoder for late interaction (default: cross)", 0, 0},
@@ -316,6 +362,7 @@ static const assay_option options[] = {
      "queries of --run: queries.jsonl, or id, tab and text a line", 0, 0},
     {"output", ASSAY_OPTION_TEXT, offsetof(rerank_settings, output), "FILE",
      "where --run writes to (default: standard output)", 0, 0},
+    ASSAY_LLM_OPTIONS(rerank_settings, llm),
 };
 
 static const assay_example examples[] = {
@@ -328,6 +375,8 @@ static const assay_example examples[] = {
      "With another model, in exact arithmetic"},
     {"assay rerank --model late --query \"...\" < passages.txt",
      "By late interaction: every token of the query against every token of a passage"},
+    {"assay rerank --rerank llm --llm-url http://127.0.0.1:8080/v1 --llm-model NAME --query "
+     "\"...\" < passages.txt", "By a language model: docs/pipelines.md"},
     {"assay rerank --run bm25.run --collection scifact --queries scifact/queries.jsonl "
      "> reranked.run", "What another search engine found, reranked"},
     {NULL, NULL},

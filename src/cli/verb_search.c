@@ -95,6 +95,7 @@ static void set_work_json(assay_answer *answer, const assay_result *result)
         assay_answer_set(answer, one, "cached", assay_json_count(stage->cached));
         assay_answer_set(answer, one, "weight", assay_json_number(stage->weight));
         assay_answer_set(answer, one, "latency_ms", assay_json_number(stage->seconds * 1e3));
+        assay_llm_json(answer, one, &stage->llm);
         if (stage->degraded.code != ASSAY_OK)
             assay_answer_set(answer, one, "degraded", assay_json_name(stage->degraded.message));
         if (stage->skipped.code != ASSAY_OK)
@@ -266,6 +267,8 @@ static void print_people(const search_settings *settings, const char *question,
         printf(", %u of %u with token vectors that were kept", result->kept, result->scored);
     if (result->tokenized > 0)
         printf(", %u passages tokenised anew", result->tokenized);
+    for (size_t i = 0; i < result->stage_count; i++)
+        assay_llm_print(&result->stages[i].llm);
     printf("%s\n", assay_style_code(ASSAY_STYLE_PLAIN));
     if (result->skipped.code != ASSAY_OK)
         printf("Not reranked: %s (--rerank-long does it anyway)\n",

@@ -139,16 +139,16 @@ static double weight_of(const work *w)
 }
 
 /* score = weight_before * z(score so far) + weight * z(own), over the entries
- * that were scored; one that the reranker failed on counts as its worst. */
+ * that were scored; one that has no score of its own counts as the worst. */
 static void interpolate(work *w)
 {
     double worst = INFINITY;
     for (size_t i = 0; i < w->taken; i++)
-        if (w->scores[i].status == ASSAY_OK && w->scores[i].logit < worst)
-            worst = w->scores[i].logit;
+        if (isfinite(w->scores[i].logit))
+            worst = fmin(worst, w->scores[i].logit);
     for (size_t i = 0; i < w->taken; i++) {
         w->before[i] = w->entries[i].score;
-        w->own[i] = w->scores[i].status == ASSAY_OK ? w->scores[i].logit : worst;
+        w->own[i] = isfinite(w->scores[i].logit) ? w->scores[i].logit : worst;
     }
     assay_normalize(w->before, w->taken);
     assay_normalize(w->own, w->taken);
@@ -224,6 +224,7 @@ static assay_status run_stage(work *w, const assay_collection *collection, assay
         .passages = w->views,
         .count = w->taken,
         .keep = w->options->keep,
+        .deadline = INFINITY,
         .arena = arena,
     };
     assay_error *degraded = &w->result->degraded;

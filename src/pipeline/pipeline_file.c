@@ -34,47 +34,82 @@ typedef struct field {
     const char *words; /* of WORD, "a|b", in the order of the enum */
     double low, high;
     const char *help;
+    unsigned kinds;    /* bits of the rerankers that have it; 0: all */
 } field;
 
 #define IN_PIPELINE(member) offsetof(assay_pipeline_options, member)
 #define IN_STAGE(member) offsetof(assay_stage_options, member)
+#define OF_CROSS (1u << ASSAY_RERANKER_CROSS)
+#define OF_MODELS (OF_CROSS | 1u << ASSAY_RERANKER_LATE)
+#define OF_LLM (1u << ASSAY_RERANKER_LLM)
 
 static const field pipeline_fields[] = {
     {"retriever", WORD, IN_PIPELINE(retriever), "auto|bm25|dense|hybrid", 0, 0,
-     "what finds candidates; auto: hybrid where there are vectors, else bm25"},
-    {"retrieve", COUNT, IN_PIPELINE(retrieve), NULL, 1, 100000, "how many passages it finds"},
-    {"fusion", WORD, IN_PIPELINE(fusion), "zscore|rrf", 0, 0, "how hybrid joins its two lists"},
-    {"weight_bm25", NUMBER, IN_PIPELINE(bm25_weight), NULL, 0, 1e6, "of BM25 in hybrid"},
-    {"weight_dense", NUMBER, IN_PIPELINE(dense_weight), NULL, 0, 1e6, "of the vectors in hybrid"},
+     "what finds candidates; auto: hybrid where there are vectors, else bm25", 0},
+    {"retrieve", COUNT, IN_PIPELINE(retrieve), NULL, 1, 100000, "how many passages it finds", 0},
+    {"fusion", WORD, IN_PIPELINE(fusion), "zscore|rrf", 0, 0, "how hybrid joins its two lists", 0},
+    {"weight_bm25", NUMBER, IN_PIPELINE(bm25_weight), NULL, 0, 1e6, "of BM25 in hybrid", 0},
+    {"weight_dense", NUMBER, IN_PIPELINE(dense_weight), NULL, 0, 1e6, "of the vectors in hybrid", 0},
     {"k1", NUMBER, IN_PIPELINE(k1), NULL, 0, 1e3,
-     "BM25: how soon repeated words stop counting"},
-    {"b", NUMBER, IN_PIPELINE(b), NULL, 0, 1, "BM25: how much long passages are held back"},
+     "BM25: how soon repeated words stop counting", 0},
+    {"b", NUMBER, IN_PIPELINE(b), NULL, 0, 1, "BM25: how much long passages are held back", 0},
     {"ef", COUNT, IN_PIPELINE(ef), NULL, 1, 65536,
-     "vectors that a search of an hnsw index keeps on its way; retrieve + 100 when absent"},
+     "vectors that a search of an hnsw index keeps on its way; retrieve + 100 when absent", 0},
     {"exact", FLAG, IN_PIPELINE(exact), NULL, 0, 0,
-     "compare with all vectors, whatever index there is"},
+     "compare with all vectors, whatever index there is", 0},
     {"keep", COUNT, IN_PIPELINE(rerank), NULL, 1, 100000,
-     "how many passages go on to the first stage; all when absent"},
+     "how many passages go on to the first stage; all when absent", 0},
 };
 
 static const field stage_fields[] = {
-    {"kind", WORD, IN_STAGE(kind), assay_reranker_names, 0, 0, "the reranker"},
-    {"model", TEXT, IN_STAGE(model), NULL, 0, 0, "its model: a name or a folder"},
-    {"precision", WORD, IN_STAGE(precision), "auto|fp32|int8|bf16", 0, 0, "of its arithmetic"},
+    {"kind", WORD, IN_STAGE(kind), assay_reranker_names, 0, 0, "the reranker", 0},
+    {"model", TEXT, IN_STAGE(model), NULL, 0, 0, "its model: a name or a folder; of llm as the API calls it, $ASSAY_LLM_MODEL when absent", 0},
+    {"precision", WORD, IN_STAGE(precision), "auto|fp32|int8|bf16", 0, 0, "of its arithmetic", OF_MODELS},
     {"keep", COUNT, IN_STAGE(keep), NULL, 1, 100000,
-     "how many passages go on to the next stage; all when absent"},
+     "how many passages go on to the next stage; all when absent", 0},
     {"max_tokens", COUNT, IN_STAGE(max_tokens), NULL, 5, 1000000,
-     "cuts passages earlier than the model does; query and special tokens are counted"},
+     "cuts passages earlier than the model does; query and special tokens are counted", OF_MODELS},
     {"rerank_long", FLAG, IN_STAGE(rerank_long), NULL, 0, 0,
-     "work on queries longer than the model was trained on, too"},
+     "work on queries longer than the model was trained on, too", OF_CROSS},
     {"weight", NUMBER, IN_STAGE(weight), NULL, 0, 1e6,
-     "of the stage's z-normalised score in the order after it"},
+     "of the stage's z-normalised score in the order after it", 0},
     {"weight_sure", NUMBER, IN_STAGE(weight_sure), NULL, 0, 1e6,
-     "the same on queries where the reranker is sure; weight when absent and weight is there"},
+     "the same on queries where the reranker is sure; weight when absent and weight is there", 0},
     {"sure", NUMBER, IN_STAGE(sure), NULL, 0, 1,
-     "the probability of its best passage from which on the reranker is sure"},
+     "the probability of its best passage from which on the reranker is sure", 0},
     {"weight_before", NUMBER, IN_STAGE(weight_before), NULL, 0, 1e6,
-     "of the score that the stages before it came to"},
+     "of the score that the stages before it came to", 0},
+    {"url", TEXT, IN_STAGE(llm.url), NULL, 0, 0,
+     "an OpenAI-compatible chat API, up to and with /v1; $ASSAY_LLM_URL when absent", OF_LLM},
+    {"mode", WORD, IN_STAGE(llm.mode), "listwise|pointwise|yesno|pairwise", 0, 0,
+     "what the model is asked for: an order, a grade each, a yes or no each, the better of two",
+     OF_LLM},
+    {"key_env", TEXT, IN_STAGE(llm.key_env), NULL, 0, 0,
+     "environment variable that holds the key; ASSAY_LLM_KEY when absent", OF_LLM},
+    {"key_file", TEXT, IN_STAGE(llm.key_file), NULL, 0, 0, "a file that holds the key", OF_LLM},
+    {"passage_tokens", COUNT, IN_STAGE(llm.passage_tokens), NULL, 8, 100000,
+     "what is shown of a passage; 300 when absent", OF_LLM},
+    {"tokenizer", TEXT, IN_STAGE(llm.tokenizer), NULL, 0, 0,
+     "a model or file whose tokens those are; that of cross when absent", OF_LLM},
+    {"window", COUNT, IN_STAGE(llm.window), NULL, 2, 1000,
+     "listwise: passages at a time; 20 when absent", OF_LLM},
+    {"step", COUNT, IN_STAGE(llm.step), NULL, 1, 1000,
+     "listwise: how far the window moves; half of it when absent", OF_LLM},
+    {"parallel", COUNT, IN_STAGE(llm.parallel), NULL, 1, 256,
+     "requests at a time; 4 when absent", OF_LLM},
+    {"timeout_ms", COUNT, IN_STAGE(llm.timeout_ms), NULL, 1, 3600000,
+     "of one attempt; 60000 when absent", OF_LLM},
+    {"attempts", COUNT, IN_STAGE(llm.attempts), NULL, 1, 20, "of one request; 4 when absent",
+     OF_LLM},
+    {"answer_tokens", COUNT, IN_STAGE(llm.answer_tokens), NULL, 1, 1000000,
+     "longest answer; as the mode needs when absent, which is too few for a model that thinks "
+     "first", OF_LLM},
+    {"seed", COUNT, IN_STAGE(llm.seed), NULL, 0, 2147483647, "sent with temperature 0", OF_LLM},
+    {"plain", FLAG, IN_STAGE(llm.plain), NULL, 0, 0, "never ask for structured output", OF_LLM},
+    {"price_input", NUMBER, IN_STAGE(llm.price_input), NULL, 0, 1e9,
+     "of a million tokens read, for the account", OF_LLM},
+    {"price_output", NUMBER, IN_STAGE(llm.price_output), NULL, 0, 1e9,
+     "of a million tokens written", OF_LLM},
 };
 
 #define COUNT_OF(array) (sizeof(array) / sizeof *(array))
@@ -149,27 +184,47 @@ static assay_status read_field(const json_t *object, const field *f, const char 
     return ASSAY_OK;
 }
 
-static bool known(const char *name, const field *fields, size_t count, bool top)
+/* The fields of something: of the pipeline, or of a stage of some kind. */
+typedef struct table {
+    const field *fields; /* [count] */
+    size_t count;
+    unsigned kinds;      /* bit of the stage's kind; 0: the pipeline's own */
+} table;
+
+static const table of_pipeline = {pipeline_fields, COUNT_OF(pipeline_fields), 0};
+
+static table of_stage(assay_reranker_kind kind)
 {
-    for (size_t i = 0; i < count; i++)
-        if (strcmp(fields[i].name, name) == 0)
-            return true;
-    for (size_t i = 0; top && i < COUNT_OF(own_names); i++)
+    return (table){stage_fields, COUNT_OF(stage_fields), 1u << kind};
+}
+
+static bool has_field(const table *t, const field *f)
+{
+    return f->kinds == 0 || (f->kinds & t->kinds) != 0;
+}
+
+static bool known(const table *t, const char *name)
+{
+    for (size_t i = 0; i < t->count; i++)
+        if (strcmp(t->fields[i].name, name) == 0)
+            return has_field(t, &t->fields[i]);
+    for (size_t i = 0; t->kinds == 0 && i < COUNT_OF(own_names); i++)
         if (strcmp(own_names[i], name) == 0)
             return true;
     return false;
 }
 
-static assay_status unknown_field(const char *name, const field *fields, size_t count, bool top,
-                                  const char *where, assay_error *error)
+static assay_status unknown_field(const table *t, const char *name, const char *where,
+                                  assay_error *error)
 {
     assay_buffer message;
     assay_buffer_init(&message, 0);
-    assay_buffer_string(&message, "there is no such field; there are");
-    for (size_t i = 0; top && i < COUNT_OF(own_names); i++)
-        assay_buffer_format(&message, " %s,", own_names[i]);
-    for (size_t i = 0; i < count; i++)
-        assay_buffer_format(&message, " %s%s", fields[i].name, i + 1 < count ? "," : "");
+    assay_buffer_string(&message, "there is no such field; there are:");
+    for (size_t i = 0; t->kinds == 0 && i < COUNT_OF(own_names); i++)
+        assay_buffer_format(&message, " %s", own_names[i]);
+    for (size_t i = 0; i < t->count; i++)
+        if (has_field(t, &t->fields[i]))
+            assay_buffer_format(&message, " %s", t->fields[i].name);
     assay_status status = assay_buffer_status(&message, where, error);
     if (status == ASSAY_OK)
         status = wrong(error, where, name, message.data);
@@ -177,19 +232,33 @@ static assay_status unknown_field(const char *name, const field *fields, size_t 
     return status;
 }
 
-static assay_status read_fields(const json_t *object, const field *fields, size_t count, bool top,
-                                const char *where, void *target, assay_error *error)
+static assay_status read_fields(const json_t *object, const table *t, const char *where,
+                                void *target, assay_error *error)
 {
     const char *name;
     json_t *value;
     json_object_foreach((json_t *)object, name, value)
     {
-        if (!known(name, fields, count, top))
-            return unknown_field(name, fields, count, top, where, error);
+        if (!known(t, name))
+            return unknown_field(t, name, where, error);
     }
-    for (size_t i = 0; i < count; i++)
-        ASSAY_TRY(read_field(object, &fields[i], where, target, error));
+    for (size_t i = 0; i < t->count; i++)
+        if (has_field(t, &t->fields[i]))
+            ASSAY_TRY(read_field(object, &t->fields[i], where, target, error));
     return ASSAY_OK;
+}
+
+/* The kind says which other fields there are. */
+static assay_status read_kind(const json_t *item, const char *place, assay_stage_options *stage,
+                              assay_error *error)
+{
+    if (json_object_get(item, "kind") == NULL) {
+        char message[160];
+        snprintf(message, sizeof message, "is missing; it is one of %.120s",
+                 assay_reranker_names);
+        return wrong(error, place, "kind", message);
+    }
+    return read_field(item, &stage_fields[0], place, stage, error);
 }
 
 static assay_status read_stage(const json_t *item, const char *where, size_t i,
@@ -199,13 +268,9 @@ static assay_status read_stage(const json_t *item, const char *where, size_t i,
     snprintf(place, sizeof place, "%.1100s: stages[%zu]", where, i);
     if (!json_is_object(item))
         return wrong(error, where, strrchr(place, ' ') + 1, "expected an object");
-    if (json_object_get(item, "kind") == NULL) {
-        char message[160];
-        snprintf(message, sizeof message, "is missing; it is one of %.120s",
-                 assay_reranker_names);
-        return wrong(error, place, "kind", message);
-    }
-    return read_fields(item, stage_fields, COUNT_OF(stage_fields), false, place, stage, error);
+    ASSAY_TRY(read_kind(item, place, stage, error));
+    const table fields = of_stage(stage->kind);
+    return read_fields(item, &fields, place, stage, error);
 }
 
 static assay_status read_pipeline(assay_pipeline_file *file, const char *where,
@@ -217,8 +282,7 @@ static assay_status read_pipeline(assay_pipeline_file *file, const char *where,
         return assay_fail(error, ASSAY_E_FORMAT, where, "expected an object with the fields of "
                           "a pipeline");
     o->rerank = UINT32_MAX; /* all that were retrieved */
-    ASSAY_TRY(read_fields(file->json, pipeline_fields, COUNT_OF(pipeline_fields), true, where, o,
-                          error));
+    ASSAY_TRY(read_fields(file->json, &of_pipeline, where, o, error));
     ASSAY_TRY(assay_json_string(file->json, "name", where, &text, error));
     ASSAY_TRY(assay_json_string(file->json, "description", where, &text, error));
     const json_t *stages = json_object_get(file->json, "stages");
@@ -340,13 +404,15 @@ static json_t *field_json(const field *f, const void *source, bool *absent)
 }
 
 /* Whether all could be added. */
-static bool write_fields(json_t *object, const field *fields, size_t count, const void *source)
+static bool write_fields(json_t *object, const table *t, const void *source)
 {
     bool whole = object != NULL;
-    for (size_t i = 0; i < count && whole; i++) {
+    for (size_t i = 0; i < t->count && whole; i++) {
         bool absent;
-        json_t *value = field_json(&fields[i], source, &absent);
-        whole = absent || json_object_set_new(object, fields[i].name, value) == 0;
+        if (!has_field(t, &t->fields[i]))
+            continue;
+        json_t *value = field_json(&t->fields[i], source, &absent);
+        whole = absent || json_object_set_new(object, t->fields[i].name, value) == 0;
     }
     return whole;
 }
@@ -361,10 +427,11 @@ static assay_status print_json(json_t *json, bool whole, char **out, assay_error
 static assay_status write_settings(const assay_settings *s, char **out, assay_error *error)
 {
     json_t *root = json_object(), *stages = json_array();
-    bool whole = write_fields(root, pipeline_fields, COUNT_OF(pipeline_fields), &s->options);
+    bool whole = write_fields(root, &of_pipeline, &s->options);
     for (size_t i = 0; i < s->options.stage_count && whole; i++) {
         json_t *one = json_object();
-        whole = write_fields(one, stage_fields, COUNT_OF(stage_fields), &s->stages[i]);
+        const table fields = of_stage(s->stages[i].kind);
+        whole = write_fields(one, &fields, &s->stages[i]);
         whole = json_array_append_new(stages, one) == 0 && whole;
     }
     whole = json_object_set_new(root, "stages", stages) == 0 && whole;

@@ -10,6 +10,9 @@ static const assay_preset presets[] = {
      "{\"retrieve\": 100, \"keep\": 30, \"stages\": [{\"kind\": \"cross\"}]}"},
     {"thorough", "100 passages, all of them reranked by cross",
      "{\"retrieve\": 100, \"stages\": [{\"kind\": \"cross\"}]}"},
+    {"precise", "100 passages, all reranked by cross, then the first 20 by llm ($ASSAY_LLM_URL)",
+     "{\"retrieve\": 100, \"stages\": [{\"kind\": \"cross\", \"keep\": 20},"
+     " {\"kind\": \"llm\", \"keep\": 5}]}"},
 };
 
 enum { PRESETS = sizeof presets / sizeof *presets };

@@ -17,12 +17,13 @@ typedef struct assay_rerank_call {
     const assay_passage_view *const *passages; /* [count] in the order so far */
     size_t count;
     size_t keep;        /* the best so many go on; what is behind them matters less */
+    double deadline;    /* assay_seconds by which to be done; INFINITY: none */
     assay_arena *arena; /* scratch */
 } assay_rerank_call;
 
 typedef struct assay_reranker_class {
     const char *name;     /* in pipelines */
-    const char *model;    /* when none is named; NULL: one must be */
+    const char *model;    /* when none is named; NULL: what open says */
     /* When none are set. weight_sure 0: it knows no probability, weight is all. */
     double weight, weight_sure, sure, weight_before;
     /* options has stage->precision, limits and so on; the pipeline's own options
@@ -42,6 +43,7 @@ typedef struct assay_reranker_class {
 
 extern const assay_reranker_class assay_reranker_cross;
 extern const assay_reranker_class assay_reranker_late;
+extern const assay_reranker_class assay_reranker_llm;
 
 /* By assay_reranker_kind; NULL beyond the last. */
 const assay_reranker_class *assay_reranker_class_of(assay_reranker_kind kind);

@@ -5,9 +5,10 @@
 static const assay_reranker_class *const classes[] = {
     [ASSAY_RERANKER_CROSS] = &assay_reranker_cross,
     [ASSAY_RERANKER_LATE] = &assay_reranker_late,
+    [ASSAY_RERANKER_LLM] = &assay_reranker_llm,
 };
 
-const char assay_reranker_names[] = "cross|late";
+const char assay_reranker_names[] = "cross|late|llm";
 
 const assay_reranker_class *assay_reranker_class_of(assay_reranker_kind kind)
 {

@@ -51,6 +51,24 @@ static assay_status settle_retrieval(assay_pipeline_options *o, assay_error *err
     return settle(&o->b, "b", ASSAY_DEFAULT_B, 1, error);
 }
 
+static assay_status copy(assay_arena *arena, const char **text, assay_error *error)
+{
+    if (*text == NULL)
+        return ASSAY_OK;
+    *text = assay_arena_copy(arena, *text, strlen(*text));
+    return *text != NULL ? ASSAY_OK : assay_fail_memory(error, 1024);
+}
+
+static assay_status copy_strings(assay_arena *arena, assay_stage_options *stage,
+                                 assay_error *error)
+{
+    ASSAY_TRY(copy(arena, &stage->model, error));
+    ASSAY_TRY(copy(arena, &stage->llm.url, error));
+    ASSAY_TRY(copy(arena, &stage->llm.key_env, error));
+    ASSAY_TRY(copy(arena, &stage->llm.key_file, error));
+    return copy(arena, &stage->llm.tokenizer, error);
+}
+
 /* One stage. `comes` is how many passages come to it, then how many go on. */
 static assay_status settle_stage(assay_stage_options *stage, size_t number, uint32_t *comes,
                                  assay_arena *arena, assay_error *error)
@@ -63,12 +81,7 @@ static assay_status settle_stage(assay_stage_options *stage, size_t number, uint
                           (int)stage->kind);
     if (stage->model == NULL)
         stage->model = class->model;
-    if (stage->model == NULL)
-        return assay_fail(error, ASSAY_E_ARGUMENT, where, "%s needs the name of a model",
-                          class->name);
-    stage->model = assay_arena_copy(arena, stage->model, strlen(stage->model));
-    if (stage->model == NULL)
-        return assay_fail_memory(error, 1024);
+    ASSAY_TRY(copy_strings(arena, stage, error));
     if (stage->keep == 0 || stage->keep > *comes)
         stage->keep = *comes;
     *comes = stage->keep;

@@ -9,6 +9,9 @@
  * process leaves whole rows; SQLite's rollback journal sees to that. Not a
  * write-ahead log, which cannot be read where nothing can be written.
  *
+ * The row of a language model's question holds its answer in place of entries,
+ * filled up with NULs to a whole number of them: age, size and damage are the same.
+ *
  * `used` is written at most once an hour, so that a question asked again and
  * again writes nothing.
  */
@@ -387,20 +390,35 @@ static assay_status make_room(assay_score_cache *cache, assay_error *error)
     }
 }
 
+/* Writes cache->entries as the question's row, and ends the transaction. */
+static assay_status write_entries(assay_score_cache *cache, const assay_digest *question,
+                                  assay_error *error)
+{
+    assay_status status = ASSAY_OK;
+    if (cache->entries.length > 0)
+        status = write_row(cache, question, error);
+    if (status == ASSAY_OK)
+        status = make_room(cache, error);
+    if (status == ASSAY_OK)
+        status = run(cache, "COMMIT", "cannot write the score cache", error);
+    return status;
+}
+
+static void roll_back(assay_score_cache *cache)
+{
+    sqlite3_exec(cache->db, "ROLLBACK", NULL, NULL, NULL);
+}
+
 static assay_status put(assay_score_cache *cache, const assay_digest *question,
                         const assay_digest *passages, const float *logits, size_t count,
                         assay_error *error)
 {
     ASSAY_TRY(run(cache, "BEGIN IMMEDIATE", "cannot write the score cache", error));
     assay_status status = gather(cache, question, passages, logits, count, error);
-    if (status == ASSAY_OK && cache->entries.length > 0)
-        status = write_row(cache, question, error);
     if (status == ASSAY_OK)
-        status = make_room(cache, error);
-    if (status == ASSAY_OK)
-        status = run(cache, "COMMIT", "cannot write the score cache", error);
+        status = write_entries(cache, question, error);
     if (status != ASSAY_OK)
-        sqlite3_exec(cache->db, "ROLLBACK", NULL, NULL, NULL);
+        roll_back(cache);
     return status;
 }
 
@@ -411,6 +429,49 @@ assay_status assay_score_cache_put(assay_score_cache *cache, const assay_digest 
     if (cache->db == NULL || cache->read_only || (count == 0 && !cache->stale))
         return ASSAY_OK;
     return recover(cache, put(cache, question, passages, logits, count, error), error);
+}
+
+/* ---- Answers ------------------------------------------------------------------------ */
+
+assay_status assay_score_cache_get_answer(assay_score_cache *cache, const assay_digest *question,
+                                          assay_buffer *out, assay_error *error)
+{
+    int64_t used;
+    assay_buffer *entries = &cache->entries;
+    assay_buffer_clear(entries);
+    if (cache->db == NULL)
+        return ASSAY_OK;
+    assay_status status = read_entries(cache, question, &used, error);
+    if (status != ASSAY_OK)
+        return recover(cache, status, error);
+    while (entries->length > 0 && entries->data[entries->length - 1] == '\0')
+        entries->length--;
+    assay_buffer_append(out, entries->data, entries->length);
+    return assay_buffer_status(out, cache->path, error);
+}
+
+static assay_status put_answer(assay_score_cache *cache, const assay_digest *question,
+                               const char *answer, size_t length, assay_error *error)
+{
+    assay_buffer_clear(&cache->entries);
+    assay_buffer_append(&cache->entries, answer, length);
+    while (cache->entries.length % ENTRY_BYTES != 0)
+        assay_buffer_byte(&cache->entries, '\0');
+    ASSAY_TRY(assay_buffer_status(&cache->entries, cache->path, error));
+    ASSAY_TRY(run(cache, "BEGIN IMMEDIATE", "cannot write the score cache", error));
+    assay_status status = write_entries(cache, question, error);
+    if (status != ASSAY_OK)
+        roll_back(cache);
+    return status;
+}
+
+assay_status assay_score_cache_put_answer(assay_score_cache *cache, const assay_digest *question,
+                                          const char *answer, size_t length, assay_error *error)
+{
+    bool fits = length > 0 && length <= (size_t)(MOST_ENTRIES - 1) * ENTRY_BYTES;
+    if (cache->db == NULL || cache->read_only || !fits || answer[length - 1] == '\0')
+        return ASSAY_OK;
+    return recover(cache, put_answer(cache, question, answer, length, error), error);
 }
 
 /* ---- Checking ------------------------------------------------------------------------ */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * score_cache.h: logits that a reranker gave before.
+ * score_cache.h: logits that a reranker gave before, and answers of language models.
  *
  * A file of the data directory beside the store, <home>/scores.sqlite: what is in
  * it can be computed again, so a search, which only reads the store, may write
@@ -14,6 +14,7 @@
 #ifndef ASSAY_SCORE_CACHE_H
 #define ASSAY_SCORE_CACHE_H
 
+#include "base/buffer.h"
 #include "base/hash.h"
 #include "base/status.h"
 
@@ -42,6 +43,13 @@ assay_status assay_score_cache_get(assay_score_cache *cache, const assay_digest 
 assay_status assay_score_cache_put(assay_score_cache *cache, const assay_digest *question,
                                    const assay_digest *passages, const float *logits,
                                    size_t count, assay_error *error);
+
+/* The answer to a language model's question, appended; nothing when it is not known.
+ * One of more than 80 KB, or that ends in NUL, is not kept. */
+assay_status assay_score_cache_get_answer(assay_score_cache *cache, const assay_digest *question,
+                                          assay_buffer *out, assay_error *error);
+assay_status assay_score_cache_put_answer(assay_score_cache *cache, const assay_digest *question,
+                                          const char *answer, size_t length, assay_error *error);
 
 /* Reads the whole file in this folder, if there is one; CORRUPT says what is
  * wrong. */

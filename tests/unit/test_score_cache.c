@@ -497,11 +497,60 @@ static void a_full_disk_only_stops_writing(void **state)
     assert_ok(assay_score_cache_check(home, &error));
 }
 
+static void expect_answer(assay_score_cache *cache, const char *question, const char *answer)
+{
+    assay_buffer out;
+    assay_digest key = assay_hash128(question, strlen(question));
+    assay_buffer_init(&out, 0);
+    assert_ok(assay_score_cache_get_answer(cache, &key, &out, &error));
+    assert_int_equal(out.length, strlen(answer));
+    assert_memory_equal(out.length > 0 ? out.data : "", answer, out.length);
+    assay_buffer_free(&out);
+}
+
+static void put_answer(assay_score_cache *cache, const char *question, const char *answer)
+{
+    assay_digest key = assay_hash128(question, strlen(question));
+    assert_ok(assay_score_cache_put_answer(cache, &key, answer, strlen(answer), &error));
+}
+
+/* Answers live among the logits: found again after opening, replaced, checked,
+ * gone when damaged; one too long is not kept. */
+static void answers_are_kept_too(void **state)
+{
+    (void)state;
+    char text[200];
+    assay_score_cache *cache = open_cache(LIMIT);
+    for (size_t length = 1; length < 64; length++) {
+        memset(text, 'x', length);
+        text[length] = '\0';
+        put_answer(cache, "q", text);
+        expect_answer(cache, "q", text);
+    }
+    expect_answer(cache, "other", "");
+    char *longer = malloc(100001);
+    memset(longer, 'y', 100000);
+    longer[100000] = '\0';
+    put_answer(cache, "long", longer);
+    expect_answer(cache, "long", "");
+    free(longer);
+    assay_score_cache_close(cache);
+    cache = open_cache(LIMIT);
+    expect_answer(cache, "q", text);
+    assert_ok(assay_score_cache_check(home, &error));
+    assay_score_cache_close(cache);
+    sql("UPDATE questions SET sum = sum + 1");
+    cache = open_cache(LIMIT);
+    expect_answer(cache, "q", "");
+    assay_score_cache_close(cache);
+}
+
 #define CACHE_TEST(name) cmocka_unit_test_setup_teardown(name, make_home, remove_home)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        CACHE_TEST(answers_are_kept_too),
         CACHE_TEST(logits_are_found_again),
         CACHE_TEST(bits_come_back),
         CACHE_TEST(one_question_has_so_many),

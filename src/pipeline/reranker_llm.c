@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* reranker_llm.c: a language model as a stage. It reads passages with title and
+ * headings in front, and its answers are kept in the score cache. */
+#include <stdlib.h>
+
+#include "pipeline/reranker.h"
+#include "rank/llm.h"
+#include "store/score_cache.h"
+#include "text/context.h"
+
+typedef struct stage {
+    assay_llm *llm;
+    assay_score_cache *cache; /* NULL: none */
+    assay_error cache_error;  /* why there is none, or it could not be used */
+} stage;
+
+static void close_llm(void *state)
+{
+    stage *s = state;
+    if (s == NULL)
+        return;
+    assay_score_cache_close(s->cache);
+    assay_llm_close(s->llm);
+    free(s);
+}
+
+static assay_status open_llm(assay_store *store, const assay_stage_options *options,
+                             const assay_pipeline_options *pipeline, void **out,
+                             assay_error *error)
+{
+    stage *s = calloc(1, sizeof *s);
+    if (s == NULL)
+        return assay_fail_memory(error, sizeof *s);
+    assay_llm_options asked = options->llm;
+    asked.model = options->model;
+    assay_status status = assay_llm_open(&asked, &s->llm, error);
+    if (status != ASSAY_OK) {
+        close_llm(s);
+        return status;
+    }
+    if (!pipeline->no_cache &&
+        assay_score_cache_open(assay_store_home(store), ASSAY_SCORE_CACHE_BYTES, &s->cache,
+                               &s->cache_error) == ASSAY_E_NOT_FOUND)
+        s->cache_error = (assay_error){0}; /* where nothing can be written there is none */
+    *out = s;
+    return ASSAY_OK;
+}
+
+static bool get_answer(void *user, const assay_digest *key, assay_buffer *answer)
+{
+    stage *s = user;
+    return assay_score_cache_get_answer(s->cache, key, answer, &s->cache_error) == ASSAY_OK &&
+           answer->length > 0;
+}
+
+static void put_answer(void *user, const assay_digest *key, const char *answer, size_t length)
+{
+    stage *s = user;
+    assay_score_cache_put_answer(s->cache, key, answer, length, &s->cache_error);
+}
+
+/* "Title. Heading. passage", in the arena. */
+static assay_status read_passage(const assay_passage_view *view, assay_arena *arena,
+                                 assay_text *out, assay_error *error)
+{
+    assay_buffer text;
+    assay_buffer_init(&text, 0);
+    assay_passage_context(ASSAY_CONTEXT_SENTENCES, view->title, view->heading, view->text, &text);
+    assay_status status = assay_buffer_status(&text, "passage", error);
+    char *kept = NULL;
+    if (status == ASSAY_OK)
+        kept = assay_arena_copy(arena, text.data != NULL ? text.data : "", text.length);
+    if (status == ASSAY_OK && kept == NULL)
+        status = assay_fail_memory(error, text.length);
+    *out = (assay_text){kept, text.length};
+    assay_buffer_free(&text);
+    return status;
+}
+
+static assay_status score_llm(void *state, const assay_rerank_call *call, assay_score *scores,
+                              assay_stage_result *result, assay_error *error)
+{
+    stage *s = state;
+    const assay_llm_cache cache = {s, get_answer, put_answer};
+    assay_text *texts = assay_arena_small(call->arena, call->count * sizeof *texts);
+    if (texts == NULL)
+        return assay_fail_memory(error, call->count * sizeof *texts);
+    for (size_t i = 0; i < call->count; i++)
+        ASSAY_TRY(read_passage(call->passages[i], call->arena, &texts[i], error));
+    const assay_llm_call asked = {
+        .query = call->query,
+        .passages = texts,
+        .count = call->count,
+        .top = call->keep < call->count ? call->keep : 0,
+        .deadline = call->deadline,
+        .cache = s->cache != NULL ? &cache : NULL,
+    };
+    assay_status status = assay_llm_rank(s->llm, &asked, scores, &result->llm, error);
+    result->scored = status == ASSAY_OK ? (uint32_t)call->count : 0;
+    result->cache = s->cache_error;
+    return status;
+}
+
+/* Its order is taken as it is. */
+const assay_reranker_class assay_reranker_llm = {
+    .name = "llm",
+    .weight = 1.0,
+    .weight_before = 0.0,
+    .open = open_llm,
+    .close = close_llm,
+    .score = score_llm,
+};

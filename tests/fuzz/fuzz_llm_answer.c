@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* fuzz_llm_answer.c: whatever a model says, an order is a permutation. The first
+ * byte is how many passages were asked about. */
+#include <stdint.h>
+#include <stdlib.h>
+
+#include "rank/llm_answer.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    size_t order[64];
+    bool seen[64], yes;
+    double grade;
+    int choice;
+    if (size == 0)
+        return 0;
+    size_t count = data[0] % 64 + 1;
+    assay_text answer = {(const char *)data + 1, size - 1};
+    assay_llm_read_order(answer, count, order, seen);
+    bool found[64] = {false};
+    for (size_t i = 0; i < count; i++) {
+        if (order[i] >= count || found[order[i]])
+            abort();
+        found[order[i]] = true;
+    }
+    if (assay_llm_read_grade(answer, &grade) != ASSAY_LLM_FAILED && !(grade >= 0 && grade <= 10))
+        abort();
+    assay_llm_read_yes(answer, &yes);
+    if (assay_llm_read_choice(answer, &choice) != ASSAY_LLM_FAILED && (choice < -1 || choice > 1))
+        abort();
+    return 0;
+}
