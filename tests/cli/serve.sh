@@ -19,7 +19,7 @@ start() { # start OPTION...: a server on server.sock, nobody else's port
     assay serve --socket server.sock --port $((20000 + RANDOM % 20000)) --precision fp32 "$@" 2>log &
     server=$!
     for _ in $(seq 200); do
-        grep -q server.sock log && return
+        grep -qs server.sock log && return
         sleep 0.05
     done
     cat log
