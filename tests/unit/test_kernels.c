@@ -24,33 +24,10 @@
 
 #include <assay.h>
 
+#include "kernel_numbers.h"
 #include "kernel_sets.h"
 
 /* ----------------------------------------------------------------- numbers */
-
-static uint64_t state_of_random;
-static bool quick;
-
-static uint32_t next(void)
-{
-    state_of_random += 0x9e3779b97f4a7c15u; /* SplitMix64 */
-    uint64_t z = state_of_random;
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-    return (uint32_t)(z >> 32);
-}
-
-static size_t below(size_t n)
-{
-    return next() % n;
-}
-
-static float float_of(uint32_t bits)
-{
-    float x;
-    memcpy(&x, &bits, sizeof x);
-    return x;
-}
 
 typedef enum kind {
     TAME,     /* within [-2, 2] */
@@ -58,11 +35,6 @@ typedef enum kind {
     SPECIAL,  /* tame, with zeros, infinities, NaN and extremes among them */
     KINDS
 } kind;
-
-static float tame(void)
-{
-    return (float)(int32_t)next() * 0x1p-30f;
-}
 
 static float number(kind k)
 {
@@ -705,9 +677,7 @@ static void environment_only_lowers_the_choice(void **state)
 
 int main(void)
 {
-    const char *seed = getenv("ASSAY_TEST_SEED"), *few = getenv("ASSAY_TEST_QUICK");
-    state_of_random = seed ? strtoull(seed, NULL, 10) : 1;
-    quick = few && strcmp(few, "0") != 0;
+    read_settings();
     const assay_kernels *set;
     for (size_t s = 0; (set = next_set(&s)) != NULL;)
         printf("kernels: %s\n", set->name);

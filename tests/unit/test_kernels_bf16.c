@@ -21,31 +21,8 @@
 
 #include <cmocka.h>
 
+#include "kernel_numbers.h"
 #include "kernel_sets.h"
-
-static uint64_t state_of_random;
-static bool quick;
-
-static uint32_t next(void)
-{
-    state_of_random += 0x9e3779b97f4a7c15u; /* SplitMix64 */
-    uint64_t z = state_of_random;
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-    return (uint32_t)(z >> 32);
-}
-
-static size_t below(size_t n)
-{
-    return next() % n;
-}
-
-static float float_of(uint32_t bits)
-{
-    float x;
-    memcpy(&x, &bits, sizeof x);
-    return x;
-}
 
 static float float_of_bf16(uint16_t x)
 {
@@ -59,7 +36,7 @@ static float number(bool wild)
                                    0xff7fffff, 0x7f800000, 0xff800000, 0x7fc00000, 0x7f800001};
     if (wild && below(100) == 0)
         return float_of(odd[below(sizeof odd / sizeof *odd)]);
-    return (float)(int32_t)next() * 0x1p-30f;
+    return tame();
 }
 
 static void *block(size_t bytes)
@@ -389,9 +366,7 @@ static void what_is_no_number_stays_in_its_row(void **state)
 
 int main(void)
 {
-    const char *seed = getenv("ASSAY_TEST_SEED"), *few = getenv("ASSAY_TEST_QUICK");
-    state_of_random = seed ? strtoull(seed, NULL, 10) : 1;
-    quick = few && strcmp(few, "0") != 0;
+    read_settings();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rounding_is_to_the_nearest),
         cmocka_unit_test(operands_keep_their_form),

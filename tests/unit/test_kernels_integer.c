@@ -18,23 +18,8 @@
 
 #include <cmocka.h>
 
+#include "kernel_numbers.h"
 #include "kernel_sets.h"
-
-static uint64_t state_of_random = 1;
-
-static uint32_t next(void)
-{
-    state_of_random += 0x9e3779b97f4a7c15u; /* SplitMix64 */
-    uint64_t z = state_of_random;
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-    return (uint32_t)(z >> 32);
-}
-
-static size_t below(size_t n)
-{
-    return next() % n;
-}
 
 /* Within [-2, 2]; wild ones have any exponent, or are no numbers. */
 static float number(bool wild)
@@ -43,7 +28,7 @@ static float number(bool wild)
                                 -FLT_MAX, INFINITY, -INFINITY, NAN,      1e30f};
     if (wild && below(60) == 0)
         return odd[below(sizeof odd / sizeof *odd)];
-    float x = (float)(int32_t)next() * 0x1p-30f;
+    float x = tame();
     return wild && below(8) == 0 ? x * 1e-30f : x;
 }
 
@@ -458,8 +443,7 @@ static void dots_at_agree(void **state)
 
 int main(void)
 {
-    const char *seed = getenv("ASSAY_TEST_SEED");
-    state_of_random = seed ? strtoull(seed, NULL, 10) : 1;
+    read_settings();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(maxsim_i8_agrees),
         cmocka_unit_test(gemm_i8_agrees),
