@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* http.c: see http.h. HTTP is RFC 9110's and 9112's, as libmicrohttpd speaks it. */
 #include "server/http.h"
+#include "server/acceptor.h"
 
 #include <arpa/inet.h>
 #include <poll.h>
@@ -45,7 +46,7 @@ typedef struct peer {
 
 typedef struct assay_listener {
     struct MHD_Daemon *daemon;
-    int socket;
+    assay_acceptor *acceptor; /* NULL: takes no more connections */
 } assay_listener;
 
 static pthread_mutex_t peers_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -617,21 +618,25 @@ assay_status assay_http_listen(assay_server *server, int socket, assay_error *er
         return ASSAY_E_MEMORY;
     }
     server->listeners = listeners;
-    unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME |
-                     MHD_USE_ERROR_LOG | (tls[0].option != MHD_OPTION_END ? MHD_USE_TLS : 0);
+    unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ITC |
+                     MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG | (tls[0].option != MHD_OPTION_END ? MHD_USE_TLS : 0);
     struct MHD_Daemon *daemon = assay_http.MHD_start_daemon(
         flags, 0, NULL, NULL, on_request, server,
         MHD_OPTION_EXTERNAL_LOGGER, on_message, NULL,
-        MHD_OPTION_LISTEN_SOCKET, socket, MHD_OPTION_THREAD_POOL_SIZE, (unsigned)HTTP_THREADS,
+        MHD_OPTION_THREAD_POOL_SIZE, (unsigned)HTTP_THREADS,
         MHD_OPTION_CONNECTION_LIMIT, (unsigned)o->connections,
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
         MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_SECONDS,
         MHD_OPTION_NOTIFY_COMPLETED, on_completed, server,
         MHD_OPTION_NOTIFY_CONNECTION, on_connection, server,
         MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_ARRAY, tls, MHD_OPTION_END);
-    if (daemon != NULL) {
-        server->listeners[server->listener_count++] = (assay_listener){daemon, socket};
+    assay_acceptor *acceptor =
+        daemon != NULL ? assay_acceptor_start(daemon, socket, o->connections) : NULL;
+    if (acceptor != NULL) {
+        server->listeners[server->listener_count++] = (assay_listener){daemon, acceptor};
     } else {
+        if (daemon != NULL)
+            assay_http.MHD_stop_daemon(daemon);
         *error = (assay_error){.code = ASSAY_E_IO, .where = "HTTP"};
         snprintf(error->message, sizeof error->message, "the HTTP threads cannot be started%s",
                  tls[0].option != MHD_OPTION_END ? "; is the certificate sound, and the key its?"
@@ -647,9 +652,8 @@ void assay_http_drain(assay_server *server)
 {
     atomic_store(&server->draining, true);
     for (size_t i = 0; i < server->listener_count; i++) {
-        int socket = assay_http.MHD_quiesce_daemon(server->listeners[i].daemon);
-        if (socket >= 0)
-            close(socket);
+        assay_acceptor_stop(server->listeners[i].acceptor);
+        server->listeners[i].acceptor = NULL;
     }
 }
 
@@ -661,8 +665,10 @@ size_t assay_http_active(const assay_server *server)
 
 void assay_http_stop(assay_server *server)
 {
-    for (size_t i = 0; i < server->listener_count; i++)
+    for (size_t i = 0; i < server->listener_count; i++) {
+        assay_acceptor_stop(server->listeners[i].acceptor);
         assay_http.MHD_stop_daemon(server->listeners[i].daemon);
+    }
     free(server->listeners);
     server->listeners = NULL;
     server->listener_count = 0;

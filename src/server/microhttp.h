@@ -13,7 +13,8 @@
 
 #define ASSAY_HTTP_FUNCTIONS(F)                                                                \
     F(MHD_start_daemon)                                                                        \
-    F(MHD_quiesce_daemon)                                                                      \
+    F(MHD_add_connection)                                                                      \
+    F(MHD_get_daemon_info)                                                                     \
     F(MHD_stop_daemon)                                                                         \
     F(MHD_get_connection_info)                                                                 \
     F(MHD_lookup_connection_value)                                                             \

@@ -16,7 +16,8 @@ echo '[]' >config.json
 code assay serve --config config.json
 
 start() { # start OPTION...: a server on server.sock, nobody else's port
-    assay serve --socket server.sock --port $((20000 + RANDOM % 20000)) --precision fp32 "$@" 2>log &
+    : >log
+    assay serve --socket server.sock --port "$(free_port)" --precision fp32 "$@" 2>log &
     server=$!
     for _ in $(seq 200); do
         grep -qs server.sock log && return

@@ -2,7 +2,7 @@
 # Python that has them; those that are not there are skipped.
 ${PYTHON:-python3} -c 'import cohere' 2>/dev/null ||
     { echo "SKIP: no cohere, voyageai, openai ... (\$PYTHON with tests/server/clients.txt installed)"; exit 77; }
-port=$((20000 + RANDOM % 20000))
+port=$(free_port)
 assay serve --port $port --quiet --precision fp32 2>log &
 server=$!
 for _ in $(seq 400); do grep -q serving log && break; sleep 0.05; done
