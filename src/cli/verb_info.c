@@ -23,7 +23,7 @@ static void tell_text(const teller *t, const char *name, const char *value)
     if (t->answer) {
         assay_answer_set(t->answer, t->object, name, assay_json_name(value));
     } else if (*value) {
-        printf("%-16s", name);
+        printf("%-22s", name);
         assay_print_text(stdout, value, strlen(value));
         putchar('\n');
     }
@@ -35,7 +35,7 @@ static void tell_count(const teller *t, const char *name, uint64_t value)
     if (t->answer)
         assay_answer_set(t->answer, t->object, name, assay_json_count(value));
     else
-        printf("%-16s%s\n", name, assay_print_count(digits, value));
+        printf("%-22s%s\n", name, assay_print_count(digits, value));
 }
 
 static void tell_bool(const teller *t, const char *name, bool value)
@@ -43,7 +43,7 @@ static void tell_bool(const teller *t, const char *name, bool value)
     if (t->answer)
         assay_answer_set(t->answer, t->object, name, json_boolean(value));
     else
-        printf("%-16s%s\n", name, value ? "yes" : "no");
+        printf("%-22s%s\n", name, value ? "yes" : "no");
 }
 
 /* ------------------------------------------------------------------ models */
