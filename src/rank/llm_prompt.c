@@ -139,8 +139,8 @@ const char *assay_llm_form(assay_llm_shape shape, bool structured)
         [ASSAY_LLM_SHAPE_ORDER] = "Answer with JSON, as {\"order\": [2, 1, 3]}.",
         [ASSAY_LLM_SHAPE_GRADE] = "Answer with JSON, as {\"grade\": 5}.",
         [ASSAY_LLM_SHAPE_YES] = "Answer with yes or no.",
-        [ASSAY_LLM_SHAPE_CHOICE] = "Answer with JSON, as {\"better\": \"A\"} or {\"better\": "
-                                   "\"B\"}.",
+        [ASSAY_LLM_SHAPE_CHOICE] = ("Answer with JSON, as {\"better\": \"A\"} or "
+                                    "{\"better\": \"B\"}."),
     };
     return structured ? json[shape] : plain[shape];
 }
