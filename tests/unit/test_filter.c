@@ -174,7 +174,7 @@ static void test_missing_field(void **state)
 static void test_bm25(void **state)
 {
     (void)state;
-    char id[8], metadata[32];
+    char id[16], metadata[32];
     for (int i = 0; i < 60; i++) {
         snprintf(id, sizeof id, "d%d", i);
         snprintf(metadata, sizeof metadata, "{\"n\":%d}", i);
