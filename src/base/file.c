@@ -104,6 +104,14 @@ assay_status assay_new_file_open(const char *path, assay_new_file *out, assay_er
     return ASSAY_OK;
 }
 
+assay_status assay_new_file_write(assay_new_file *file, const void *data, size_t size,
+                                  assay_error *error)
+{
+    if (size > 0 && fwrite(data, size, 1, file->stream) != 1)
+        return assay_fail_errno(error, errno, file->path, "cannot write");
+    return ASSAY_OK;
+}
+
 assay_status assay_new_file_commit(assay_new_file *file, assay_error *error)
 {
     bool failed = fflush(file->stream) != 0 || ferror(file->stream) ||

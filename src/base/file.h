@@ -30,6 +30,8 @@ typedef struct assay_new_file {
 } assay_new_file;
 
 assay_status assay_new_file_open(const char *path, assay_new_file *out, assay_error *error);
+assay_status assay_new_file_write(assay_new_file *file, const void *data, size_t size,
+                                  assay_error *error);
 assay_status assay_new_file_commit(assay_new_file *file, assay_error *error);
 void assay_new_file_abort(assay_new_file *file);
 

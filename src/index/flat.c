@@ -19,14 +19,13 @@
  */
 #include "index/flat.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/file.h"
 #include "base/hash.h"
 #include "base/threads.h"
+#include "index/derived_file.h"
 #include "kernels/kernels.h"
 
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
@@ -49,11 +48,6 @@ typedef struct header {
 } header;
 
 _Static_assert(sizeof(header) == HEADER_SIZE, "the header is laid out as documented");
-
-static uint64_t header_checksum(const header *h)
-{
-    return assay_hash64(h, offsetof(header, checksum));
-}
 
 /* Where the keys begin, for n vectors of d dimensions. */
 static uint64_t keys_offset(uint64_t n, uint32_t d)
@@ -82,14 +76,6 @@ void assay_flat_abort(assay_flat_writer *writer)
     free(writer);
 }
 
-static assay_status write_bytes(assay_flat_writer *writer, const void *data, size_t size,
-                                assay_error *error)
-{
-    if (size > 0 && fwrite(data, size, 1, writer->file.stream) != 1)
-        return assay_fail_errno(error, errno, writer->file.path, "cannot write");
-    return ASSAY_OK;
-}
-
 assay_status assay_flat_create(const char *path, const assay_flat_stamp *stamp,
                                assay_flat_writer **out, assay_error *error)
 {
@@ -109,7 +95,8 @@ assay_status assay_flat_create(const char *path, const assay_flat_stamp *stamp,
         writer->header.dimensions = stamp->dimensions;
         writer->header.collection = stamp->collection;
         writer->header.generation = stamp->generation;
-        status = write_bytes(writer, &writer->header, sizeof writer->header, error);
+        status = assay_new_file_write(&writer->file, &writer->header, sizeof writer->header,
+                                      error);
     }
     if (status != ASSAY_OK) {
         assay_flat_abort(writer);
@@ -132,7 +119,7 @@ assay_status assay_flat_append(assay_flat_writer *writer, uint64_t passage, cons
         writer->capacity = capacity;
     }
     size_t size = writer->header.dimensions * sizeof *vector;
-    ASSAY_TRY(write_bytes(writer, vector, size, error));
+    ASSAY_TRY(assay_new_file_write(&writer->file, vector, size, error));
     assay_hasher_add(writer->hasher, vector, size);
     writer->keys[n] = passage;
     writer->header.count++;
@@ -144,15 +131,14 @@ static assay_status write_tail(assay_flat_writer *writer, assay_error *error)
     static const char zeros[8];
     header *h = &writer->header;
     uint64_t vectors_end = HEADER_SIZE + h->count * h->dimensions * sizeof(float);
-    ASSAY_TRY(write_bytes(writer, zeros, keys_offset(h->count, h->dimensions) - vectors_end, error));
-    ASSAY_TRY(write_bytes(writer, writer->keys, h->count * sizeof *writer->keys, error));
+    ASSAY_TRY(assay_new_file_write(&writer->file, zeros,
+                                   keys_offset(h->count, h->dimensions) - vectors_end, error));
+    ASSAY_TRY(assay_new_file_write(&writer->file, writer->keys, h->count * sizeof *writer->keys,
+                                   error));
     assay_hasher_add(writer->hasher, writer->keys, h->count * sizeof *writer->keys);
     h->content = assay_hasher_finish(writer->hasher);
     writer->hasher = NULL;
-    h->checksum = header_checksum(h);
-    if (fseek(writer->file.stream, 0, SEEK_SET) != 0)
-        return assay_fail_errno(error, errno, writer->file.path, "cannot seek");
-    return write_bytes(writer, h, sizeof *h, error);
+    return assay_derived_header_finish(&writer->file, h, sizeof *h, error);
 }
 
 assay_status assay_flat_commit(assay_flat_writer *writer, assay_error *error)
@@ -177,18 +163,8 @@ struct assay_flat {
 static assay_status check_header(const assay_mapping *mapping, const char *path, header *h,
                                  assay_error *error)
 {
-    if (mapping->size < sizeof *h)
-        return assay_fail(error, ASSAY_E_CORRUPT, path, "%zu bytes, too short for a header",
-                          mapping->size);
-    memcpy(h, mapping->data, sizeof *h);
-    if (memcmp(h->magic, magic, sizeof magic) != 0)
-        return assay_fail(error, ASSAY_E_CORRUPT, path, "does not begin with \"ASSAYFLT\"");
-    if (h->version > FORMAT_VERSION)
-        return assay_fail(error, ASSAY_E_VERSION, path,
-                          "format version %" PRIu32 ", written by a newer assay (known: %d)",
-                          h->version, FORMAT_VERSION);
-    if (h->version != FORMAT_VERSION || h->checksum != header_checksum(h))
-        return assay_fail(error, ASSAY_E_CORRUPT, path, "the header's checksum is wrong");
+    ASSAY_TRY(assay_derived_header_read(mapping, path, magic, FORMAT_VERSION, h, sizeof *h,
+                                        error));
     if (h->dimensions == 0 || h->dimensions > MAX_DIMENSIONS ||
         h->count > UINT64_MAX / 16 / h->dimensions ||
         keys_offset(h->count, h->dimensions) + 8 * h->count != mapping->size)

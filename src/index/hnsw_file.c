@@ -35,12 +35,12 @@
  *      4*n  scales, binary32, of bytes only
  *    4*d*n  vectors, binary32; not where the codes are these already
  */
-#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/hash.h"
+#include "index/derived_file.h"
 #include "index/hnsw_graph.h"
 
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
@@ -73,25 +73,12 @@ typedef struct header {
 
 _Static_assert(sizeof(header) == HEADER_SIZE, "the header is laid out as documented");
 
-static uint64_t header_checksum(const header *h)
-{
-    return assay_hash64(h, offsetof(header, checksum));
-}
-
 static uint64_t padded(uint64_t bytes)
 {
     return (bytes + SECTION_STEP - 1) / SECTION_STEP * SECTION_STEP;
 }
 
 /* ----------------------------------------------------------------- writing */
-
-static assay_status write_bytes(assay_new_file *file, const void *data, size_t size,
-                                assay_error *error)
-{
-    if (size > 0 && fwrite(data, size, 1, file->stream) != 1)
-        return assay_fail_errno(error, errno, file->path, "cannot write");
-    return ASSAY_OK;
-}
 
 static header header_of(const assay_hnsw *h, uint64_t collection, uint64_t generation)
 {
@@ -115,7 +102,7 @@ static header header_of(const assay_hnsw *h, uint64_t collection, uint64_t gener
     for (assay_hnsw_section s = 0; s < HNSW_SECTIONS; s++)
         head.checksums[s] = assay_hash64(
             h->sections[s], assay_hnsw_section_bytes(h, s, head.slots, head.upper_lists));
-    head.checksum = header_checksum(&head);
+    assay_derived_header_seal(&head, sizeof head);
     return head;
 }
 
@@ -123,11 +110,11 @@ static assay_status write_all(const assay_hnsw *h, const header *head, assay_new
                               assay_error *error)
 {
     static const uint8_t zeros[SECTION_STEP];
-    ASSAY_TRY(write_bytes(file, head, sizeof *head, error));
+    ASSAY_TRY(assay_new_file_write(file, head, sizeof *head, error));
     for (assay_hnsw_section s = 0; s < HNSW_SECTIONS; s++) {
         uint64_t bytes = assay_hnsw_section_bytes(h, s, head->slots, head->upper_lists);
-        ASSAY_TRY(write_bytes(file, h->sections[s], bytes, error));
-        ASSAY_TRY(write_bytes(file, zeros, padded(bytes) - bytes, error));
+        ASSAY_TRY(assay_new_file_write(file, h->sections[s], bytes, error));
+        ASSAY_TRY(assay_new_file_write(file, zeros, padded(bytes) - bytes, error));
     }
     return ASSAY_OK;
 }
@@ -150,18 +137,8 @@ assay_status assay_hnsw_save(const assay_hnsw *h, const char *path, uint64_t col
 static assay_status check_header(const assay_mapping *mapping, const char *path, header *h,
                                  assay_error *error)
 {
-    if (mapping->size < sizeof *h)
-        return assay_fail(error, ASSAY_E_CORRUPT, path, "%zu bytes, too short for a header",
-                          mapping->size);
-    memcpy(h, mapping->data, sizeof *h);
-    if (memcmp(h->magic, magic, sizeof magic) != 0)
-        return assay_fail(error, ASSAY_E_CORRUPT, path, "does not begin with \"ASSAYHNS\"");
-    if (h->version > FORMAT_VERSION)
-        return assay_fail(error, ASSAY_E_VERSION, path,
-                          "format version %" PRIu32 ", written by a newer assay (known: %d)",
-                          h->version, FORMAT_VERSION);
-    if (h->version != FORMAT_VERSION || h->checksum != header_checksum(h))
-        return assay_fail(error, ASSAY_E_CORRUPT, path, "the header's checksum is wrong");
+    ASSAY_TRY(assay_derived_header_read(mapping, path, magic, FORMAT_VERSION, h, sizeof *h,
+                                        error));
     if (h->slots > ASSAY_HNSW_SLOTS || h->live > h->slots || h->upper_lists > ASSAY_HNSW_SLOTS ||
         h->entry_level > ASSAY_HNSW_MOST_LEVEL ||
         (h->entry_slot >= h->slots && h->entry_slot != ASSAY_HNSW_NONE))

@@ -35,11 +35,12 @@
  */
 #include "index/postings_file.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "index/derived_file.h"
 
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "postings are mapped as they lie in the file, which is little-endian"
@@ -58,11 +59,6 @@ enum {
 _Static_assert(sizeof(assay_postings_header) == HEADER_SIZE &&
                    sizeof(assay_postings_list) == 8 && sizeof(assay_postings_block) == 16,
                "laid out as documented");
-
-static uint64_t header_checksum(const assay_postings_header *h)
-{
-    return assay_hash64(h, offsetof(assay_postings_header, checksum));
-}
 
 static uint64_t round_up(uint64_t n)
 {
@@ -103,8 +99,7 @@ void assay_postings_abort(assay_postings_writer *w)
 static assay_status write_bytes(assay_postings_writer *w, const void *data, size_t size,
                                 assay_error *error)
 {
-    if (size > 0 && fwrite(data, size, 1, w->file.stream) != 1)
-        return assay_fail_errno(error, errno, w->file.path, "cannot write");
+    ASSAY_TRY(assay_new_file_write(&w->file, data, size, error));
     assay_hasher_bytes(w->hasher, data, size);
     return ASSAY_OK;
 }
@@ -120,8 +115,7 @@ static assay_status begin_file(assay_postings_writer *w, const char *path, assay
     assay_postings_header *h = &w->header;
     size_t n = (size_t)h->passages;
     ASSAY_TRY(assay_new_file_open(path, &w->file, error));
-    if (fwrite(h, sizeof *h, 1, w->file.stream) != 1)
-        return assay_fail_errno(error, errno, path, "cannot write");
+    ASSAY_TRY(assay_new_file_write(&w->file, h, sizeof *h, error));
     ASSAY_TRY(write_bytes(w, w->keys, n * sizeof *w->keys, error));
     ASSAY_TRY(write_bytes(w, w->lengths, n * sizeof *w->lengths, error));
     return write_padding(w, n * sizeof *w->lengths, error);
@@ -343,12 +337,7 @@ static assay_status write_end(assay_postings_writer *w, assay_error *error)
     ASSAY_TRY(write_bytes(w, w->groups, (size_t)(2 * h->groups) * sizeof *w->groups, error));
     h->content = assay_hasher_finish(w->hasher);
     w->hasher = NULL;
-    h->checksum = header_checksum(h);
-    if (fseek(w->file.stream, 0, SEEK_SET) != 0)
-        return assay_fail_errno(error, errno, w->file.path, "cannot seek");
-    if (fwrite(h, sizeof *h, 1, w->file.stream) != 1)
-        return assay_fail_errno(error, errno, w->file.path, "cannot write");
-    return ASSAY_OK;
+    return assay_derived_header_finish(&w->file, h, sizeof *h, error);
 }
 
 assay_status assay_postings_commit(assay_postings_writer *w, assay_error *error)
@@ -377,18 +366,8 @@ static bool parts_fit(const assay_postings_header *h, uint64_t size)
 static assay_status check_header(const assay_mapping *mapping, const char *path,
                                  assay_postings_header *h, assay_error *error)
 {
-    if (mapping->size < sizeof *h)
-        return assay_fail(error, ASSAY_E_CORRUPT, path, "%zu bytes, too short for a header",
-                          mapping->size);
-    memcpy(h, mapping->data, sizeof *h);
-    if (memcmp(h->magic, magic, sizeof magic) != 0)
-        return assay_fail(error, ASSAY_E_CORRUPT, path, "does not begin with \"ASSAYPST\"");
-    if (h->version > FORMAT_VERSION)
-        return assay_fail(error, ASSAY_E_VERSION, path,
-                          "format version %" PRIu32 ", written by a newer assay (known: %d)",
-                          h->version, FORMAT_VERSION);
-    if (h->version != FORMAT_VERSION || h->checksum != header_checksum(h))
-        return assay_fail(error, ASSAY_E_CORRUPT, path, "the header's checksum is wrong");
+    ASSAY_TRY(assay_derived_header_read(mapping, path, magic, FORMAT_VERSION, h, sizeof *h,
+                                        error));
     if (!parts_fit(h, mapping->size) || !(h->k1 >= 0 && h->k1 <= 1000) ||
         !(h->b >= 0 && h->b <= 1))
         return assay_fail(error, ASSAY_E_CORRUPT, path,

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* derived_file.c: see derived_file.h. */
+#include "index/derived_file.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/hash.h"
+
+static uint64_t checksum_of(const void *header, size_t size)
+{
+    return assay_hash64(header, size - sizeof(uint64_t));
+}
+
+void assay_derived_header_seal(void *header, size_t size)
+{
+    uint64_t checksum = checksum_of(header, size);
+    memcpy((uint8_t *)header + size - sizeof checksum, &checksum, sizeof checksum);
+}
+
+assay_status assay_derived_header_finish(assay_new_file *file, void *header, size_t size,
+                                         assay_error *error)
+{
+    assay_derived_header_seal(header, size);
+    if (fseek(file->stream, 0, SEEK_SET) != 0)
+        return assay_fail_errno(error, errno, file->path, "cannot seek");
+    return assay_new_file_write(file, header, size, error);
+}
+
+assay_status assay_derived_header_read(const assay_mapping *mapping, const char *path,
+                                       const char magic[8], uint32_t version, void *header,
+                                       size_t size, assay_error *error)
+{
+    uint32_t found;
+    uint64_t checksum;
+    if (mapping->size < size)
+        return assay_fail(error, ASSAY_E_CORRUPT, path, "%zu bytes, too short for a header",
+                          mapping->size);
+    memcpy(header, mapping->data, size);
+    if (memcmp(header, magic, 8) != 0)
+        return assay_fail(error, ASSAY_E_CORRUPT, path, "does not begin with \"%.8s\"", magic);
+    memcpy(&found, (const uint8_t *)header + 8, sizeof found);
+    memcpy(&checksum, (const uint8_t *)header + size - sizeof checksum, sizeof checksum);
+    if (found > version)
+        return assay_fail(error, ASSAY_E_VERSION, path,
+                          "format version %" PRIu32 ", written by a newer assay (known: %" PRIu32
+                          ")",
+                          found, version);
+    if (found != version || checksum != checksum_of(header, size))
+        return assay_fail(error, ASSAY_E_CORRUPT, path, "the header's checksum is wrong");
+    return ASSAY_OK;
+}
