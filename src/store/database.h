@@ -74,6 +74,11 @@ assay_status assay_sql_prepare(assay_store *store, sqlite3_stmt **out, assay_err
 assay_status assay_sql_step(assay_store *store, sqlite3_stmt *statement, const char *action,
                             bool *row, assay_error *error);
 
+/* The first column of all rows, keys; the statement gives at most as many as there is
+ * room for. */
+assay_status assay_sql_keys(assay_store *store, sqlite3_stmt *statement, const char *action,
+                            uint64_t *keys, size_t *count, assay_error *error);
+
 /* Runs a statement that gives no rows, and resets it. */
 assay_status assay_sql_run(assay_store *store, sqlite3_stmt *statement, const char *action,
                            assay_error *error);

@@ -187,6 +187,19 @@ assay_status assay_sql_step(assay_store *store, sqlite3_stmt *statement, const c
     return status;
 }
 
+assay_status assay_sql_keys(assay_store *store, sqlite3_stmt *statement, const char *action,
+                            uint64_t *keys, size_t *count, assay_error *error)
+{
+    bool row;
+    *count = 0;
+    for (;;) {
+        ASSAY_TRY(assay_sql_step(store, statement, action, &row, error));
+        if (!row)
+            return ASSAY_OK;
+        keys[(*count)++] = (uint64_t)sqlite3_column_int64(statement, 0);
+    }
+}
+
 assay_status assay_sql_run(assay_store *store, sqlite3_stmt *statement, const char *action,
                            assay_error *error)
 {

@@ -189,7 +189,6 @@ assay_status assay_token_vectors_missing(assay_store *store, const assay_collect
                                          size_t *count, assay_error *error)
 {
     sqlite3_stmt *select;
-    bool row = false;
     ASSAY_TRY(assay_sql_prepare(store, &select, error,
                                 "SELECT p.key FROM passages p WHERE p.collection = ?1"
                                 " AND p.key > ?2 AND NOT EXISTS (SELECT 1 FROM token_vectors t"
@@ -197,15 +196,7 @@ assay_status assay_token_vectors_missing(assay_store *store, const assay_collect
     sqlite3_bind_int64(select, 1, collection->key);
     sqlite3_bind_int64(select, 2, (int64_t)after);
     sqlite3_bind_int64(select, 3, (int64_t)most);
-    size_t found = 0;
-    for (;;) {
-        ASSAY_TRY(assay_sql_step(store, select, cannot_read, &row, error));
-        if (!row)
-            break;
-        passages[found++] = (uint64_t)sqlite3_column_int64(select, 0);
-    }
-    *count = found;
-    return ASSAY_OK;
+    return assay_sql_keys(store, select, cannot_read, passages, count, error);
 }
 
 assay_status assay_token_vectors_count(assay_store *store, int64_t collection, uint64_t *count,

@@ -88,7 +88,6 @@ assay_status assay_tokens_missing(assay_store *store, const assay_collection *co
                                   assay_error *error)
 {
     sqlite3_stmt *select;
-    bool row = false;
     ASSAY_TRY(assay_sql_prepare(store, &select, error,
                                 "SELECT p.key FROM passages p WHERE p.collection = ?1"
                                 " AND p.key > ?2 AND NOT EXISTS (SELECT 1 FROM tokens t"
@@ -99,15 +98,7 @@ assay_status assay_tokens_missing(assay_store *store, const assay_collection *co
     sqlite3_bind_int64(select, 2, (int64_t)after);
     bind_digest(select, 3, tokenizer);
     sqlite3_bind_int64(select, 4, (int64_t)most);
-    size_t found = 0;
-    for (;;) {
-        ASSAY_TRY(assay_sql_step(store, select, cannot_read, &row, error));
-        if (!row)
-            break;
-        passages[found++] = (uint64_t)sqlite3_column_int64(select, 0);
-    }
-    *count = found;
-    return ASSAY_OK;
+    return assay_sql_keys(store, select, cannot_read, passages, count, error);
 }
 
 assay_status assay_tokens_count(assay_store *store, int64_t collection, uint64_t *count,
