@@ -450,6 +450,14 @@ assay_text assay_ranking_text(const assay_call *call, size_t document)
     return call->pairs[document].passage;
 }
 
+void assay_write_usage(assay_call *call)
+{
+    unsigned long long tokens = call->job.tokens;
+    assay_write_name(&call->out, "usage");
+    assay_write_format(&call->out, "{\"prompt_tokens\":%llu,\"total_tokens\":%llu}", tokens,
+                       tokens);
+}
+
 void assay_write_document(assay_call *call, size_t document)
 {
     const json_t *one = json_array_get(call->ranking.documents, document);

@@ -159,6 +159,8 @@ assay_text assay_ranking_text(const assay_call *call, size_t document);
 
 /* {"text": ..} of a document that came as a string, else the object that came. */
 void assay_write_document(assay_call *call, size_t document);
+/* The member "usage" as OpenAI has it: tokens of prompt and total, the same here. */
+void assay_write_usage(assay_call *call);
 /* The field says how many tokens of each document count; read before the ranking
  * begins. */
 bool assay_call_cut(assay_call *call, const char *field);

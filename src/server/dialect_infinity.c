@@ -82,9 +82,7 @@ static bool finish(assay_call *call)
     assay_write_mark(out, ']');
     assay_write_name(out, "model");
     assay_write_string(out, call->model->name);
-    assay_write_name(out, "usage");
-    assay_write_format(out, "{\"prompt_tokens\":%llu,\"total_tokens\":%llu}",
-                       (unsigned long long)call->job.tokens, (unsigned long long)call->job.tokens);
+    assay_write_usage(call);
     assay_write_name(out, "id");
     assay_write_uuid(out, "infinity-");
     assay_write_name(out, "created");

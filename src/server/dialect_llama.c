@@ -46,9 +46,7 @@ static bool finish(assay_call *call)
     assay_write_string(out, call->model->name);
     assay_write_name(out, "object");
     assay_write_string(out, "list");
-    assay_write_name(out, "usage");
-    assay_write_format(out, "{\"prompt_tokens\":%llu,\"total_tokens\":%llu}",
-                       (unsigned long long)call->job.tokens, (unsigned long long)call->job.tokens);
+    assay_write_usage(call);
     assay_write_name(out, "results");
     assay_write_mark(out, '[');
     for (size_t i = 0; i < call->ranking.shown; i++) {

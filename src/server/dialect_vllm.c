@@ -54,9 +54,7 @@ static bool rerank_finish(assay_call *call)
     assay_write_uuid(out, "rerank-");
     assay_write_name(out, "model");
     assay_write_string(out, call->model->name);
-    assay_write_name(out, "usage");
-    assay_write_format(out, "{\"prompt_tokens\":%llu,\"total_tokens\":%llu}",
-                       (unsigned long long)call->job.tokens, (unsigned long long)call->job.tokens);
+    assay_write_usage(call);
     assay_write_name(out, "results");
     assay_write_mark(out, '[');
     for (size_t i = 0; i < call->ranking.shown; i++) {
