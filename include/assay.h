@@ -98,6 +98,8 @@ typedef enum assay_phase {
     ASSAY_PHASE_DOWNLOAD, /* bytes of a file */
     ASSAY_PHASE_QUANTIZE, /* bytes of the weights read */
     ASSAY_PHASE_WORDS,    /* writing the word index file */
+    ASSAY_PHASE_EXAMPLES, /* bytes of training data read */
+    ASSAY_PHASE_MINE,     /* queries that negatives were looked for */
 } assay_phase;
 
 typedef struct assay_progress {
@@ -982,6 +984,86 @@ ASSAY_API assay_status assay_measure(const assay_qrels *qrels, const assay_run *
 ASSAY_API assay_status assay_compare(const double *a, const double *b, size_t count,
                                      double *difference, double *p_value,
                                      assay_error *error);
+
+/* ---------------------------------------------------------------- learning */
+
+/* What training data came to. */
+typedef struct assay_example_counts {
+    uint64_t queries;           /* with a relevant passage: those that can be learned from */
+    uint64_t positives, negatives; /* their passages, as judged or mined */
+    uint64_t passages;          /* different texts, the rest of a collection included */
+    uint64_t bad_lines;         /* of the files, that were passed over */
+    uint64_t missing_documents; /* judgments of documents that are not there */
+    uint64_t missing_queries;   /* judged queries that are not there */
+    uint64_t without_positive;  /* queries left out: nothing is relevant to them */
+    uint64_t without_negative;  /* queries kept; all negatives are drawn at random */
+    uint64_t empty;             /* passages without text, left out */
+} assay_example_counts;
+
+typedef struct assay_mine_options {
+    assay_retriever retriever;   /* what looks for them; AUTO: hybrid where there are vectors */
+    uint32_t retrieve;           /* how deep it looks; 0: 100 */
+    assay_setting negatives;     /* of those, for each query; 20. Half are the highest, the
+                                    others drawn at random from what is below */
+    assay_setting random;        /* passages drawn from the whole collection; 5 */
+    uint32_t skip;               /* the first so many are never taken */
+    assay_setting share;         /* passages whose score is above this share of the best
+                                    relevant one's are taken for relevant and left out; 0.95.
+                                    The score is the cosine; BM25's where there is none */
+    const char *teacher;         /* gives every passage a score to be learned from: "first",
+                                    the retriever's own, or a reranker ("cross", "late",
+                                    a folder); NULL: none */
+    uint64_t seed;
+    uint32_t threads;            /* 0: all */
+} assay_mine_options;
+
+typedef struct assay_mine_report {
+    uint64_t queries;            /* written in this call */
+    uint64_t resumed;            /* were there from an interrupted one, and are not counted
+                                    below */
+    uint64_t positives;
+    uint64_t missed;             /* of those, not retrieved */
+    uint64_t judged, hard, random; /* negatives: judged not relevant, retrieved, drawn */
+    uint64_t near_duplicates;    /* left out: nearly the text of a relevant passage, */
+    uint64_t suspects;           /* or scored too high */
+    uint64_t missing_documents;  /* judgments of documents that are not in the collection */
+    uint64_t missing_queries;    /* judged queries that have no text */
+    uint64_t refused;            /* queries that cannot be searched for */
+    uint64_t without_positive;   /* queries left out: nothing is relevant to them */
+    double seconds;
+} assay_mine_report;
+
+/* Writes training data: for each judged query a line of JSON with its relevant passages and
+ * with some that look relevant and are not (Karpukhin et al. 2020; Qu et al. 2021), as
+ *
+ *   {"query_id", "query", "positives": [{"id", "title", "heading", "text", "grade",
+ *    "score", "missed"}], "negatives": [{"id", "title", "heading", "text", "score"}]}
+ *
+ * Judgments above 0 are relevant. What is missing is told through `progress` and counted.
+ * The file appears when it is whole; what an interrupted call wrote lies beside it and is
+ * taken up by a call with the same settings. For the same collection, queries and seed it is
+ * the same bytes. */
+ASSAY_API assay_status assay_mine(assay_store *store, const char *collection,
+                                  const assay_queries *queries, const assay_qrels *qrels,
+                                  const char *output, const assay_mine_options *options,
+                                  assay_progress_fn progress, void *user,
+                                  assay_mine_report *report, assay_error *error);
+
+/* What is wrong with scores. */
+typedef enum assay_loss_kind {
+    ASSAY_LOSS_LISTWISE = 0, /* softmax cross-entropy of each positive against all negatives;
+                                of a bi-encoder, against all passages of the batch */
+    ASSAY_LOSS_BINARY,       /* relevant or not, each passage by itself */
+    ASSAY_LOSS_PAIRWISE,     /* logistic, of each positive over each negative (RankNet) */
+    ASSAY_LOSS_MARGIN,       /* hinge, likewise */
+    ASSAY_LOSS_GRADED,       /* softmax cross-entropy against gains 2^grade - 1 (ListNet) */
+    ASSAY_LOSS_MARGIN_MSE,   /* the teacher's differences, likewise (Hofstaetter et al. 2020) */
+    ASSAY_LOSS_DISTIL,       /* the teacher's distribution: KL divergence (Hinton et al. 2015) */
+    ASSAY_LOSS_KINDS,
+} assay_loss_kind;
+
+/* "listwise", "margin-mse". Never NULL. */
+ASSAY_API const char *assay_loss_name(assay_loss_kind kind);
 
 /* --------------------------------------------------------------- downloads */
 

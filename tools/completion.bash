@@ -5,7 +5,7 @@ _assay() {
     local verb=${COMP_WORDS[1]} words=
     COMPREPLY=()
     if [ "$COMP_CWORD" -eq 1 ]; then
-        words="index search rerank embed tokenize eval pipeline info check pull quantize bench serve help --help --version"
+        words="index search rerank embed tokenize eval mine pipeline info check pull quantize bench serve help --help --version"
         COMPREPLY=($(compgen -W "$words" -- "$word"))
         return
     fi
@@ -26,6 +26,8 @@ _assay() {
     eval:--fusion) words="zscore rrf" ;;
     eval:--precision) words="auto fp32 int8 bf16" ;;
     eval:--llm-mode) words="listwise pointwise yesno pairwise" ;;
+    mine:--split) words="train dev test" ;;
+    mine:--retriever) words="auto bm25 dense hybrid" ;;
     info:--precision) words="auto fp32 int8 bf16" ;;
     bench:--precision) words="auto fp32 int8 bf16" ;;
     serve:--precision) words="auto fp32 int8 bf16" ;;
@@ -42,6 +44,7 @@ _assay() {
     embed) words="--model --precision --role --max-tokens --threads --home --json --help" ;;
     tokenize) words="--model --special --pair --max-tokens --home --json --help" ;;
     eval) words="--collection --model --split --limit --seed --measure --per-query --cache --output --qrels --run --pipeline --retriever --fusion --retrieve --rerank --rerank-top --rerank-long --precision --weight-bm25 --weight-dense --weight-first --weight-rerank --k1 --b --ef --exact --threads --llm-url --llm-model --llm-mode --home --json --help" ;;
+    mine) words="--output --split --collection --queries --qrels --model --retriever --retrieve --negatives --random --skip --share --teacher --seed --threads --home --json --help" ;;
     pipeline) words="--home --json --help" ;;
     info) words="--collection --precision --home --json --help" ;;
     check) words="--home --json --help" ;;

@@ -30,7 +30,7 @@ static int remove_one(const char *path, const struct stat *status, int kind, str
     return remove(path);
 }
 
-static void remove_all(const char *path)
+void assay_folder_remove(const char *path)
 {
     nftw(path, remove_one, OPEN_FOLDERS, FTW_DEPTH | FTW_PHYS);
 }
@@ -83,29 +83,38 @@ assay_status assay_new_folder_open(const char *path, bool replace, assay_new_fol
 
 /* The old folder steps aside before the new one takes its name, and comes back
  * when that fails. */
+assay_status assay_folder_rename(const char *from, const char *to, bool replace,
+                                 assay_error *error)
+{
+    char *old = replace ? beside(to, "old") : NULL;
+    bool moved = old != NULL && rename(to, old) == 0;
+    assay_status status = ASSAY_OK;
+    if (rename(from, to) != 0) {
+        status = assay_fail_errno(error, errno, to, "cannot rename");
+        if (moved)
+            (void)!rename(old, to);
+    } else if (moved) {
+        assay_folder_remove(old);
+    }
+    free(old);
+    return status;
+}
+
 assay_status assay_new_folder_commit(assay_new_folder *folder, assay_error *error)
 {
-    char *old = folder->replace ? beside(folder->path, "old") : NULL;
-    bool moved = old != NULL && rename(folder->path, old) == 0;
-    if (rename(folder->temporary, folder->path) != 0) {
-        assay_status status = assay_fail_errno(error, errno, folder->path, "cannot rename");
-        if (moved)
-            (void)!rename(old, folder->path);
-        free(old);
+    assay_status status =
+        assay_folder_rename(folder->temporary, folder->path, folder->replace, error);
+    if (status != ASSAY_OK)
         assay_new_folder_abort(folder);
-        return status;
-    }
-    if (moved)
-        remove_all(old);
-    free(old);
-    forget(folder);
-    return ASSAY_OK;
+    else
+        forget(folder);
+    return status;
 }
 
 void assay_new_folder_abort(assay_new_folder *folder)
 {
     if (folder->temporary != NULL)
-        remove_all(folder->temporary);
+        assay_folder_remove(folder->temporary);
     forget(folder);
 }
 

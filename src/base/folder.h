@@ -20,6 +20,12 @@ assay_status assay_new_folder_open(const char *path, bool replace, assay_new_fol
 assay_status assay_new_folder_commit(assay_new_folder *folder, assay_error *error);
 void assay_new_folder_abort(assay_new_folder *folder);
 
+/* Gives a folder that is there another name on the same file system. `replace` as above. */
+assay_status assay_folder_rename(const char *from, const char *to, bool replace,
+                                 assay_error *error);
+/* Removes a folder with all that is in it, as far as that can be done. */
+void assay_folder_remove(const char *path);
+
 /* Whether a is b, lies in b or b lies in a; both must be there, or only their
  * last parts missing. */
 bool assay_folders_overlap(const char *a, const char *b);

@@ -90,7 +90,8 @@ static void format_bytes(char text[32], double bytes)
 static bool counts_bytes(const assay_bar *bar)
 {
     return !bar->noun && bar->phase != ASSAY_PHASE_VECTORS && bar->phase != ASSAY_PHASE_TOKENS &&
-           bar->phase != ASSAY_PHASE_CHECK && bar->phase != ASSAY_PHASE_WORDS;
+           bar->phase != ASSAY_PHASE_CHECK && bar->phase != ASSAY_PHASE_WORDS &&
+           bar->phase != ASSAY_PHASE_MINE;
 }
 
 static void format_amount(char text[32], const assay_bar *bar, double amount)
@@ -135,6 +136,10 @@ static const char *phase_name(const assay_bar *bar)
         return "Quantising";
     case ASSAY_PHASE_WORDS:
         return "Words";
+    case ASSAY_PHASE_EXAMPLES:
+        return "Reading";
+    case ASSAY_PHASE_MINE:
+        return "Mining";
     }
     return "Working";
 }

@@ -6,12 +6,10 @@
  * its judged queries are searched, and the run is measured as trec_eval -c
  * would: a judged query without a result counts 0.
  */
-#include <dirent.h>
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "cli/beir.h"
 #include "cli/eval_report.h"
 #include "cli/progress.h"
 
@@ -29,9 +27,7 @@ static const char *const split_names[] = {"test", "dev", "train"};
 /* Everything that evaluating a folder opens. */
 typedef struct eval_job {
     const eval_settings *settings;
-    char *folder, *collection;
-    assay_qrels *qrels;
-    assay_queries queries;
+    assay_beir beir;
     size_t *picked; /* [count] places in queries, in their order */
     size_t count;
     bool *chosen;   /* [queries of qrels]; NULL: all */
@@ -44,53 +40,6 @@ typedef struct eval_job {
 
 /* ------------------------------------------------------------------- input */
 
-static char *joined(const char *folder, const char *name)
-{
-    char *path = NULL;
-    return asprintf(&path, "%s/%s", folder, name) < 0 ? NULL : path;
-}
-
-/* Names what is there instead of the split that was asked for. */
-static int missing_split(const char *folder, const char *path)
-{
-    char names[256] = "";
-    char *qrels = joined(folder, "qrels");
-    DIR *listing = qrels ? opendir(qrels) : NULL;
-    const struct dirent *entry;
-    while (listing && (entry = readdir(listing))) {
-        size_t length = strlen(entry->d_name), used = strlen(names);
-        if (length > 4 && strcmp(entry->d_name + length - 4, ".tsv") == 0)
-            snprintf(names + used, sizeof names - used, "%s%.*s", used ? ", " : "",
-                     (int)length - 4, entry->d_name);
-    }
-    if (listing)
-        closedir(listing);
-    free(qrels);
-    if (*names)
-        assay_warn("%s: does not exist; --split can be %s", path, names);
-    else
-        assay_warn("%s: does not exist; a BEIR folder has corpus.jsonl, queries.jsonl and "
-                   "qrels/test.tsv", path);
-    return ASSAY_EXIT_ERROR;
-}
-
-static int read_judgments(eval_job *job)
-{
-    assay_error error;
-    char name[64];
-    snprintf(name, sizeof name, "qrels/%s.tsv", split_names[job->settings->split]);
-    char *path = joined(job->folder, name);
-    if (!path)
-        return assay_report_memory();
-    int code = ASSAY_EXIT_OK;
-    if (access(path, F_OK) != 0)
-        code = missing_split(job->folder, path);
-    else if (assay_qrels_read(path, &job->qrels, &error) != ASSAY_OK)
-        code = assay_report(&error);
-    free(path);
-    return code;
-}
-
 /* An unknown measure should be told before an hour of searching. */
 static int check_measures(eval_job *job)
 {
@@ -102,7 +51,7 @@ static int check_measures(eval_job *job)
     int code = ASSAY_EXIT_OK;
     double value;
     for (size_t i = 0; i < measures->count && code == ASSAY_EXIT_OK; i++) {
-        if (assay_measure(job->qrels, empty, measures->items[i], &value, NULL, &error) != ASSAY_OK)
+        if (assay_measure(job->beir.qrels, empty, measures->items[i], &value, NULL, &error) != ASSAY_OK)
             code = assay_report(&error);
     }
     assay_run_free(empty);
@@ -111,15 +60,7 @@ static int check_measures(eval_job *job)
 
 static int read_queries(eval_job *job)
 {
-    assay_error error;
-    char *path = joined(job->folder, "queries.jsonl");
-    if (!path)
-        return assay_report_memory();
-    int code = ASSAY_EXIT_OK;
-    if (assay_queries_read(path, &job->queries, &error) != ASSAY_OK)
-        code = assay_report(&error);
-    free(path);
-    return code;
+    return assay_beir_queries(&job->beir);
 }
 
 /* SplitMix64 (Steele et al. 2014): the same sample on every machine. */
@@ -153,27 +94,27 @@ static void draw_sample(eval_job *job)
 
 static void mark_chosen(eval_job *job)
 {
-    size_t all = assay_qrels_queries(job->qrels);
+    size_t all = assay_qrels_queries(job->beir.qrels);
     for (size_t q = 0; q < all; q++) {
         for (size_t i = 0; i < job->count && !job->chosen[q]; i++)
             job->chosen[q] =
-                strcmp(job->queries.ids[job->picked[i]], assay_qrels_query(job->qrels, q)) == 0;
+                strcmp(job->beir.queries.ids[job->picked[i]], assay_qrels_query(job->beir.qrels, q)) == 0;
     }
 }
 
 static int pick_queries(eval_job *job)
 {
-    size_t judged = assay_qrels_queries(job->qrels);
-    job->picked = calloc(job->queries.count + 1, sizeof *job->picked);
+    size_t judged = assay_qrels_queries(job->beir.qrels);
+    job->picked = calloc(job->beir.queries.count + 1, sizeof *job->picked);
     job->chosen = calloc(judged + 1, sizeof *job->chosen);
     if (!job->picked || !job->chosen)
         return assay_report_memory();
-    for (size_t i = 0; i < job->queries.count; i++) {
-        if (assay_qrels_judged(job->qrels, job->queries.ids[i]))
+    for (size_t i = 0; i < job->beir.queries.count; i++) {
+        if (assay_qrels_judged(job->beir.qrels, job->beir.queries.ids[i]))
             job->picked[job->count++] = i;
     }
     if (job->count < judged)
-        assay_warn("%s/queries.jsonl: lacks %zu of the %zu judged queries; %s", job->folder,
+        assay_warn("%s/queries.jsonl: lacks %zu of the %zu judged queries; %s", job->beir.folder,
                    judged - job->count, judged,
                    job->settings->limit ? "the sample is of the others" : "they count 0");
     if (job->settings->limit && job->settings->limit < job->count) {
@@ -186,66 +127,17 @@ static int pick_queries(eval_job *job)
     return ASSAY_EXIT_OK;
 }
 
-/* The folder stays as it was given, less a '/' at its end: it is what `index`
- * stores as source. Only the collection's name comes from where it lies. */
-static int name_collection(eval_job *job, const char *folder)
-{
-    size_t length = strlen(folder);
-    while (length > 1 && folder[length - 1] == '/')
-        length--;
-    char *whole = realpath(folder, NULL);
-    if (!whole) {
-        assay_warn("%s: %s", folder, strerror(errno));
-        return ASSAY_EXIT_ERROR;
-    }
-    const char *name = job->settings->collection ? job->settings->collection
-                                                 : strrchr(whole, '/') + 1;
-    job->folder = strndup(folder, length);
-    job->collection = strdup(name);
-    free(whole);
-    return job->folder && job->collection ? ASSAY_EXIT_OK : assay_report_memory();
-}
-
 /* ---------------------------------------------------------------- indexing */
-
-/* The bi-encoder to make the collection with: a BM25 run on a machine without
- * models needs none. NULL: what the collection has, else the default. */
-static const char *model_to_use(const eval_job *job)
-{
-    char path[4096];
-    assay_collection_info info;
-    bool exists =
-        assay_collection_describe(job->store, job->collection, &info, NULL) == ASSAY_OK;
-    if (job->settings->model || exists ||
-        job->asked.options.retriever != ASSAY_RETRIEVER_BM25 ||
-        assay_model_find("dense", path, sizeof path, NULL) == ASSAY_OK)
-        return job->settings->model;
-    assay_warn("the model 'dense' is not there; '%s' is indexed for BM25 only", job->collection);
-    return "none";
-}
 
 static int index_folder(eval_job *job)
 {
     assay_error error;
-    assay_index_report report;
-    assay_bar bar = assay_bar_new(NULL, NULL);
-    const assay_index_options options = {
-        .model = model_to_use(job),
-        .threads = job->settings->stages.threads,
-    };
-    const char *folder = job->folder;
-    assay_status status = assay_index(job->store, job->collection, &folder, 1, &options,
-                                      assay_bar_update, &bar, &report, &error);
-    assay_bar_clear(&bar);
-    if (status == ASSAY_E_INTERRUPTED) {
-        assay_warn("interrupted; what is indexed is kept, and the same command goes on from "
-                   "there");
-        return ASSAY_EXIT_INTERRUPTED;
-    }
-    if (status != ASSAY_OK)
-        return assay_report(&error);
     assay_collection_info info;
-    if (assay_collection_describe(job->store, job->collection, &info, &error) != ASSAY_OK)
+    int code = assay_beir_index(&job->beir, job->store, job->settings->model,
+                                job->asked.options.retriever, job->settings->stages.threads);
+    if (code != ASSAY_EXIT_OK)
+        return code;
+    if (assay_collection_describe(job->store, job->beir.collection, &info, &error) != ASSAY_OK)
         return assay_report(&error);
     job->eval.documents = info.documents;
     return ASSAY_EXIT_OK;
@@ -271,10 +163,10 @@ static assay_status add_result(eval_job *job, const char *query, const assay_res
 
 static assay_status search_one(eval_job *job, size_t place, assay_bar *bar, assay_error *error)
 {
-    const char *id = job->queries.ids[place];
+    const char *id = job->beir.queries.ids[place];
     assay_result result;
     assay_status status =
-        assay_search(job->pipeline, job->queries.texts[place], 0, &result, error);
+        assay_search(job->pipeline, job->beir.queries.texts[place], 0, &result, error);
     if (status == ASSAY_E_ARGUMENT || status == ASSAY_E_LIMIT || status == ASSAY_E_FORMAT) {
         assay_bar_clear(bar);
         assay_warn("query %s: %s; it counts 0", id, error->message);
@@ -329,7 +221,7 @@ static int open_pipeline(eval_job *job)
     assay_eval *eval = &job->eval;
     /* Off unless asked for: what is timed here should be the work. */
     job->asked.options.no_cache = !job->settings->cache;
-    if (assay_pipeline_open(job->store, job->collection, &job->asked.options, &job->pipeline,
+    if (assay_pipeline_open(job->store, job->beir.collection, &job->asked.options, &job->pipeline,
                             &error) != ASSAY_OK)
         return assay_report(&error);
     assay_stages_warn(job->pipeline);
@@ -357,12 +249,12 @@ static int finish(eval_job *job)
     assay_error error;
     const eval_settings *s = job->settings;
     assay_eval *eval = &job->eval;
-    eval->qrels = job->qrels;
+    eval->qrels = job->beir.qrels;
     eval->run = job->run;
     eval->measures = s->measures;
     eval->per_query = s->per_query;
     eval->json = s->common.json;
-    eval->collection = job->collection;
+    eval->collection = job->beir.collection;
     eval->split = split_names[s->split];
     eval->pipeline = job->pipeline;
     if (s->output && assay_run_write(job->run, s->output, &error) != ASSAY_OK)
@@ -376,10 +268,11 @@ static int eval_folder(const eval_settings *settings, const char *folder)
     eval_job job = {.settings = settings};
     int code = assay_stages_read(&settings->stages, &assay_verb_eval, NULL, &job.asked);
     if (code == ASSAY_EXIT_OK)
-        code = name_collection(&job, folder);
+        code = assay_beir_open(folder, settings->collection, split_names[settings->split],
+                               &job.beir);
     int (*const steps[])(eval_job *) = {
-        read_judgments, check_measures, read_queries, pick_queries, open_store,
-        index_folder,   open_pipeline,  search_all,   finish,
+        check_measures, read_queries, pick_queries, open_store,
+        index_folder,   open_pipeline,      search_all,   finish,
     };
     assay_interrupt_arm();
     for (size_t i = 0; i < sizeof steps / sizeof *steps && code == ASSAY_EXIT_OK; i++)
@@ -393,10 +286,7 @@ static int eval_folder(const eval_settings *settings, const char *folder)
     assay_store_close(job.store);
     free(job.chosen);
     free(job.picked);
-    assay_queries_free(&job.queries);
-    assay_qrels_free(job.qrels);
-    free(job.collection);
-    free(job.folder);
+    assay_beir_close(&job.beir);
     return code;
 }
 

@@ -16,6 +16,7 @@
 #include <strings.h>
 
 #include "base/number.h"
+#include "evaluate/measures.h"
 #include "evaluate/qrels.h"
 #include "evaluate/run.h"
 
@@ -49,6 +50,16 @@ static double measure_ndcg(const ranking *r)
 {
     double ideal = gain_sum(r->ideal, r->relevant < r->cutoff ? r->relevant : r->cutoff);
     return ideal > 0 ? gain_sum(r->grades, r->count) / ideal : 0;
+}
+
+double assay_ndcg(const int32_t *grades, size_t count, const int32_t *ideal, size_t relevant,
+                  size_t cutoff)
+{
+    return measure_ndcg(&(ranking){.grades = grades,
+                                   .count = count < cutoff ? count : cutoff,
+                                   .ideal = ideal,
+                                   .relevant = relevant,
+                                   .cutoff = cutoff});
 }
 
 static double measure_rr(const ranking *r)

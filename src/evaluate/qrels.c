@@ -313,3 +313,8 @@ int32_t assay_qrels_grade_at(const assay_qrels *qrels, size_t query, size_t k)
 {
     return qrels->lists[query].judgments[k].grade;
 }
+
+const char *assay_qrels_document_at(const assay_qrels *qrels, size_t query, size_t k)
+{
+    return assay_string_map_key(qrels->documents, qrels->lists[query].judgments[k].document);
+}

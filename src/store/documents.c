@@ -487,6 +487,20 @@ assay_status assay_passage_documents(assay_store *store, const uint64_t *passage
     return ASSAY_OK;
 }
 
+assay_status assay_passage_keys(assay_store *store, const assay_collection *collection,
+                                uint64_t after, uint64_t *passages, size_t most, size_t *count,
+                                assay_error *error)
+{
+    sqlite3_stmt *select;
+    ASSAY_TRY(assay_sql_prepare(store, &select, error,
+                                "SELECT key FROM passages WHERE collection = ?1 AND key > ?2"
+                                " ORDER BY key LIMIT ?3"));
+    sqlite3_bind_int64(select, 1, collection->key);
+    sqlite3_bind_int64(select, 2, (int64_t)after);
+    sqlite3_bind_int64(select, 3, (int64_t)most);
+    return assay_sql_keys(store, select, cannot_read, passages, count, error);
+}
+
 assay_status assay_document_text(assay_store *store, const char *collection,
                                  const char *document, assay_text *title, assay_text *text,
                                  assay_error *error)

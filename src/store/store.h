@@ -171,6 +171,11 @@ typedef struct assay_passage_view {
 assay_status assay_passage_get(assay_store *store, uint64_t passage, assay_arena *arena,
                                assay_passage_view *out, assay_error *error);
 
+/* Up to `most` passages of the collection, by key and behind `after`. */
+assay_status assay_passage_keys(assay_store *store, const assay_collection *collection,
+                                uint64_t after, uint64_t *passages, size_t most, size_t *count,
+                                assay_error *error);
+
 /* The token ids that were kept of a passage, as a cross-encoder reads it, by the
  * tokenizer of this digest; they lie in the arena. out->ids is NULL when there
  * are none, or they are damaged (assay_store_check tells): then the passage is

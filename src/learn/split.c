@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * split.c: some examples held out, none of which is known from those that stay.
+ *
+ * Examples are joined that have a query of the same words, a relevant passage in common,
+ * or relevant passages that are nearly the same (shingles.h). Groups of joined examples
+ * are then taken in an order drawn from the seed, until there are enough. Passages that
+ * are nearly the same are found by the smallest hashes among their shingles (Broder
+ * 1997): two of which none agrees are not compared, so a pair that is barely over the
+ * bound may be missed.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/hash.h"
+#include "base/random.h"
+#include "learn/examples.h"
+#include "learn/shingles.h"
+
+enum { SKETCH = 16, COMPARED = 32 };
+
+/* What joins examples: those with an equal key. */
+typedef struct key {
+    uint64_t value;
+    uint32_t example;
+} key;
+
+typedef struct split {
+    const assay_examples *examples;
+    uint32_t *parents; /* [examples] union-find */
+    key *keys;
+    size_t count, capacity;
+} split;
+
+static uint32_t root_of(const split *s, uint32_t example)
+{
+    while (s->parents[example] != example)
+        example = s->parents[example] = s->parents[s->parents[example]];
+    return example;
+}
+
+/* The smaller number is the root, whatever the order of joining. */
+static void join(const split *s, uint32_t a, uint32_t b)
+{
+    a = root_of(s, a);
+    b = root_of(s, b);
+    s->parents[a < b ? b : a] = a < b ? a : b;
+}
+
+static assay_status add_key(split *s, uint64_t value, uint32_t example, assay_error *error)
+{
+    if (s->count == s->capacity) {
+        size_t capacity = s->capacity > 0 ? s->capacity * 2 : 1024;
+        key *keys = realloc(s->keys, capacity * sizeof *keys);
+        if (keys == NULL)
+            return assay_fail_memory(error, capacity * sizeof *keys);
+        s->keys = keys;
+        s->capacity = capacity;
+    }
+    s->keys[s->count++] = (key){value, example};
+    return ASSAY_OK;
+}
+
+static int by_key(const void *left, const void *right)
+{
+    const key *a = left, *b = right;
+    if (a->value != b->value)
+        return a->value < b->value ? -1 : 1;
+    return (a->example > b->example) - (a->example < b->example);
+}
+
+static void sort_keys(const split *s)
+{
+    if (s->count > 0)
+        qsort(s->keys, s->count, sizeof *s->keys, by_key);
+}
+
+static void join_equal(split *s)
+{
+    sort_keys(s);
+    for (size_t i = 1; i < s->count; i++)
+        if (s->keys[i].value == s->keys[i - 1].value)
+            join(s, s->keys[i].example, s->keys[i - 1].example);
+    s->count = 0;
+}
+
+/* ---- Queries and passages that are the same -------------------------------------- */
+
+static int by_value(const void *left, const void *right)
+{
+    uint64_t a = *(const uint64_t *)left, b = *(const uint64_t *)right;
+    return (a > b) - (a < b);
+}
+
+/* Of the words of a query, whatever their order and case; words part at blanks. */
+static uint64_t hash_of_query(const char *query)
+{
+    uint64_t words[256];
+    size_t count = 0;
+    for (const char *at = query; *at != '\0' && count < 256;) {
+        char word[64];
+        size_t length = 0;
+        for (; *at != '\0' && strchr(" \t\r\n.,;:?!", *at) == NULL; at++)
+            if (length < sizeof word)
+                word[length++] = (char)(*at >= 'A' && *at <= 'Z' ? *at + 'a' - 'A' : *at);
+        if (length > 0)
+            words[count++] = assay_hash64(word, length);
+        else
+            at++;
+    }
+    qsort(words, count, sizeof *words, by_value);
+    return assay_hash64(words, count * sizeof *words);
+}
+
+static assay_status join_same(split *s, assay_error *error)
+{
+    const assay_examples *all = s->examples;
+    for (uint32_t i = 0; i < all->count; i++)
+        ASSAY_TRY(add_key(s, hash_of_query(all->list[i].query), i, error));
+    join_equal(s);
+    for (uint32_t i = 0; i < all->count; i++)
+        for (uint32_t p = 0; p < all->list[i].positives; p++)
+            ASSAY_TRY(add_key(s, all->labelled[all->list[i].first + p].text, i, error));
+    join_equal(s);
+    return ASSAY_OK;
+}
+
+/* ---- Passages that are nearly the same ------------------------------------------- */
+
+static assay_status shingles_of_text(const split *s, uint32_t text, assay_shingles *out,
+                                     assay_error *error)
+{
+    const char *string = assay_examples_text(s->examples, text);
+    return assay_shingles_of((assay_text){string, strlen(string)}, out, error);
+}
+
+static assay_status near(const split *s, uint32_t a, uint32_t b, bool *out, assay_error *error)
+{
+    assay_shingles left, right = {0};
+    ASSAY_TRY(shingles_of_text(s, a, &left, error));
+    assay_status status = shingles_of_text(s, b, &right, error);
+    *out = status == ASSAY_OK && assay_shingles_overlap(&left, &right) > ASSAY_NEAR_DUPLICATE;
+    assay_shingles_free(&left);
+    assay_shingles_free(&right);
+    return status;
+}
+
+/* Keys of a passage's smallest hashes; .example is the passage's number here. */
+static assay_status add_sketch(split *s, uint32_t text, assay_error *error)
+{
+    assay_shingles shingles;
+    assay_status status = shingles_of_text(s, text, &shingles, error);
+    for (size_t i = 0; i < shingles.count && i < SKETCH && status == ASSAY_OK; i++)
+        status = add_key(s, shingles.hashes[i], text, error);
+    assay_shingles_free(&shingles);
+    return status;
+}
+
+/* Of the passages with one hash each is compared with the first few. */
+static assay_status join_near(split *s, const uint32_t *owners, assay_error *error)
+{
+    sort_keys(s);
+    for (size_t begin = 0, end; begin < s->count; begin = end) {
+        for (end = begin + 1; end < s->count && s->keys[end].value == s->keys[begin].value;)
+            end++;
+        for (size_t i = begin; i < end; i++) {
+            for (size_t j = i + 1; j < end && j <= i + COMPARED; j++) {
+                uint32_t a = s->keys[i].example, b = s->keys[j].example;
+                bool same = false;
+                if (root_of(s, owners[a]) != root_of(s, owners[b]))
+                    ASSAY_TRY(near(s, a, b, &same, error));
+                if (same)
+                    join(s, owners[a], owners[b]);
+            }
+        }
+    }
+    s->count = 0;
+    return ASSAY_OK;
+}
+
+/* owners[text]: an example that a passage is relevant to; all of them are joined. */
+static assay_status join_near_duplicates(split *s, assay_error *error)
+{
+    const assay_examples *all = s->examples;
+    size_t texts = assay_string_map_count(all->passages);
+    uint32_t *owners = malloc((texts + 1) * sizeof *owners);
+    if (owners == NULL)
+        return assay_fail_memory(error, texts * sizeof *owners);
+    memset(owners, 0xFF, (texts + 1) * sizeof *owners);
+    assay_status status = ASSAY_OK;
+    for (uint32_t i = 0; i < all->count; i++) {
+        for (uint32_t p = 0; p < all->list[i].positives && status == ASSAY_OK; p++) {
+            uint32_t text = all->labelled[all->list[i].first + p].text;
+            if (owners[text] == UINT32_MAX)
+                status = add_sketch(s, text, error);
+            owners[text] = i;
+        }
+    }
+    if (status == ASSAY_OK)
+        status = join_near(s, owners, error);
+    free(owners);
+    return status;
+}
+
+/* ---- Choosing ------------------------------------------------------------------ */
+
+/* Groups as keys: .value the place in an order drawn at random, .example the root. */
+static assay_status list_groups(split *s, uint64_t seed, assay_error *error)
+{
+    for (uint32_t i = 0; i < s->examples->count; i++)
+        if (root_of(s, i) == i)
+            ASSAY_TRY(add_key(s, assay_random_stream(seed, i), i, error));
+    sort_keys(s);
+    return ASSAY_OK;
+}
+
+static size_t take(const split *s, uint32_t root, bool *held)
+{
+    size_t taken = 0;
+    for (uint32_t i = 0; i < s->examples->count; i++) {
+        bool member = root_of(s, i) == root;
+        held[i] = held[i] || member;
+        taken += member;
+    }
+    return taken;
+}
+
+/* Takes groups while there is room for them whole; where there is for none, the smallest
+ * that is no more than half of all. */
+static size_t choose(const split *s, size_t wanted, const uint32_t *sizes, bool *held)
+{
+    size_t taken = 0, half = s->examples->count / 2, smallest = SIZE_MAX;
+    for (size_t g = 0; g < s->count && taken < wanted; g++) {
+        uint32_t size = sizes[s->keys[g].example];
+        if (smallest == SIZE_MAX || size < sizes[s->keys[smallest].example])
+            smallest = g;
+        if (taken + size <= wanted + wanted / 10 && taken + size <= half)
+            taken += take(s, s->keys[g].example, held);
+    }
+    if (taken == 0 && sizes[s->keys[smallest].example] <= half)
+        taken = take(s, s->keys[smallest].example, held);
+    return taken;
+}
+
+static assay_status hold_out(split *s, size_t wanted, uint64_t seed, bool *held,
+                             assay_error *error)
+{
+    size_t count = s->examples->count;
+    uint32_t *sizes = calloc(count + 1, sizeof *sizes);
+    if (sizes == NULL)
+        return assay_fail_memory(error, count * sizeof *sizes);
+    for (uint32_t i = 0; i < count; i++)
+        sizes[root_of(s, i)]++;
+    assay_status status = list_groups(s, seed, error);
+    size_t taken = status == ASSAY_OK ? choose(s, wanted, sizes, held) : 0;
+    free(sizes);
+    if (status == ASSAY_OK && taken == 0)
+        status = assay_fail(error, ASSAY_E_FORMAT, "data",
+                            "%zu queries in %zu groups that have relevant passages in common: "
+                            "none can be held out without leaving nothing to learn from or "
+                            "telling the answer; give a development set of its own",
+                            count, s->count);
+    return status;
+}
+
+assay_status assay_examples_split(const assay_examples *examples, double share, size_t most,
+                                  uint64_t seed, bool *held, assay_error *error)
+{
+    size_t count = examples->count, wanted = (size_t)(share * (double)count + 0.5);
+    if (wanted > most)
+        wanted = most;
+    if (wanted == 0)
+        wanted = 1;
+    memset(held, 0, count * sizeof *held);
+    if (count < 2)
+        return assay_fail(error, ASSAY_E_FORMAT, "data",
+                          "%zu query with a relevant passage; expected at least 2, some to learn "
+                          "from and some to measure by, or a development set of its own", count);
+    split s = {.examples = examples, .parents = malloc(count * sizeof *s.parents)};
+    if (s.parents == NULL)
+        return assay_fail_memory(error, count * sizeof *s.parents);
+    for (uint32_t i = 0; i < count; i++)
+        s.parents[i] = i;
+    assay_status status = join_same(&s, error);
+    if (status == ASSAY_OK)
+        status = join_near_duplicates(&s, error);
+    if (status == ASSAY_OK)
+        status = hold_out(&s, wanted, seed, held, error);
+    free(s.keys);
+    free(s.parents);
+    return status;
+}
