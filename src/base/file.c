@@ -145,6 +145,22 @@ void assay_new_file_abort(assay_new_file *file)
     *file = (assay_new_file){0};
 }
 
+assay_status assay_file_copy(const char *path, FILE *out, assay_error *error)
+{
+    FILE *in = fopen(path, "rbe");
+    if (in == NULL)
+        return assay_fail_errno(error, errno, path, "cannot open");
+    char buffer[64 * 1024];
+    size_t got;
+    while ((got = fread(buffer, 1, sizeof buffer, in)) > 0 && !ferror(out))
+        fwrite(buffer, 1, got, out);
+    assay_status status = ASSAY_OK;
+    if (ferror(in))
+        status = assay_fail_errno(error, errno, path, "cannot read");
+    fclose(in);
+    return status;
+}
+
 assay_status assay_path_join(char *path, size_t size, const char *folder, const char *name,
                              assay_error *error)
 {

@@ -35,6 +35,9 @@ assay_status assay_new_file_write(assay_new_file *file, const void *data, size_t
 assay_status assay_new_file_commit(assay_new_file *file, assay_error *error);
 void assay_new_file_abort(assay_new_file *file);
 
+/* Writes all of a file to a stream, whose own errors are found by ferror. */
+assay_status assay_file_copy(const char *path, FILE *out, assay_error *error);
+
 /* "a/b" from "a" and "b", into path[size]; ASSAY_E_LIMIT when it does not fit. */
 assay_status assay_path_join(char *path, size_t size, const char *folder, const char *name,
                              assay_error *error);

@@ -118,6 +118,10 @@ typedef struct assay_epilogue {
  * pack_f32            panels of w[columns][depth]: a linear layer's weight as
  *                     Hugging Face stores it (output, input).
  * pack_transposed_f32 panels of b[depth][columns].
+ * transpose_f32       y[columns][ldy] of x[rows][columns], each row filled up with 0 to
+ *                     a multiple of ASSAY_PANEL, which ldy is at least.
+ * gelu_f32            y[i] = GELU(x[i]), and gradient[i] times its derivative there;
+ *                     gradient may be NULL, y may be x.
  * layer_norm_f32      y = (x - mean) / sqrt(variance + epsilon) * gamma + beta
  *                     a row; variance from a second pass over x - mean. y may
  *                     be x.

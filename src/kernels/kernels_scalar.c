@@ -63,14 +63,33 @@ static float relu(float x)
     return 0.0f > x ? 0.0f : x;
 }
 
-static float gelu(float x)
+static float gelu_size(float x)
 {
-    float size = GELU_LIMIT < fabsf(x) ? GELU_LIMIT : fabsf(x);
+    return GELU_LIMIT < fabsf(x) ? GELU_LIMIT : fabsf(x);
+}
+
+/* -Phi(-size). */
+static float gelu_tail(float size)
+{
     float y = horner(gelu_p, COUNT(gelu_p), size);
     y *= y;
     y *= y;
     y *= y;
-    return fmaf(size, -1.0f / y, relu(x));
+    return -1.0f / y;
+}
+
+static float gelu(float x)
+{
+    float size = gelu_size(x);
+    return fmaf(size, gelu_tail(size), relu(x));
+}
+
+static float gelu_slope(float x)
+{
+    float size = gelu_size(x), tail = gelu_tail(size);
+    float density = exp_negative(size * size * -0.5f) * NORMAL_DENSITY;
+    float below = x < 0.0f ? 0.0f - tail : 1.0f + tail;
+    return fmaf(copysignf(size, x), density, below);
 }
 
 static float activate(assay_activation activation, float x)
@@ -138,6 +157,24 @@ void assay_pack_transposed_f32_scalar(const float *b, size_t ldb, size_t columns
         for (size_t k = 0; k < depth; k++)
             for (size_t l = 0; l < ASSAY_PANEL; l++)
                 *panels++ = j + l < columns ? b[k * ldb + j + l] : 0.0f;
+}
+
+void assay_transpose_f32_scalar(const float *x, size_t ldx, size_t rows, size_t columns, float *y,
+                                size_t ldy)
+{
+    size_t width = (rows + ASSAY_PANEL - 1) / ASSAY_PANEL * ASSAY_PANEL;
+    for (size_t j = 0; j < columns; j++)
+        for (size_t i = 0; i < width; i++)
+            y[j * ldy + i] = i < rows ? x[i * ldx + j] : 0.0f;
+}
+
+void assay_gelu_f32_scalar(const float *x, size_t n, float *y, float *gradient)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (gradient)
+            gradient[i] *= gelu_slope(x[i]);
+        y[i] = gelu(x[i]);
+    }
 }
 
 /* The lanes' sum, in the contract's tree. */

@@ -542,22 +542,6 @@ static assay_status write_config(job *j)
     return status;
 }
 
-/* Weights in any form, and what only describes them. */
-static bool is_weights(const char *name)
-{
-    static const char *const ends[] = {".safetensors", ".index.json", ".bin", ".h5",  ".msgpack",
-                                       ".onnx",        ".onnx_data",  ".ot",  ".pt",  ".pth",
-                                       ".ckpt",        ".gguf",       ".tflite"};
-    static const char *const folders[] = {"onnx/", "openvino/", "coreml/"};
-    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
-        if (ends_with(name, ends[i]))
-            return true;
-    for (size_t i = 0; i < sizeof folders / sizeof *folders; i++)
-        if (strncmp(name, folders[i], strlen(folders[i])) == 0)
-            return true;
-    return false;
-}
-
 /* The model's card: what it was, and a paragraph on what was done to it. */
 static void add_provenance(const job *j, const char *name, FILE *stream)
 {
@@ -569,36 +553,20 @@ static void add_provenance(const job *j, const char *name, FILE *stream)
                 "float16; head and norms as they were.\n", j->provenance);
 }
 
-static assay_status copy_stream(const char *path, FILE *out, assay_error *error)
-{
-    FILE *in = fopen(path, "rbe");
-    if (in == NULL)
-        return assay_fail_errno(error, errno, path, "cannot open");
-    char buffer[64 * 1024];
-    size_t got;
-    while ((got = fread(buffer, 1, sizeof buffer, in)) > 0 && !ferror(out))
-        fwrite(buffer, 1, got, out);
-    assay_status status = ASSAY_OK;
-    if (ferror(in))
-        status = assay_fail_errno(error, errno, path, "cannot read");
-    fclose(in);
-    return status;
-}
-
 static assay_status copy_file(void *context, const char *name, assay_error *error)
 {
     job *j = context;
     char from[PATH_SIZE], to[PATH_SIZE], config[PATH_SIZE];
     ASSAY_TRY(assay_path_join(from, sizeof from, j->source, name, error));
     ASSAY_TRY(assay_path_join(config, sizeof config, j->config.weights, "config.json", error));
-    if (is_weights(name) || strcmp(from, config) == 0)
+    if (assay_is_weights_file(name) || strcmp(from, config) == 0)
         return ASSAY_OK;
     j->progress.item = name;
     ASSAY_TRY(advance(j, 0));
     ASSAY_TRY(target_path(j, name, to));
     assay_new_file file;
     ASSAY_TRY(assay_new_file_open(to, &file, error));
-    assay_status status = copy_stream(from, file.stream, error);
+    assay_status status = assay_file_copy(from, file.stream, error);
     if (status != ASSAY_OK) {
         assay_new_file_abort(&file);
         return status;

@@ -485,3 +485,24 @@ void assay_safetensors_forget(const assay_safetensors *tensors)
             madvise((void *)(uintptr_t)tensors->files[i].data, tensors->files[i].size,
                     MADV_DONTNEED);
 }
+
+static bool ends_with(const char *name, const char *end)
+{
+    size_t length = strlen(name), size = strlen(end);
+    return length >= size && strcmp(name + length - size, end) == 0;
+}
+
+bool assay_is_weights_file(const char *name)
+{
+    static const char *const ends[] = {".safetensors", ".index.json", ".bin", ".h5",  ".msgpack",
+                                       ".onnx",        ".onnx_data",  ".ot",  ".pt",  ".pth",
+                                       ".ckpt",        ".gguf",       ".tflite"};
+    static const char *const folders[] = {"onnx/", "openvino/", "coreml/"};
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
+        if (ends_with(name, ends[i]))
+            return true;
+    for (size_t i = 0; i < sizeof folders / sizeof *folders; i++)
+        if (strncmp(name, folders[i], strlen(folders[i])) == 0)
+            return true;
+    return false;
+}

@@ -59,6 +59,10 @@ void assay_safetensors_digest(const assay_safetensors *tensors, assay_hasher *ha
 /* Tells the system that the pages touched so far may go. */
 void assay_safetensors_forget(const assay_safetensors *tensors);
 
+/* Whether a file of a model folder is weights, in any format that there is, or only
+ * describes some. */
+bool assay_is_weights_file(const char *name);
+
 /* "[2,3]" into text[size]. */
 void assay_shape_text(const uint64_t *shape, uint32_t rank, char *text, size_t size);
 

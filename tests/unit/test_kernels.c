@@ -343,7 +343,66 @@ static void activations_at_the_ends(void **state)
     }
 }
 
+/* GELU alone, with its derivative: the same as in a product, and within its bound. */
+static void gelu_has_its_derivative(void **state)
+{
+    (void)state;
+    for (size_t n = 0; n < (quick ? 40u : 200u); n++) {
+        block x = block_random(n, (kind)below(KINDS)), factor = block_random(n, TAME);
+        block y = block_new(n), back = block_copy(&factor);
+        scalar()->gelu_f32(x.data, n, y.data, back.data);
+        for (size_t i = 0; i < n; i++) {
+            double at = (double)x.data[i], phi = exp(-at * at / 2) / sqrt(2 * M_PI);
+            double slope = 0.5 * erfc(-at * M_SQRT1_2) + (isfinite(at) ? at * phi : 0);
+            double found = (double)back.data[i], expected = slope * (double)factor.data[i];
+            assert_true(isnan(at) ? isnan(back.data[i]) : fabs(found - expected) <= 2 * 4e-7);
+        }
+        block plain = block_new(n);
+        apply(scalar(), ASSAY_ACTIVATION_GELU, x.data, n, plain.data);
+        for (size_t i = 0; i < n; i++) /* a product makes 0 of -0 */
+            assert_true(plain.data[i] == y.data[i] || isnan(y.data[i]));
+        const assay_kernels *set;
+        for (size_t s = 1; (set = next_set(&s)) != NULL;) {
+            block in_place = block_copy(&x), gradient = block_copy(&factor), alone = block_new(n);
+            set->gelu_f32(x.data, n, alone.data, NULL);
+            set->gelu_f32(in_place.data, n, in_place.data, gradient.data);
+            expect_same(&alone, &y, set->name, "gelu_f32", 1, n, 0);
+            expect_same(&in_place, &y, set->name, "gelu_f32 in place", 1, n, 0);
+            expect_same(&gradient, &back, set->name, "gelu_f32's gradient", 1, n, 0);
+            block_free(&in_place);
+            block_free(&gradient);
+            block_free(&alone);
+        }
+        block *blocks[] = {&x, &factor, &y, &back, &plain};
+        for (size_t i = 0; i < sizeof blocks / sizeof blocks[0]; i++)
+            block_free(blocks[i]);
+    }
+}
+
 /* ----------------------------------------------------------------- packing */
+
+static void transposing_puts_each_in_its_place(void **state)
+{
+    (void)state;
+    for (int round = 0; round < 200; round++) {
+        size_t rows = below(70), columns = below(50), ldx = columns + below(5);
+        size_t width = (rows + ASSAY_PANEL - 1) / ASSAY_PANEL * ASSAY_PANEL;
+        size_t ldy = width + below(3);
+        block x = block_random(rows * ldx, SPECIAL);
+        const assay_kernels *set;
+        for (size_t s = 0; (set = next_set(&s)) != NULL;) {
+            block y = block_new(columns * ldy);
+            set->transpose_f32(x.data, ldx, rows, columns, y.data, ldy);
+            for (size_t j = 0; j < columns; j++)
+                for (size_t i = 0; i < width; i++) {
+                    float expected = i < rows ? x.data[i * ldx + j] : 0;
+                    assert_memory_equal(&y.data[j * ldy + i], &expected, sizeof expected);
+                }
+            block_free(&y);
+        }
+        block_free(&x);
+    }
+}
 
 static void packing_puts_each_in_its_place(void **state)
 {
@@ -689,6 +748,8 @@ int main(void)
         cmocka_unit_test(gemm_rows_are_independent),
         cmocka_unit_test(activations_keep_their_bounds),
         cmocka_unit_test(activations_at_the_ends),
+        cmocka_unit_test(gelu_has_its_derivative),
+        cmocka_unit_test(transposing_puts_each_in_its_place),
         cmocka_unit_test(packing_puts_each_in_its_place),
         cmocka_unit_test(maxsim_agrees),
         cmocka_unit_test(row_kernels_agree),

@@ -1,0 +1,449 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * trainable_load.c: opening a model folder as one whose weights can be moved
+ * (trainable.h): what it becomes, the list of its parameters, and their first values.
+ *
+ * Parameters lie in one block of floats, their gradients in another, in the order of the
+ * list. Names are those that transformers gives the model's class.
+ */
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/hash.h"
+#include "base/json.h"
+#include "learn/trainable_parts.h"
+#include "model/bert.h"
+
+enum {
+    NAME_SIZE = 200,
+    PARAMETERS_A_LAYER = 16,
+    PARAMETERS_BESIDE = 16,
+    LINEARS_A_LAYER = 5,
+    LINEARS_BESIDE = 2,
+    HUGE_PAGE = 2 << 20,
+};
+
+#define FIRST_DEVIATION 0.02 /* initializer_range of every model of this kind */
+
+/* ---- What it becomes ------------------------------------------------------------- */
+
+static assay_status refuse(const assay_trainable *model, assay_error *error, const char *found,
+                           const char *expected)
+{
+    return assay_fail(error, ASSAY_E_ARGUMENT, model->folder, "%s, expected %s", found, expected);
+}
+
+static assay_status choose_kind(assay_trainable *model, assay_error *error)
+{
+    assay_model_config *config = &model->config;
+    assay_model_kind wanted = model->options.kind;
+    model->base_kind = config->kind;
+    if (wanted == ASSAY_MODEL_LATE)
+        return assay_fail(error, ASSAY_E_UNSUPPORTED, "kind",
+                          "late interaction cannot be trained yet, expected a cross-encoder or a "
+                          "bi-encoder");
+    if (config->kind == ASSAY_MODEL_LATE)
+        return refuse(model, error, "is a model for late interaction",
+                      "a cross-encoder or a bi-encoder to begin from");
+    if (wanted == ASSAY_MODEL_BI_ENCODER && config->kind == ASSAY_MODEL_CROSS_ENCODER)
+        return refuse(model, error, "is a cross-encoder, whose states were never a text's vector",
+                      "a bi-encoder to make a bi-encoder of");
+    if (wanted == ASSAY_MODEL_CROSS_ENCODER)
+        config->pooling = ASSAY_POOLING_CLS;
+    config->kind = wanted;
+    return ASSAY_OK;
+}
+
+/* Dropout as the files say, where the options leave it to them. */
+static assay_status read_dropout(assay_trainable *model, assay_error *error)
+{
+    char path[4096];
+    json_t *root;
+    double hidden = 0.1, attention = 0.1; /* as transformers */
+    ASSAY_TRY(assay_path_join(path, sizeof path, model->weights, "config.json", error));
+    ASSAY_TRY(assay_json_read(path, ASSAY_CONFIG_LIMIT, &root, error));
+    assay_status status =
+        assay_json_double(root, "hidden_dropout_prob", path, 0, 0.99, &hidden, error);
+    if (status == ASSAY_OK)
+        status = assay_json_double(root, "attention_probs_dropout_prob", path, 0, 0.99,
+                                   &attention, error);
+    json_decref(root);
+    const assay_trainable_options *options = &model->options;
+    model->encoder.dropout = options->dropout < 0 ? (float)hidden : options->dropout;
+    model->encoder.attention_dropout =
+        options->attention_dropout < 0 ? (float)attention : options->attention_dropout;
+    return status;
+}
+
+static assay_status check_options(const assay_trainable_options *options, assay_error *error)
+{
+    if (!(options->dropout < 1) || !(options->attention_dropout < 1))
+        return assay_fail(error, ASSAY_E_ARGUMENT, "dropout", "expected less than 1");
+    if (options->lora_rank > 0)
+        return assay_fail(error, ASSAY_E_UNSUPPORTED, "lora_rank",
+                          "LoRA is not there yet, expected 0");
+    return ASSAY_OK;
+}
+
+static assay_status read_config(assay_trainable *model, assay_error *error)
+{
+    assay_hasher *hasher = assay_hasher_new();
+    if (hasher == NULL)
+        return assay_fail_memory(error, 1024);
+    assay_status status = assay_model_config_read(model->folder, hasher, &model->config, error);
+    assay_hasher_finish(hasher);
+    ASSAY_TRY(status);
+    snprintf(model->weights, sizeof model->weights, "%s", model->config.weights);
+    ASSAY_TRY(choose_kind(model, error));
+    return read_dropout(model, error);
+}
+
+static assay_status open_tokenizer(assay_trainable *model, assay_error *error)
+{
+    ASSAY_TRY(assay_tokenizer_open(model->weights, &model->tokenizer, error));
+    size_t size = assay_tokenizer_vocabulary(model->tokenizer);
+    if (size > model->config.vocabulary)
+        return assay_fail(error, ASSAY_E_FORMAT, model->weights,
+                          "the tokenizer has %zu tokens, the model embeds %u", size,
+                          model->config.vocabulary);
+    return ASSAY_OK;
+}
+
+/* The trunk, and the head where the base has it. */
+static assay_status find_tensors(assay_trainable *model, assay_error *error)
+{
+    assay_model_config *config = &model->config;
+    ASSAY_TRY(assay_safetensors_open(model->weights, &model->tensors, error));
+    config->kind = model->base_kind;
+    assay_status status =
+        assay_bert_load(model->tensors, config, NULL, model->arena, &model->base, error);
+    config->kind = model->options.kind;
+    return status;
+}
+
+/* ---- The list -------------------------------------------------------------------- */
+
+typedef struct lister {
+    assay_trainable *model;
+    uint32_t depth;
+    bool failed; /* memory */
+} lister;
+
+typedef struct entry {
+    size_t rows, columns;
+    assay_parameter_source from;
+} entry;
+
+__attribute__((format(printf, 3, 4)))
+static void add(lister *l, entry e, const char *format, ...)
+{
+    char name[NAME_SIZE];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(name, sizeof name, format, arguments);
+    va_end(arguments);
+    assay_trainable *model = l->model;
+    const char *kept = assay_arena_copy(model->arena, name, strlen(name));
+    l->failed |= kept == NULL;
+    size_t i = model->parameter_count++;
+    model->sources[i] = e.from;
+    model->parameters[i] = (assay_parameter){.name = kept,
+                                             .rows = e.rows,
+                                             .columns = e.columns,
+                                             .decays = e.rows > 1 || e.from.table != NULL,
+                                             .depth = l->depth};
+}
+
+static void add_norm(lister *l, const char *name, const assay_norm *from,
+                     assay_trained_norm *to)
+{
+    size_t n = l->model->config.hidden;
+    add(l, (entry){1, n, {NULL, from->gamma, &to->gamma, &to->gamma_gradient, false}},
+        "%s.weight", name);
+    add(l, (entry){1, n, {NULL, from->beta, &to->beta, &to->beta_gradient, false}}, "%s.bias",
+        name);
+}
+
+static void use_linear(lister *l, const assay_linear *from, assay_trained_linear *to)
+{
+    to->columns = from->columns;
+    to->depth = from->depth;
+    l->model->linears[l->model->linear_count++] = to;
+}
+
+/* from->part_count is 0 where the base has no such layer. */
+static void add_linear(lister *l, const char *name, const assay_linear *from,
+                       assay_trained_linear *to)
+{
+    const assay_table *table = from->part_count > 0 ? &from->parts[0] : NULL;
+    use_linear(l, from, to);
+    add(l, (entry){to->columns, to->depth,
+                   {table, NULL, &to->weight, &to->weight_gradient, false}}, "%s.weight", name);
+    l->model->parameters[l->model->parameter_count - 1].decays = true; /* of one row, too */
+    add(l, (entry){1, to->columns,
+                   {NULL, from->bias, &to->bias, &to->bias_gradient, false}}, "%s.bias", name);
+}
+
+/* One product, two tensors each of weights and bias. */
+static void add_key_value(lister *l, const char *name, const assay_linear *from,
+                          assay_trained_linear *to)
+{
+    size_t n = from->depth;
+    use_linear(l, from, to);
+    add(l, (entry){n, n, {&from->parts[0], NULL, &to->weight, &to->weight_gradient, true}},
+        "%s.key.weight", name);
+    add(l, (entry){n, n, {&from->parts[1], NULL, NULL, NULL, false}}, "%s.value.weight", name);
+    add(l, (entry){1, n, {NULL, from->bias, &to->bias, &to->bias_gradient, true}},
+        "%s.key.bias", name);
+    add(l, (entry){1, n, {NULL, from->bias + n, NULL, NULL, false}}, "%s.value.bias", name);
+}
+
+static void add_table(lister *l, const char *name, const assay_table *from,
+                      assay_trained_table *to)
+{
+    to->frozen = *from;
+    if (!l->model->options.freeze_embeddings)
+        add(l, (entry){from->rows, from->columns, {from, NULL, &to->values, &to->gradient, false}},
+            "%s.weight", name);
+}
+
+#define BELOW(name, prefix, format, ...) \
+    snprintf(name, sizeof name, "%s" format, prefix, __VA_ARGS__)
+
+static void add_embeddings(lister *l, const char *prefix)
+{
+    assay_trainable *model = l->model;
+    assay_trained_encoder *to = &model->encoder;
+    char name[NAME_SIZE];
+    size_t words = model->parameter_count;
+    BELOW(name, prefix, "embeddings.%s", "word_embeddings");
+    add_table(l, name, &model->base.words, &to->words);
+    if (model->parameter_count > words) {
+        model->parameters[words].touched = assay_arena_take(model->arena, model->base.words.rows);
+        l->failed |= model->parameters[words].touched == NULL;
+    }
+    BELOW(name, prefix, "embeddings.%s", "position_embeddings");
+    add_table(l, name, &model->base.positions, &to->positions);
+    BELOW(name, prefix, "embeddings.%s", "token_type_embeddings");
+    add_table(l, name, &model->base.types, &to->types);
+    BELOW(name, prefix, "embeddings.%s", "LayerNorm");
+    add_norm(l, name, &model->base.norm, &to->norm);
+}
+
+static void add_layer(lister *l, const char *prefix, size_t index)
+{
+    const assay_layer *from = &l->model->base.layers[index];
+    assay_trained_layer *to = &l->model->encoder.layers[index];
+    char name[NAME_SIZE];
+    BELOW(name, prefix, "encoder.layer.%zu.attention.self.query", index);
+    add_linear(l, name, &from->query, &to->query);
+    BELOW(name, prefix, "encoder.layer.%zu.attention.self", index);
+    add_key_value(l, name, &from->key_value, &to->key_value);
+    BELOW(name, prefix, "encoder.layer.%zu.attention.output.dense", index);
+    add_linear(l, name, &from->output, &to->output);
+    BELOW(name, prefix, "encoder.layer.%zu.attention.output.LayerNorm", index);
+    add_norm(l, name, &from->output_norm, &to->output_norm);
+    BELOW(name, prefix, "encoder.layer.%zu.intermediate.dense", index);
+    add_linear(l, name, &from->up, &to->up);
+    BELOW(name, prefix, "encoder.layer.%zu.output.dense", index);
+    add_linear(l, name, &from->down, &to->down);
+    BELOW(name, prefix, "encoder.layer.%zu.output.LayerNorm", index);
+    add_norm(l, name, &from->down_norm, &to->down_norm);
+}
+
+/* The base's, a pooler that it carries unused, or none. */
+static assay_status find_head(assay_trainable *model, assay_linear *dense,
+                              assay_linear *classifier, assay_error *error)
+{
+    const assay_architecture *family = model->config.family;
+    size_t hidden = model->config.hidden;
+    *dense = (assay_linear){.columns = hidden, .depth = hidden};
+    *classifier = (assay_linear){.columns = 1, .depth = hidden};
+    if (model->base_kind == ASSAY_MODEL_CROSS_ENCODER) {
+        *dense = model->base.pooler;
+        *classifier = model->base.classifier;
+        return ASSAY_OK;
+    }
+    if (!family->dense_in_trunk)
+        return ASSAY_OK;
+    char weight[NAME_SIZE], bias[NAME_SIZE];
+    const char *prefixes[] = {"", family->prefix};
+    for (size_t i = 0; i < 2; i++) {
+        snprintf(weight, sizeof weight, "%s%s.weight", prefixes[i], family->dense);
+        snprintf(bias, sizeof bias, "%s%s.bias", prefixes[i], family->dense);
+        if (assay_safetensors_find(model->tensors, weight) == NULL ||
+            assay_safetensors_find(model->tensors, bias) == NULL)
+            continue;
+        dense->part_count = 1;
+        ASSAY_TRY(assay_table_find(model->tensors, weight, hidden, hidden, &dense->parts[0],
+                                   error));
+        return assay_vector_load(model->tensors, bias, hidden, model->arena, &dense->bias, error);
+    }
+    return ASSAY_OK;
+}
+
+static assay_status add_head(lister *l, const char *prefix, bool *drawn, assay_error *error)
+{
+    assay_trainable *model = l->model;
+    const assay_architecture *family = model->config.family;
+    /* Sources point at them: they live as long as the model. */
+    assay_linear *head = assay_arena_take(model->arena, 2 * sizeof *head);
+    if (head == NULL)
+        return assay_fail_memory(error, 2 * sizeof *head);
+    ASSAY_TRY(find_head(model, &head[0], &head[1], error));
+    *drawn = head[0].part_count == 0 || head[1].part_count == 0;
+    char name[NAME_SIZE];
+    BELOW(name, family->dense_in_trunk ? prefix : "", "%s", family->dense);
+    add_linear(l, name, &head[0], &model->encoder.pooler);
+    add_linear(l, family->classifier, &head[1], &model->encoder.classifier);
+    return ASSAY_OK;
+}
+
+static assay_status make_lists(assay_trainable *model, assay_error *error)
+{
+    size_t layers = model->config.layers;
+    size_t most = layers * PARAMETERS_A_LAYER + PARAMETERS_BESIDE;
+    model->parameters = calloc(most, sizeof *model->parameters);
+    model->sources = calloc(most, sizeof *model->sources);
+    model->linears = calloc(layers * LINEARS_A_LAYER + LINEARS_BESIDE,
+                            sizeof(assay_trained_linear *));
+    model->encoder.layers = calloc(layers, sizeof *model->encoder.layers);
+    model->pass.layers = calloc(layers, sizeof *model->pass.layers);
+    if (model->parameters == NULL || model->sources == NULL || model->linears == NULL ||
+        model->encoder.layers == NULL || model->pass.layers == NULL)
+        return assay_fail_memory(error, most * sizeof *model->parameters);
+    return ASSAY_OK;
+}
+
+static assay_status list_parameters(assay_trainable *model, bool *drawn, assay_error *error)
+{
+    bool cross = model->config.kind == ASSAY_MODEL_CROSS_ENCODER;
+    const char *prefix = cross ? model->config.family->prefix : "";
+    lister l = {.model = model};
+    ASSAY_TRY(make_lists(model, error));
+    add_embeddings(&l, prefix);
+    for (size_t i = 0; i < model->config.layers; i++) {
+        l.depth++;
+        add_layer(&l, prefix, i);
+    }
+    l.depth++;
+    *drawn = false;
+    if (cross)
+        ASSAY_TRY(add_head(&l, prefix, drawn, error));
+    return l.failed ? assay_fail_memory(error, NAME_SIZE) : ASSAY_OK;
+}
+
+/* ---- Values ---------------------------------------------------------------------- */
+
+static size_t round_up(size_t n)
+{
+    return (n + ASSAY_PANEL - 1) / ASSAY_PANEL * ASSAY_PANEL;
+}
+
+static float *floats_new(size_t count)
+{
+    size_t bytes = (count * sizeof(float) + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
+    float *floats = aligned_alloc(HUGE_PAGE, bytes);
+    if (floats != NULL)
+        memset(floats, 0, bytes);
+    return floats;
+}
+
+static assay_status place_parameters(assay_trainable *model, assay_error *error)
+{
+    for (size_t i = 0; i < model->parameter_count; i++) {
+        assay_parameter *p = &model->parameters[i];
+        size_t size = p->rows * p->columns;
+        model->floats += model->sources[i].joined ? size : round_up(size);
+        if (p->touched != NULL)
+            memset(p->touched, 0, p->rows);
+    }
+    /* A joined one may leave the next ones off their boundaries; none needs them. */
+    model->values = floats_new(model->floats + ASSAY_PANEL);
+    model->gradients = floats_new(model->floats + ASSAY_PANEL);
+    if (model->values == NULL || model->gradients == NULL)
+        return assay_fail_memory(error, 2 * model->floats * sizeof(float));
+    size_t at = 0;
+    for (size_t i = 0; i < model->parameter_count; i++) {
+        assay_parameter *p = &model->parameters[i];
+        const assay_parameter_source *from = &model->sources[i];
+        size_t size = p->rows * p->columns;
+        p->values = model->values + at;
+        p->gradient = model->gradients + at;
+        if (from->values != NULL) {
+            *from->values = p->values;
+            *from->gradient = p->gradient;
+        }
+        at += from->joined ? size : round_up(size);
+    }
+    return ASSAY_OK;
+}
+
+/* Normally distributed (Box & Muller 1958), the same for a seed and a parameter's name. */
+static void draw(const assay_trainable *model, assay_parameter *p)
+{
+    uint64_t key = model->options.seed ^ assay_hash64(p->name, strlen(p->name));
+    size_t size = p->rows * p->columns;
+    for (size_t i = 0; i < size && p->decays; i++) {
+        uint64_t bits = assay_mix_bits(assay_mix_bits(key) + i);
+        double u = ((double)(bits >> 32) + 0.5) * 0x1p-32;
+        double v = ((double)(bits & 0xffffffffu) + 0.5) * 0x1p-32;
+        p->values[i] = (float)(FIRST_DEVIATION * sqrt(-2 * log(u)) * cos(2 * M_PI * v));
+    }
+}
+
+static assay_status fill(assay_trainable *model, size_t i, assay_error *error)
+{
+    assay_parameter *p = &model->parameters[i];
+    const assay_parameter_source *from = &model->sources[i];
+    if (from->table != NULL) {
+        if (from->table->weight->dtype != ASSAY_DTYPE_I8)
+            ASSAY_TRY(assay_tensor_check(from->table->weight, error));
+        for (size_t row = 0; row < p->rows; row++)
+            assay_table_row(from->table, row, p->values + row * p->columns);
+    } else if (from->vector != NULL) {
+        memcpy(p->values, from->vector, p->columns * sizeof *p->values);
+    } else {
+        draw(model, p);
+    }
+    return ASSAY_OK;
+}
+
+static assay_status make_panels(assay_trainable *model, assay_error *error)
+{
+    for (size_t i = 0; i < model->linear_count; i++)
+        model->panel_floats += assay_trained_forth_size(model->linears[i]) +
+                               assay_trained_back_size(model->linears[i]);
+    model->panels = floats_new(model->panel_floats);
+    if (model->panels == NULL)
+        return assay_fail_memory(error, model->panel_floats * sizeof(float));
+    float *at = model->panels;
+    for (size_t i = 0; i < model->linear_count; i++) {
+        model->linears[i]->forth = at;
+        at += assay_trained_forth_size(model->linears[i]);
+        model->linears[i]->back = at;
+        at += assay_trained_back_size(model->linears[i]);
+    }
+    return ASSAY_OK;
+}
+
+assay_status assay_trainable_load(assay_trainable *model, const char *folder, bool *drawn,
+                                  assay_error *error)
+{
+    if (strlen(folder) >= sizeof model->folder)
+        return assay_fail(error, ASSAY_E_LIMIT, folder, "path too long");
+    snprintf(model->folder, sizeof model->folder, "%s", folder);
+    ASSAY_TRY(check_options(&model->options, error));
+    ASSAY_TRY(read_config(model, error));
+    ASSAY_TRY(open_tokenizer(model, error));
+    ASSAY_TRY(find_tensors(model, error));
+    ASSAY_TRY(list_parameters(model, drawn, error));
+    ASSAY_TRY(place_parameters(model, error));
+    for (size_t i = 0; i < model->parameter_count; i++)
+        ASSAY_TRY(fill(model, i, error));
+    return make_panels(model, error);
+}

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * trained_linear.h: a linear layer that learns, y = x W' + bias, and its three products:
+ *
+ *     forth        y  = x W'        rows by panels of W
+ *     back         dx = dy W        rows by panels of W the other way
+ *     weights      dW += dy' x      outputs by panels of x, which the way back makes
+ *
+ * all by the one product of the kernels, which wants its right side in panels.
+ */
+#ifndef ASSAY_TRAINED_LINEAR_H
+#define ASSAY_TRAINED_LINEAR_H
+
+#include <stdbool.h>
+
+#include "kernels/kernels.h"
+
+enum {
+    ASSAY_INPUT_ROWS = 256,   /* of the pieces that inputs' panels are cut into */
+    ASSAY_OUTPUT_GROUP = 96,  /* outputs whose weights' gradients are one item of work */
+    ASSAY_TURNED_LD = ASSAY_INPUT_ROWS + ASSAY_PANEL, /* not a power of two: cache sets */
+    ASSAY_TURNED_SIZE = ASSAY_OUTPUT_GROUP * ASSAY_TURNED_LD,
+};
+
+typedef struct assay_trained_linear {
+    size_t columns, depth;  /* outputs, inputs */
+    float *weight, *bias;   /* [columns][depth], [columns] */
+    float *weight_gradient, *bias_gradient;
+    float *forth, *back;    /* panels of weight; behind it until packed again */
+} assay_trained_linear;
+
+/* Floats of forth, and of back, each a multiple of ASSAY_PANEL. */
+size_t assay_trained_forth_size(const assay_trained_linear *linear);
+size_t assay_trained_back_size(const assay_trained_linear *linear);
+
+void assay_trained_pack(const assay_trained_linear *linear);
+
+void assay_trained_forth(const assay_trained_linear *linear, const float *x, size_t ldx,
+                         size_t rows, assay_activation activation, float *y, size_t ldy);
+
+/* dx = dy W, or with `add` dx += dy W. */
+void assay_trained_back(const assay_trained_linear *linear, const float *dy, size_t ldy,
+                        size_t rows, bool add, float *dx, size_t ldx);
+
+/* Floats of the panels of `rows` inputs of `depth`. */
+size_t assay_inputs_size(size_t rows, size_t depth);
+
+/* Puts x[first .. first + count) of `rows` inputs into their panels; the rows lie in one
+ * piece of ASSAY_INPUT_ROWS. */
+void assay_inputs_put(const float *x, size_t ldx, size_t first, size_t count, size_t rows,
+                      size_t depth, float *panels);
+
+/* Items of the weights' gradients. */
+size_t assay_trained_groups(const assay_trained_linear *linear);
+
+/* Adds up item `group`, of bias too; scratch[ASSAY_TURNED_SIZE]. */
+void assay_trained_weights(const assay_trained_linear *linear, size_t group, const float *dy,
+                           size_t ldy, size_t rows, const float *inputs, float *scratch);
+
+#endif
