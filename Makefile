@@ -70,6 +70,11 @@ lib: $(BUILD)/internal.a
 
 $(foreach set,$(ALL_SETS),$(eval $(BUILD)/obj/kernels/kernels_$(set).o: CFLAGS += $(FLAGS_$(set))))
 
+# Loops over rows of floats, written so that any vectors may do them.
+ifeq ($(OPTIMISE),-O2)
+$(BUILD)/obj/learn/gradient_steps.o $(BUILD)/obj/learn/optimizer.o: CFLAGS += -O3
+endif
+
 $(BUILD)/obj/%.o: src/%.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
