@@ -37,16 +37,21 @@ static inline size_t golden_texts(const json_t *list, assay_text texts[GOLDEN_TE
     return count;
 }
 
-static inline assay_model *golden_open_at(const char *name, assay_precision precision)
+static inline assay_model *golden_open_path(const char *path, assay_precision precision)
 {
-    char path[256];
-    snprintf(path, sizeof path, GOLDEN_MODELS "%s", name);
     assay_model *model = NULL;
     assay_error error = {0};
     if (assay_model_open(path, &(assay_model_options){.precision = precision}, &model,
                          &error) != ASSAY_OK)
         fail_msg("%s: %s: %s", path, error.where, error.message);
     return model;
+}
+
+static inline assay_model *golden_open_at(const char *name, assay_precision precision)
+{
+    char path[256];
+    snprintf(path, sizeof path, GOLDEN_MODELS "%s", name);
+    return golden_open_path(path, precision);
 }
 
 /* Whether the instruction set in use has instructions for bf16; says so if not. */

@@ -22,7 +22,6 @@ assay_status assay_trainable_open(const char *folder, const assay_trainable_opti
         assay_trainable_close(model);
         return status;
     }
-    model->encoder.config = &model->config;
     model->encoder.threads = options->threads;
     model->encoder.seed = options->seed;
     model->encoder.recompute = options->recompute;
@@ -39,6 +38,7 @@ void assay_trainable_close(assay_trainable *model)
         return;
     assay_tokenizer_close(model->tokenizer);
     assay_safetensors_close(model->tensors);
+    assay_safetensors_close(model->projection);
     assay_arena_free(model->arena);
     free(model->parameters);
     free(model->sources);
@@ -70,7 +70,7 @@ assay_parameter *assay_trainable_parameters(assay_trainable *model, size_t *coun
 
 size_t assay_trainable_dimensions(const assay_trainable *model)
 {
-    return model->config.kind == ASSAY_MODEL_CROSS_ENCODER ? 1 : model->config.hidden;
+    return assay_trained_dimensions(&model->encoder);
 }
 
 /* Values, gradients, two moments; panels; a pass. */

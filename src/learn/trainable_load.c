@@ -24,6 +24,7 @@ enum {
     PARAMETERS_BESIDE = 16,
     LINEARS_A_LAYER = 5,
     LINEARS_BESIDE = 2,
+    LATE_DIMENSIONS = 128, /* as ColBERT has */
     HUGE_PAGE = 2 << 20,
 };
 
@@ -37,23 +38,44 @@ static assay_status refuse(const assay_trainable *model, assay_error *error, con
     return assay_fail(error, ASSAY_E_ARGUMENT, model->folder, "%s, expected %s", found, expected);
 }
 
+/* As pylate begins from a bi-encoder: its defaults, a projection to be drawn, and BERT's
+ * spare tokens for markers. */
+static assay_status become_late(assay_trainable *model, assay_error *error)
+{
+    assay_model_config *config = &model->config;
+    uint32_t dimensions = model->options.dimensions;
+    assay_late_config_default(&config->late);
+    config->late.dimensions = dimensions > 0 ? dimensions : LATE_DIMENSIONS;
+    if (config->family->types) {
+        memcpy(config->late.query_marker, "[unused0]", sizeof "[unused0]");
+        memcpy(config->late.document_marker, "[unused1]", sizeof "[unused1]");
+    }
+    if (config->late.query_length > config->longest)
+        config->late.query_length = config->longest;
+    if (config->late.document_length > config->longest)
+        config->late.document_length = config->longest;
+    config->pooling = ASSAY_POOLING_TOKENS;
+    memset(config->prompts, 0, sizeof config->prompts);
+    return config->late.dimensions <= 3 * config->hidden
+               ? ASSAY_OK
+               : refuse(model, error, "is narrower than a third of the dimensions", "fewer");
+}
+
 static assay_status choose_kind(assay_trainable *model, assay_error *error)
 {
     assay_model_config *config = &model->config;
     assay_model_kind wanted = model->options.kind;
     model->base_kind = config->kind;
-    if (wanted == ASSAY_MODEL_LATE)
-        return assay_fail(error, ASSAY_E_UNSUPPORTED, "kind",
-                          "late interaction cannot be trained yet, expected a cross-encoder or a "
-                          "bi-encoder");
-    if (config->kind == ASSAY_MODEL_LATE)
+    if (config->kind == ASSAY_MODEL_LATE && wanted != ASSAY_MODEL_LATE)
         return refuse(model, error, "is a model for late interaction",
                       "a cross-encoder or a bi-encoder to begin from");
-    if (wanted == ASSAY_MODEL_BI_ENCODER && config->kind == ASSAY_MODEL_CROSS_ENCODER)
-        return refuse(model, error, "is a cross-encoder, whose states were never a text's vector",
-                      "a bi-encoder to make a bi-encoder of");
+    if (wanted != ASSAY_MODEL_CROSS_ENCODER && config->kind == ASSAY_MODEL_CROSS_ENCODER)
+        return refuse(model, error, "is a cross-encoder, whose states were never vectors",
+                      "a bi-encoder to begin from");
     if (wanted == ASSAY_MODEL_CROSS_ENCODER)
         config->pooling = ASSAY_POOLING_CLS;
+    if (wanted == ASSAY_MODEL_LATE && config->kind != ASSAY_MODEL_LATE)
+        ASSAY_TRY(become_late(model, error));
     config->kind = wanted;
     return ASSAY_OK;
 }
@@ -116,13 +138,20 @@ static assay_status open_tokenizer(assay_trainable *model, assay_error *error)
 /* The trunk, and the head where the base has it. */
 static assay_status find_tensors(assay_trainable *model, assay_error *error)
 {
-    assay_model_config *config = &model->config;
+    assay_model_config base = model->config;
+    const assay_safetensors *projection;
     ASSAY_TRY(assay_safetensors_open(model->weights, &model->tensors, error));
-    config->kind = model->base_kind;
-    assay_status status =
-        assay_bert_load(model->tensors, config, NULL, model->arena, &model->base, error);
-    config->kind = model->options.kind;
-    return status;
+    base.kind = model->base_kind;
+    if (base.kind != ASSAY_MODEL_LATE)
+        base.late.dimensions = 0;
+    ASSAY_TRY(assay_bert_find_projection(model->folder, model->tensors, &base,
+                                         &model->projection, &projection, error));
+    ASSAY_TRY(assay_bert_load(model->tensors, &base, projection, model->arena, &model->base,
+                              error));
+    if (base.kind == ASSAY_MODEL_LATE)
+        model->config.late = base.late;
+    model->base.config = model->encoder.config = &model->config;
+    return ASSAY_OK;
 }
 
 /* ---- The list -------------------------------------------------------------------- */
@@ -176,7 +205,7 @@ static void use_linear(lister *l, const assay_linear *from, assay_trained_linear
 }
 
 /* from->part_count is 0 where the base has no such layer. */
-static void add_linear(lister *l, const char *name, const assay_linear *from,
+static void add_weight(lister *l, const char *name, const assay_linear *from,
                        assay_trained_linear *to)
 {
     const assay_table *table = from->part_count > 0 ? &from->parts[0] : NULL;
@@ -184,6 +213,12 @@ static void add_linear(lister *l, const char *name, const assay_linear *from,
     add(l, (entry){to->columns, to->depth,
                    {table, NULL, &to->weight, &to->weight_gradient, false}}, "%s.weight", name);
     l->model->parameters[l->model->parameter_count - 1].decays = true; /* of one row, too */
+}
+
+static void add_linear(lister *l, const char *name, const assay_linear *from,
+                       assay_trained_linear *to)
+{
+    add_weight(l, name, from, to);
     add(l, (entry){1, to->columns,
                    {NULL, from->bias, &to->bias, &to->bias_gradient, false}}, "%s.bias", name);
 }
@@ -303,6 +338,24 @@ static assay_status add_head(lister *l, const char *prefix, bool *drawn, assay_e
     return ASSAY_OK;
 }
 
+/* The base's, or one to be drawn; none where states are taken as they are. */
+static assay_status add_projection(lister *l, bool *drawn, assay_error *error)
+{
+    assay_trainable *model = l->model;
+    assay_linear *projection = assay_arena_take(model->arena, sizeof *projection);
+    if (projection == NULL)
+        return assay_fail_memory(error, sizeof *projection);
+    *projection = model->base.projection;
+    *drawn = model->base_kind != ASSAY_MODEL_LATE;
+    if (*drawn)
+        *projection = (assay_linear){.columns = model->config.late.dimensions,
+                                     .depth = model->config.hidden};
+    if (projection->columns > 0)
+        (projection->bias != NULL ? add_linear : add_weight)(l, "linear", projection,
+                                                             &model->encoder.projection);
+    return ASSAY_OK;
+}
+
 static assay_status make_lists(assay_trainable *model, assay_error *error)
 {
     size_t layers = model->config.layers;
@@ -319,10 +372,18 @@ static assay_status make_lists(assay_trainable *model, assay_error *error)
     return ASSAY_OK;
 }
 
+/* Of the trunk's tensors: task models have one, and the ColBERT authors' layout. */
+const char *assay_trainable_prefix(const assay_trainable *model)
+{
+    const assay_model_config *config = &model->config;
+    bool task = config->kind == ASSAY_MODEL_CROSS_ENCODER ||
+                strcmp(config->architecture, "HF_ColBERT") == 0;
+    return task ? config->family->prefix : "";
+}
+
 static assay_status list_parameters(assay_trainable *model, bool *drawn, assay_error *error)
 {
-    bool cross = model->config.kind == ASSAY_MODEL_CROSS_ENCODER;
-    const char *prefix = cross ? model->config.family->prefix : "";
+    const char *prefix = assay_trainable_prefix(model);
     lister l = {.model = model};
     ASSAY_TRY(make_lists(model, error));
     add_embeddings(&l, prefix);
@@ -332,8 +393,10 @@ static assay_status list_parameters(assay_trainable *model, bool *drawn, assay_e
     }
     l.depth++;
     *drawn = false;
-    if (cross)
+    if (model->config.kind == ASSAY_MODEL_CROSS_ENCODER)
         ASSAY_TRY(add_head(&l, prefix, drawn, error));
+    if (model->config.kind == ASSAY_MODEL_LATE)
+        ASSAY_TRY(add_projection(&l, drawn, error));
     return l.failed ? assay_fail_memory(error, NAME_SIZE) : ASSAY_OK;
 }
 

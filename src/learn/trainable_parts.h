@@ -24,6 +24,7 @@ struct assay_trainable {
     char weights[2048];        /* and of its weights */
     assay_tokenizer *tokenizer;
     assay_safetensors *tensors;
+    assay_safetensors *projection; /* of a base for late interaction, in a folder of its own */
     assay_encoder base;        /* where its tensors are */
     assay_trained_encoder encoder;
     assay_parameter *parameters;
@@ -44,5 +45,8 @@ struct assay_trainable {
 /* Everything up to the parameters' values. */
 assay_status assay_trainable_load(assay_trainable *model, const char *folder, bool *drawn,
                                   assay_error *error);
+
+/* Before the names of the trunk's tensors: "bert." or "". */
+const char *assay_trainable_prefix(const assay_trainable *model);
 
 #endif

@@ -3,7 +3,8 @@
  * trainable_save.c: a folder in Hugging Face layout of a trainable's weights as they are
  * (trainable.h). config.json is the base's, with the class that the model has become and
  * nothing about how the base's weights were stored. A bi-encoder keeps the tensors of a
- * pooler that it carries unused, as transformers' BertModel wants them.
+ * pooler that it carries unused, as transformers' BertModel wants them. What has become a
+ * model for late interaction is written as pylate writes it: modules Transformer and Dense.
  */
 #include <jansson.h>
 #include <stdlib.h>
@@ -37,6 +38,19 @@ static assay_status target_path(const saving *s, const char *name, char path[PAT
 
 /* ---- Weights --------------------------------------------------------------------- */
 
+static bool is_projection(const char *name)
+{
+    return strncmp(name, "linear.", strlen("linear.")) == 0;
+}
+
+/* Folder of the projection's own file, below the model's; "": it is among the others. */
+static const char *projection_folder(const assay_trainable *model)
+{
+    if (model->config.kind != ASSAY_MODEL_LATE)
+        return "";
+    return model->base_kind == ASSAY_MODEL_LATE ? model->config.late.projection : "1_Dense";
+}
+
 static void plan_parameter(saving *s, const assay_parameter *p)
 {
     bool matrix = p->rows > 1 || p->decays;
@@ -52,12 +66,10 @@ static void plan_parameter(saving *s, const assay_parameter *p)
 /* Under the name that the trained model gives it. */
 static void plan_frozen(saving *s, const assay_trained_table *table, char *name, size_t size)
 {
-    const assay_model_config *config = &s->model->config;
     const char *found = strstr(table->frozen.weight->name, "embeddings.");
-    bool cross = config->kind == ASSAY_MODEL_CROSS_ENCODER;
     if (table->values != NULL)
         return;
-    snprintf(name, size, "%s%s", cross ? config->family->prefix : "",
+    snprintf(name, size, "%s%s", assay_trainable_prefix(s->model),
              found != NULL ? found : table->frozen.weight->name);
     size_t rows = table->frozen.rows, columns = table->frozen.columns;
     s->plans[s->count++] = (assay_tensor_plan){.name = name,
@@ -127,26 +139,53 @@ static assay_status write_tensors(const saving *s, assay_new_file *file)
     return ASSAY_OK;
 }
 
-static assay_status write_weights(saving *s)
+static assay_status write_planned(saving *s, const char *path)
 {
-    const assay_trained_encoder *encoder = &s->model->encoder;
-    char names[TABLES][300], path[PATH_SIZE];
-    for (size_t i = 0; i < s->model->parameter_count; i++)
-        plan_parameter(s, &s->model->parameters[i]);
-    plan_frozen(s, &encoder->words, names[0], sizeof names[0]);
-    plan_frozen(s, &encoder->positions, names[1], sizeof names[1]);
-    plan_frozen(s, &encoder->types, names[2], sizeof names[2]);
-    if (s->model->config.kind != ASSAY_MODEL_CROSS_ENCODER)
-        plan_pooler(s);
     assay_new_file file;
-    ASSAY_TRY(target_path(s, "model.safetensors", path));
     ASSAY_TRY(assay_new_file_open(path, &file, s->error));
     assay_status status = write_tensors(s, &file);
+    s->count = 0;
     if (status != ASSAY_OK) {
         assay_new_file_abort(&file);
         return status;
     }
     return assay_new_file_commit(&file, s->error);
+}
+
+static void plan_parameters(saving *s, bool projection)
+{
+    bool apart = projection_folder(s->model)[0] != '\0';
+    for (size_t i = 0; i < s->model->parameter_count; i++) {
+        const assay_parameter *p = &s->model->parameters[i];
+        if ((apart && is_projection(p->name)) == projection)
+            plan_parameter(s, p);
+    }
+}
+
+static assay_status write_projection(saving *s)
+{
+    char folder[PATH_SIZE], path[PATH_SIZE];
+    ASSAY_TRY(assay_path_join(folder, sizeof folder, s->folder, projection_folder(s->model),
+                              s->error));
+    ASSAY_TRY(assay_folder_make(folder, s->error));
+    ASSAY_TRY(assay_path_join(path, sizeof path, folder, "model.safetensors", s->error));
+    plan_parameters(s, true);
+    return write_planned(s, path);
+}
+
+static assay_status write_weights(saving *s)
+{
+    const assay_trained_encoder *encoder = &s->model->encoder;
+    char names[TABLES][300], path[PATH_SIZE];
+    plan_parameters(s, false);
+    plan_frozen(s, &encoder->words, names[0], sizeof names[0]);
+    plan_frozen(s, &encoder->positions, names[1], sizeof names[1]);
+    plan_frozen(s, &encoder->types, names[2], sizeof names[2]);
+    if (s->model->config.kind == ASSAY_MODEL_BI_ENCODER)
+        plan_pooler(s);
+    ASSAY_TRY(target_path(s, "model.safetensors", path));
+    ASSAY_TRY(write_planned(s, path));
+    return projection_folder(s->model)[0] != '\0' ? write_projection(s) : ASSAY_OK;
 }
 
 /* ---- config.json ----------------------------------------------------------------- */
@@ -184,19 +223,69 @@ static assay_status config_text(const saving *s, char **text)
     return *text != NULL ? ASSAY_OK : assay_fail_memory(s->error, ASSAY_CONFIG_LIMIT);
 }
 
+static assay_status write_text(const saving *s, const char *path, const char *text)
+{
+    assay_new_file file;
+    ASSAY_TRY(assay_new_file_open(path, &file, s->error));
+    fprintf(file.stream, "%s\n", text);
+    return assay_new_file_commit(&file, s->error);
+}
+
 static assay_status write_config(saving *s)
 {
     char path[PATH_SIZE], *text;
-    assay_new_file file;
     ASSAY_TRY(target_path(s, "config.json", path));
     ASSAY_TRY(config_text(s, &text));
-    assay_status status = assay_new_file_open(path, &file, s->error);
-    if (status == ASSAY_OK) {
-        fprintf(file.stream, "%s\n", text);
-        status = assay_new_file_commit(&file, s->error);
-    }
+    assay_status status = write_text(s, path, text);
     free(text);
     return status;
+}
+
+/* Takes the object. */
+static assay_status write_json(const saving *s, const char *name, json_t *root)
+{
+    char path[PATH_SIZE], *text = root != NULL ? json_dumps(root, JSON_INDENT(2)) : NULL;
+    json_decref(root);
+    if (text == NULL)
+        return assay_fail_memory(s->error, ASSAY_CONFIG_LIMIT);
+    assay_status status = assay_path_join(path, sizeof path, s->folder, name, s->error);
+    if (status == ASSAY_OK)
+        status = write_text(s, path, text);
+    free(text);
+    return status;
+}
+
+static json_t *late_settings(const assay_late_config *late)
+{
+    json_t *words = json_array();
+    for (uint32_t i = 0; i < late->skipped_count; i++)
+        json_array_append_new(words, json_string(late->skipped[i]));
+    return json_pack("{s:s, s:s, s:s, s:i, s:i, s:b, s:b, s:o, s:{s:s, s:s}, s:n, s:s}",
+                     "model_type", "ColBERT", "query_prefix", late->query_marker,
+                     "document_prefix", late->document_marker, "query_length",
+                     (int)late->query_length, "document_length", (int)late->document_length,
+                     "do_query_expansion", late->expand, "attend_to_expansion_tokens",
+                     late->attend, "skiplist_words", words, "prompts", "query", "", "document",
+                     "", "default_prompt_name", "similarity_fn_name", "MaxSim");
+}
+
+/* What makes a model for late interaction of a folder with a trunk in it. */
+static assay_status write_late(const saving *s)
+{
+    const assay_model_config *config = &s->model->config;
+    ASSAY_TRY(write_json(s, "modules.json",
+                         json_pack("[{s:i, s:s, s:s, s:s}, {s:i, s:s, s:s, s:s}]", "idx", 0,
+                                   "name", "0", "path", "", "type",
+                                   "sentence_transformers.models.Transformer", "idx", 1, "name",
+                                   "1", "path", projection_folder(s->model), "type",
+                                   "pylate.models.Dense.Dense")));
+    ASSAY_TRY(write_json(s, "1_Dense/config.json",
+                         json_pack("{s:i, s:i, s:b, s:s, s:b}", "in_features",
+                                   (int)config->hidden, "out_features",
+                                   (int)config->late.dimensions, "bias", 0,
+                                   "activation_function", "torch.nn.modules.linear.Identity",
+                                   "use_residual", 0)));
+    return write_json(s, "config_sentence_transformers.json", late_settings(&config->late));
 }
 
 /* ---- Other files ----------------------------------------------------------------- */
@@ -272,6 +361,8 @@ assay_status assay_trainable_save(const assay_trainable *model, const char *fold
         status = write_config(&s);
     if (status == ASSAY_OK)
         status = assay_folder_each(same ? model->folder : model->weights, copy_file, &s, error);
+    if (status == ASSAY_OK && !same && model->config.kind == ASSAY_MODEL_LATE)
+        status = write_late(&s);
     free(s.plans);
     return status;
 }

@@ -135,15 +135,18 @@ static void lay_out_workers(const assay_trained_encoder *encoder, const sizes *s
     }
 }
 
-static void lay_out_head(const assay_model_config *config, const sizes *s, float *base,
+static void lay_out_head(const assay_trained_encoder *encoder, const sizes *s, float *base,
                          size_t *used, assay_trained_pass *pass)
 {
+    const assay_model_config *config = encoder->config;
     bool tokens = config->pooling == ASSAY_POOLING_TOKENS;
-    size_t rows = tokens ? s->tokens : s->sequences, size = rows * config->hidden;
-    pass->pooled = assay_space_take(base, used, size);
-    pass->head = assay_space_take(base, used, size);
-    pass->dropped = assay_space_take(base, used, size);
-    pass->head_gradient = assay_space_take(base, used, size);
+    size_t rows = tokens ? s->tokens : s->sequences;
+    size_t width = tokens ? assay_trained_dimensions(encoder) : config->hidden;
+    size_t inside = tokens ? 0 : rows * config->hidden; /* of a cross-encoder */
+    pass->pooled = assay_space_take(base, used, rows * width);
+    pass->head = assay_space_take(base, used, inside);
+    pass->dropped = assay_space_take(base, used, inside);
+    pass->head_gradient = assay_space_take(base, used, rows * width);
     pass->head_panels = assay_space_take(base, used, assay_inputs_size(rows, config->hidden));
     pass->lengths = assay_space_take(base, used, rows);
 }
@@ -162,7 +165,7 @@ static size_t lay_out(const assay_trained_encoder *encoder, const sizes *s, floa
     pass->embedded_inverse = assay_space_take(base, &used, s->tokens);
     lay_out_layers(encoder, s, base, &used, layers);
     pass->states = assay_space_take(base, &used, s->tokens * config->hidden);
-    lay_out_head(config, s, base, &used, pass);
+    lay_out_head(encoder, s, base, &used, pass);
     if (s->keep)
         lay_out_back(config, s, base, &used, &pass->back);
     lay_out_workers(encoder, s, base, &used, base != NULL ? pass->workers : NULL);

@@ -36,6 +36,7 @@ typedef struct assay_trained_encoder {
     assay_trained_norm norm;
     assay_trained_layer *layers;
     assay_trained_linear pooler, classifier; /* of a cross-encoder */
+    assay_trained_linear projection; /* of late interaction; no columns: states as they are */
     uint32_t threads;
     float dropout, attention_dropout;
     uint64_t seed;
@@ -94,10 +95,11 @@ typedef struct assay_trained_pass {
     assay_back_space back;
     assay_worker_space workers[ASSAY_TRAINED_THREADS];
     /* Of the head: */
-    float *pooled;     /* [count][hidden] states that it takes */
+    float *pooled;     /* [count][hidden] states that it takes, or vectors that it gives; of
+                          late interaction [T][dimensions] */
     float *head;       /* [count][hidden] after the layer with tanh */
     float *dropped;    /* [count][hidden] the same after dropout */
-    float *head_gradient; /* [count][hidden] */
+    float *head_gradient; /* as pooled */
     float *head_panels;
     float *lengths;    /* of vectors, [count], or [T] */
     void *memory;
@@ -133,6 +135,9 @@ size_t assay_attention_space(float *base, size_t head_size, size_t longest, bool
                              assay_worker_space *space);
 
 /* ---- Heads ----------------------------------------------------------------------- */
+
+/* Floats of one of its outputs. */
+size_t assay_trained_dimensions(const assay_trained_encoder *encoder);
 
 /* outputs of pass->states, and the gradient by these from that by the outputs. */
 void assay_trained_head_forth(assay_trained_pass *pass, float *outputs);

@@ -4,7 +4,8 @@
  *
  * Cross-encoder: the layer with tanh (BERT's pooler; RoBERTa's head, which drops values
  * before it too), dropout, the logit. Bi-encoder: the first token's state or the mean of
- * all, made one long where the model's vectors are. Little beside the layers: the calling
+ * all, made one long where the model's vectors are. Late interaction: every token's state,
+ * projected where the model does that, one long. Little beside the layers: the calling
  * thread does it alone.
  */
 #include <string.h>
@@ -127,12 +128,54 @@ static void embed_back(const assay_trained_pass *pass, const float *vectors_grad
     }
 }
 
-/* ---- Either ---------------------------------------------------------------------- */
+/* ---- Late interaction ------------------------------------------------------------ */
+
+static void project(const assay_trained_pass *pass, float *vectors)
+{
+    const assay_trained_encoder *encoder = pass->encoder;
+    size_t n = encoder->config->hidden, d = assay_trained_dimensions(encoder);
+    if (encoder->projection.columns > 0)
+        assay_trained_forth(&encoder->projection, pass->states, n, pass->tokens,
+                            ASSAY_ACTIVATION_NONE, pass->pooled, d);
+    else
+        memcpy(pass->pooled, pass->states, pass->tokens * n * sizeof(float));
+    for (size_t t = 0; t < pass->tokens; t++)
+        pass->lengths[t] = assay_unit_forth(pass->pooled + t * d, d);
+    memcpy(vectors, pass->pooled, pass->tokens * d * sizeof *vectors);
+}
+
+static void project_back(const assay_trained_pass *pass, const float *vectors_gradient)
+{
+    const assay_trained_encoder *encoder = pass->encoder;
+    size_t n = encoder->config->hidden, d = assay_trained_dimensions(encoder);
+    bool projected = encoder->projection.columns > 0;
+    float *gradient = projected ? pass->head_gradient : pass->back.tokens;
+    memcpy(gradient, vectors_gradient, pass->tokens * d * sizeof *gradient);
+    for (size_t t = 0; t < pass->tokens; t++)
+        assay_unit_back(gradient + t * d, pass->pooled + t * d, pass->lengths[t], d);
+    if (!projected)
+        return;
+    weights_back(pass, &encoder->projection, pass->states, gradient, pass->tokens);
+    assay_trained_back(&encoder->projection, gradient, d, pass->tokens, false,
+                       pass->back.tokens, n);
+}
+
+/* ---- Any ------------------------------------------------------------------------- */
+
+size_t assay_trained_dimensions(const assay_trained_encoder *encoder)
+{
+    if (encoder->config->kind == ASSAY_MODEL_CROSS_ENCODER)
+        return 1;
+    bool projected = encoder->projection.columns > 0;
+    return projected ? encoder->projection.columns : encoder->config->hidden;
+}
 
 void assay_trained_head_forth(assay_trained_pass *pass, float *outputs)
 {
     if (pass->encoder->config->kind == ASSAY_MODEL_CROSS_ENCODER)
         classify(pass, outputs);
+    else if (pass->encoder->config->kind == ASSAY_MODEL_LATE)
+        project(pass, outputs);
     else
         embed(pass, outputs);
 }
@@ -141,6 +184,8 @@ void assay_trained_head_back(assay_trained_pass *pass, const float *outputs_grad
 {
     if (pass->encoder->config->kind == ASSAY_MODEL_CROSS_ENCODER)
         classify_back(pass, outputs_gradient);
+    else if (pass->encoder->config->kind == ASSAY_MODEL_LATE)
+        project_back(pass, outputs_gradient);
     else
         embed_back(pass, outputs_gradient);
 }

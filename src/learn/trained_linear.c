@@ -90,7 +90,9 @@ void assay_trained_weights(const assay_trained_linear *linear, size_t group, con
         size_t part = least(ASSAY_INPUT_ROWS, rows - at);
         kernels->transpose_f32(dy + at * ldy + first, ldy, part, count, scratch,
                                ASSAY_TURNED_LD);
-        assay_add_sums(scratch, ASSAY_TURNED_LD, count, part, linear->bias_gradient + first);
+        if (linear->bias_gradient != NULL)
+            assay_add_sums(scratch, ASSAY_TURNED_LD, count, part,
+                           linear->bias_gradient + first);
         kernels->gemm_f32(scratch, ASSAY_TURNED_LD, count, inputs + at * round_up(depth), depth,
                           part, &add, gradient, depth);
     }

@@ -24,7 +24,7 @@ enum {
 
 typedef struct assay_trained_linear {
     size_t columns, depth;  /* outputs, inputs */
-    float *weight, *bias;   /* [columns][depth], [columns] */
+    float *weight, *bias;   /* [columns][depth], [columns]; bias may be NULL */
     float *weight_gradient, *bias_gradient;
     float *forth, *back;    /* panels of weight; behind it until packed again */
 } assay_trained_linear;

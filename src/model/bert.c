@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/file.h"
+
 typedef struct loader {
     const assay_safetensors *tensors;
     const assay_model_config *config;
@@ -125,6 +127,30 @@ static assay_status load_projection(loader *l, const assay_safetensors *tensors,
         return ASSAY_OK;
     return assay_vector_load(tensors, "linear.bias", projection->columns, l->arena,
                              &projection->bias, l->error);
+}
+
+assay_status assay_bert_find_projection(const char *folder, const assay_safetensors *tensors,
+                                        assay_model_config *config, assay_safetensors **own,
+                                        const assay_safetensors **out, assay_error *error)
+{
+    assay_late_config *late = &config->late;
+    *out = tensors;
+    if (late->projection[0] != '\0') {
+        char path[4096];
+        ASSAY_TRY(assay_path_join(path, sizeof path, folder, late->projection, error));
+        ASSAY_TRY(assay_safetensors_open(path, own, error));
+        *out = *own;
+        return ASSAY_OK;
+    }
+    const assay_tensor *weight = assay_safetensors_find(tensors, "linear.weight");
+    bool colbert = strcmp(config->architecture, "HF_ColBERT") == 0;
+    if (colbert && late->dimensions == 0 && weight != NULL && weight->rank == 2 &&
+        weight->shape[0] <= ASSAY_LATE_DIMENSIONS)
+        late->dimensions = (uint32_t)weight->shape[0];
+    if (colbert && late->dimensions == 0)
+        return assay_fail(error, ASSAY_E_FORMAT, config->weights,
+                          "tensor linear.weight: missing or of a wrong shape; HF_ColBERT has it");
+    return ASSAY_OK;
 }
 
 assay_status assay_bert_load(const assay_safetensors *tensors, const assay_model_config *config,

@@ -246,30 +246,6 @@ static assay_precision choose(const assay_model *model, assay_precision asked)
 
 /* ---- Late interaction -------------------------------------------------------- */
 
-/* A folder of its own, or among the trunk's tensors: then its shape is asked, too,
- * where artifact.metadata does not say the dimensions. */
-static assay_status find_projection(assay_model *model, const assay_safetensors **out,
-                                    assay_error *error)
-{
-    assay_late_config *late = &model->config.late;
-    if (late->projection[0] != '\0') {
-        char folder[4096];
-        ASSAY_TRY(assay_path_join(folder, sizeof folder, model->folder, late->projection, error));
-        ASSAY_TRY(assay_safetensors_open(folder, &model->projection, error));
-        *out = model->projection;
-        return ASSAY_OK;
-    }
-    const assay_tensor *weight = assay_safetensors_find(model->tensors, "linear.weight");
-    bool colbert = strcmp(model->config.architecture, "HF_ColBERT") == 0;
-    if (colbert && late->dimensions == 0 && weight != NULL && weight->rank == 2 &&
-        weight->shape[0] <= ASSAY_LATE_DIMENSIONS)
-        late->dimensions = (uint32_t)weight->shape[0];
-    if (colbert && late->dimensions == 0)
-        return assay_fail(error, ASSAY_E_FORMAT, model->config.weights,
-                          "tensor linear.weight: missing or of a wrong shape; HF_ColBERT has it");
-    return ASSAY_OK;
-}
-
 /* The id of a token by its text; -1 when there is none. Every kind of tokenizer
  * can be asked this way, and a model is opened once. */
 static int32_t find_token(const assay_tokenizer *tokenizer, const char *text)
@@ -338,7 +314,8 @@ static assay_status load(assay_model *model, assay_precision precision, assay_er
 {
     ASSAY_TRY(assay_safetensors_open(model->config.weights, &model->tensors, error));
     const assay_safetensors *projection = model->tensors;
-    ASSAY_TRY(find_projection(model, &projection, error));
+    ASSAY_TRY(assay_bert_find_projection(model->folder, model->tensors, &model->config,
+                                         &model->projection, &projection, error));
     ASSAY_TRY(assay_bert_load(model->tensors, &model->config, projection, model->arena,
                               &model->encoder, error));
     precision = choose(model, precision);

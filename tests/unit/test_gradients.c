@@ -16,6 +16,7 @@
 
 #include "golden_model.h"
 #include "kernel_numbers.h"
+#include "learn/maxsim_gradient.h"
 #include "learn/trained_encoder.h"
 #include "learn/trainable.h"
 
@@ -464,6 +465,56 @@ static void attention_has_its_gradients(void **state)
     check_attention(true, 0.3f);
 }
 
+/* ---- MaxSim ----------------------------------------------------------------------- */
+
+enum { QUERY = 37, PASSAGE = 21, WIDE = 9 };
+
+typedef struct maxsim_case {
+    const float *by_value;
+    const uint8_t *skipped;
+} maxsim_case;
+
+/* The query's vectors, then the passage's. */
+static double maxsim_loss(const double *x, size_t n, const void *context)
+{
+    (void)n;
+    const maxsim_case *c = context;
+    double loss = 0;
+    for (size_t i = 0; i < QUERY; i++) {
+        double most = -INFINITY;
+        for (size_t j = 0; j < PASSAGE; j++) {
+            double sum = 0;
+            for (size_t k = 0; k < WIDE; k++)
+                sum += x[i * WIDE + k] * x[(QUERY + j) * WIDE + k];
+            most = c->skipped[j] ? most : fmax(most, sum);
+        }
+        loss += (double)c->by_value[i] * most;
+    }
+    return loss;
+}
+
+static void maxsim_has_its_gradient(void **state)
+{
+    (void)state;
+    float x[(QUERY + PASSAGE) * WIDE], gradient[(QUERY + PASSAGE) * WIDE] = {0};
+    float by_value[QUERY], values[QUERY];
+    uint8_t skipped[PASSAGE] = {[3] = 1, [20] = 1};
+    uint32_t best[QUERY];
+    fill(x, sizeof x / sizeof *x);
+    fill(by_value, QUERY);
+    float *passage = x + QUERY * WIDE, *scratch = floats(assay_maxsim_scratch(PASSAGE, WIDE));
+    assay_maxsim_forth(x, QUERY, passage, skipped, PASSAGE, WIDE, scratch, values, best);
+    assay_maxsim_back(x, QUERY, passage, WIDE, best, by_value, gradient,
+                      gradient + QUERY * WIDE);
+    maxsim_case c = {by_value, skipped};
+    expect_slopes("MaxSim", maxsim_loss, x, gradient, sizeof x / sizeof *x, &c);
+    memset(skipped, 1, sizeof skipped);
+    assay_maxsim_forth(x, 1, passage, skipped, PASSAGE, WIDE, scratch, values, best);
+    assert_true(values[0] == 0 && best[0] == UINT32_MAX);
+    assay_maxsim_back(x, 1, passage, WIDE, best, by_value, NULL, NULL);
+    free(scratch);
+}
+
 /* ---- Whole models ----------------------------------------------------------------- */
 
 enum { SEQUENCES = 5, TOKENS = 200 };
@@ -489,7 +540,10 @@ static void make_batch(const assay_trainable *model, batch *b)
         for (uint32_t t = 0; t < count; t++)
             b->ids[at++] = (int32_t)below(config->vocabulary);
     }
-    b->outputs = b->count * assay_trainable_dimensions(model);
+    bool tokens = config->kind == ASSAY_MODEL_LATE;
+    if (tokens)
+        b->sequences[2].unseen = 5;
+    b->outputs = (tokens ? at : b->count) * assay_trainable_dimensions(model);
     b->weights = floats(b->outputs);
 }
 
@@ -595,6 +649,9 @@ static void models_have_their_gradients(void **state)
     check_model("dense-mean", ASSAY_MODEL_BI_ENCODER, 0.2f);
     check_model("dense-cls", ASSAY_MODEL_BI_ENCODER, 0);
     check_model("dense-mean", ASSAY_MODEL_CROSS_ENCODER, 0);
+    check_model("late-colbert", ASSAY_MODEL_LATE, 0.2f);
+    check_model("late-pylate", ASSAY_MODEL_LATE, 0);
+    check_model("dense-cls", ASSAY_MODEL_LATE, 0);
 }
 
 /* ---- The same bits ---------------------------------------------------------------- */
@@ -642,8 +699,9 @@ static void threads_and_recomputation_change_no_bit(void **state)
         const char *name;
         assay_model_kind kind;
     } models[] = {{"cross-f32", ASSAY_MODEL_CROSS_ENCODER},
-                  {"dense-mean", ASSAY_MODEL_BI_ENCODER}};
-    for (size_t m = 0; m < 2; m++) {
+                  {"dense-mean", ASSAY_MODEL_BI_ENCODER},
+                  {"late-pylate", ASSAY_MODEL_LATE}};
+    for (size_t m = 0; m < sizeof models / sizeof *models; m++) {
         trail one = gradients_with(models[m].name, models[m].kind, 1, false);
         for (uint32_t threads = 1; threads <= 4; threads++) {
             trail other = gradients_with(models[m].name, models[m].kind, threads, true);
@@ -693,6 +751,7 @@ int main(void)
         cmocka_unit_test(dropout_drops_its_share_and_the_same_again),
         cmocka_unit_test(linear_layers_have_their_products),
         cmocka_unit_test(attention_has_its_gradients),
+        cmocka_unit_test(maxsim_has_its_gradient),
         cmocka_unit_test(models_have_their_gradients),
         cmocka_unit_test(threads_and_recomputation_change_no_bit),
         cmocka_unit_test(bad_passes_are_refused),

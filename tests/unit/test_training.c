@@ -18,7 +18,7 @@
 
 #include "golden_model.h"
 #include "learn/optimizer.h"
-#include "model/safetensors.h"
+#include "model/model.h"
 
 enum { SEQUENCES = 16, TOKENS = 2000, DIMENSIONS = 64, PLACES = 16 };
 
@@ -357,11 +357,7 @@ static void check_saved(const char *base, const char *name, assay_model_kind kin
     assay_trainable_changed(model);
     save(model, path);
 
-    assay_model *saved = NULL;
-    assay_error error;
-    if (assay_model_open(path, &(assay_model_options){.precision = ASSAY_PRECISION_FP32}, &saved,
-                         &error) != ASSAY_OK)
-        fail_msg("%s: %s", error.where, error.message);
+    assay_model *saved = golden_open_path(path, ASSAY_PRECISION_FP32);
     assay_model_info info;
     assay_model_describe(saved, &info);
     assert_int_equal(info.kind, kind);
@@ -397,6 +393,52 @@ static void check_saved(const char *base, const char *name, assay_model_kind kin
     assay_trainable_close(model);
 }
 
+/* Token vectors: what the saved model's encoder makes of the same tokens. */
+static void check_saved_late(const char *base, const char *name)
+{
+    enum { COUNT = 24 };
+    char from[256], path[256];
+    snprintf(from, sizeof from, GOLDEN_MODELS "%s", base);
+    inside(name, path);
+    assay_trainable *model = open_at(from, ASSAY_MODEL_LATE, 1);
+    size_t n = assay_trainable_dimensions(model), count;
+    assay_parameter *p = assay_trainable_parameters(model, &count);
+    p[count - 1].values[0] += 0.5f;
+    assay_trainable_changed(model);
+    save(model, path);
+    assay_model *saved = golden_open_path(path, ASSAY_PRECISION_FP32);
+    assert_int_equal(saved->config.kind, ASSAY_MODEL_LATE);
+    const assay_late_config *late = &assay_trainable_config(model)->late;
+    assert_memory_equal(&saved->config.late.skipped, &late->skipped, sizeof late->skipped);
+    assert_string_equal(saved->config.late.query_marker, late->query_marker);
+    assert_int_equal(saved->config.late.query_length, late->query_length);
+
+    int32_t ids[COUNT];
+    for (size_t t = 0; t < COUNT; t++)
+        ids[t] = (int32_t)(t * 5 % saved->config.vocabulary);
+    assay_sequence s = {.ids = ids, .count = COUNT, .second = COUNT, .unseen = 7};
+    float *ours = calloc(COUNT * n, sizeof *ours);
+    assert_int_equal(assay_trainable_forward(model, &s, 1, &(assay_forward){0}, ours, NULL),
+                     ASSAY_OK);
+    float *scratch = calloc(assay_encoder_scratch(&saved->encoder, COUNT, 1, COUNT), sizeof *ours);
+    float states[DIMENSIONS];
+    assay_encoder_run(&saved->encoder, &s, 1, scratch, states, NULL, NULL);
+    float *theirs = assay_encoder_tokens(&saved->encoder, &s, 1, scratch);
+    assert_int_equal(assay_encoder_dimensions(&saved->encoder), n);
+    for (size_t t = 0; t < COUNT; t++) {
+        double length = 0;
+        for (size_t j = 0; j < n; j++)
+            length += pow((double)theirs[t * n + j], 2);
+        for (size_t j = 0; j < n; j++)
+            near(name, "vector", (double)ours[t * n + j], (double)theirs[t * n + j] / sqrt(length),
+                 1, 1e-5);
+    }
+    free(ours);
+    free(scratch);
+    assay_model_close(saved);
+    assay_trainable_close(model);
+}
+
 static void what_is_saved_answers_alike(void **state)
 {
     (void)state;
@@ -409,6 +451,9 @@ static void what_is_saved_answers_alike(void **state)
     check_saved("dense-cls", "dense-cls", ASSAY_MODEL_BI_ENCODER, true);
     check_saved("dense-mean", "cross-of-dense", ASSAY_MODEL_CROSS_ENCODER, false);
     check_saved("dense-xlmr", "cross-of-xlmr", ASSAY_MODEL_CROSS_ENCODER, true);
+    check_saved_late("late-colbert", "colbert");
+    check_saved_late("late-pylate", "pylate");
+    check_saved_late("dense-mean", "late-of-dense");
 }
 
 /* ---- What must not be taken ------------------------------------------------------- */
