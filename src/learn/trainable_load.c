@@ -46,10 +46,8 @@ static assay_status become_late(assay_trainable *model, assay_error *error)
     uint32_t dimensions = model->options.dimensions;
     assay_late_config_default(&config->late);
     config->late.dimensions = dimensions > 0 ? dimensions : LATE_DIMENSIONS;
-    if (config->family->types) {
-        memcpy(config->late.query_marker, "[unused0]", sizeof "[unused0]");
-        memcpy(config->late.document_marker, "[unused1]", sizeof "[unused1]");
-    }
+    memcpy(config->late.query_marker, "[unused0]", sizeof "[unused0]");
+    memcpy(config->late.document_marker, "[unused1]", sizeof "[unused1]");
     if (config->late.query_length > config->longest)
         config->late.query_length = config->longest;
     if (config->late.document_length > config->longest)
@@ -124,6 +122,28 @@ static assay_status read_config(assay_trainable *model, assay_error *error)
     return read_dropout(model, error);
 }
 
+static bool has_token(const assay_tokenizer *tokenizer, const char *text)
+{
+    size_t count = assay_tokenizer_vocabulary(tokenizer);
+    for (size_t i = 0; i < count; i++) {
+        const char *token = assay_token_text(tokenizer, (int32_t)i);
+        if (token != NULL && strcmp(token, text) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* What a model newly for late interaction asks of its tokenizer, as far as it has it. */
+static void adapt_late(assay_trainable *model)
+{
+    assay_late_config *late = &model->config.late;
+    if (!has_token(model->tokenizer, late->query_marker) ||
+        !has_token(model->tokenizer, late->document_marker))
+        late->query_marker[0] = late->document_marker[0] = '\0';
+    if (assay_tokenizer_special(model->tokenizer).mask < 0)
+        late->expand = false;
+}
+
 static assay_status open_tokenizer(assay_trainable *model, assay_error *error)
 {
     ASSAY_TRY(assay_tokenizer_open(model->weights, &model->tokenizer, error));
@@ -132,6 +152,8 @@ static assay_status open_tokenizer(assay_trainable *model, assay_error *error)
         return assay_fail(error, ASSAY_E_FORMAT, model->weights,
                           "the tokenizer has %zu tokens, the model embeds %u", size,
                           model->config.vocabulary);
+    if (model->config.kind == ASSAY_MODEL_LATE && model->base_kind != ASSAY_MODEL_LATE)
+        adapt_late(model);
     return ASSAY_OK;
 }
 
