@@ -12,7 +12,7 @@
  *
  * File of the moments: "assaymom", then little-endian uint32 version 1 and count of
  * parameters, uint64 steps and floats, a digest of names and sizes (16 bytes), all m, all
- * v, and the digest of everything before (16 bytes).
+ * v, with LoRA all values, and the digest of everything before (16 bytes).
  */
 #include "learn/optimizer.h"
 
@@ -308,15 +308,26 @@ static assay_status describe(const assay_optimizer *o, header *out, assay_error 
     return ASSAY_OK;
 }
 
-static assay_status digest_of(const assay_optimizer *o, const header *head, const float *m,
-                              const float *v, assay_digest *out, assay_error *error)
+/* What the file holds, one after another. */
+enum { SECTIONS = 3 };
+
+static size_t sections_of(const assay_optimizer *o, float *out[SECTIONS])
+{
+    out[0] = o->m;
+    out[1] = o->v;
+    out[2] = o->model->values;
+    return o->model->options.lora_rank > 0 ? 3 : 2;
+}
+
+static assay_status digest_of(const header *head, float *const *sections, size_t count,
+                              size_t bytes, assay_digest *out, assay_error *error)
 {
     assay_hasher *hasher = assay_hasher_new();
     if (hasher == NULL)
         return assay_fail_memory(error, 1024);
     assay_hasher_bytes(hasher, head, sizeof *head);
-    assay_hasher_bytes(hasher, m, o->model->floats * sizeof *m);
-    assay_hasher_bytes(hasher, v, o->model->floats * sizeof *v);
+    for (size_t i = 0; i < count; i++)
+        assay_hasher_bytes(hasher, sections[i], bytes);
     *out = assay_hasher_finish(hasher);
     return ASSAY_OK;
 }
@@ -326,15 +337,14 @@ assay_status assay_optimizer_save(const assay_optimizer *o, const char *path, as
     header head;
     assay_digest digest;
     assay_new_file file;
-    size_t bytes = o->model->floats * sizeof(float);
+    float *sections[SECTIONS];
+    size_t bytes = o->model->floats * sizeof(float), count = sections_of(o, sections);
     ASSAY_TRY(describe(o, &head, error));
-    ASSAY_TRY(digest_of(o, &head, o->m, o->v, &digest, error));
+    ASSAY_TRY(digest_of(&head, sections, count, bytes, &digest, error));
     ASSAY_TRY(assay_new_file_open(path, &file, error));
     assay_status status = assay_new_file_write(&file, &head, sizeof head, error);
-    if (status == ASSAY_OK)
-        status = assay_new_file_write(&file, o->m, bytes, error);
-    if (status == ASSAY_OK)
-        status = assay_new_file_write(&file, o->v, bytes, error);
+    for (size_t i = 0; i < count && status == ASSAY_OK; i++)
+        status = assay_new_file_write(&file, sections[i], bytes, error);
     if (status == ASSAY_OK)
         status = assay_new_file_write(&file, &digest, sizeof digest, error);
     if (status == ASSAY_OK)
@@ -363,8 +373,9 @@ static assay_status load(assay_optimizer *o, const assay_mapping *file, const ch
                          assay_error *error)
 {
     header head, own;
-    assay_digest digest, found;
-    size_t bytes = o->model->floats * sizeof(float);
+    assay_digest digest;
+    float *sections[SECTIONS];
+    size_t bytes = o->model->floats * sizeof(float), count = sections_of(o, sections);
     ASSAY_TRY(describe(o, &own, error));
     if (file->size < sizeof head || memcmp(file->data, MAGIC, sizeof own.magic) != 0)
         return assay_fail(error, ASSAY_E_FORMAT, path, "is no file of an optimizer's moments");
@@ -376,15 +387,19 @@ static assay_status load(assay_optimizer *o, const assay_mapping *file, const ch
                           "%llu floats, expected %u of %llu", head.parameters,
                           (unsigned long long)head.floats, own.parameters,
                           (unsigned long long)own.floats);
-    if (file->size != sizeof head + 2 * bytes + sizeof digest)
+    if (file->size != sizeof head + count * bytes + sizeof digest)
         return assay_fail(error, ASSAY_E_CORRUPT, path, "%zu bytes, expected %zu", file->size,
-                          sizeof head + 2 * bytes + sizeof digest);
-    memcpy(o->m, file->data + sizeof head, bytes);
-    memcpy(o->v, file->data + sizeof head + bytes, bytes);
-    memcpy(&found, file->data + sizeof head + 2 * bytes, sizeof found);
-    ASSAY_TRY(digest_of(o, &head, o->m, o->v, &digest, error));
-    if (memcmp(&digest, &found, sizeof digest) != 0)
+                          sizeof head + count * bytes + sizeof digest);
+    assay_hasher *hasher = assay_hasher_new();
+    if (hasher == NULL)
+        return assay_fail_memory(error, 1024);
+    assay_hasher_bytes(hasher, file->data, sizeof head + count * bytes);
+    digest = assay_hasher_finish(hasher);
+    if (memcmp(&digest, file->data + sizeof head + count * bytes, sizeof digest) != 0)
         return assay_fail(error, ASSAY_E_CORRUPT, path, "damaged: its checksum is another");
+    for (size_t i = 0; i < count; i++)
+        memcpy(sections[i], file->data + sizeof head + i * bytes, bytes);
+    assay_trainable_changed(o->model);
     o->steps = head.steps;
     find_moved(o);
     return ASSAY_OK;
@@ -396,9 +411,5 @@ assay_status assay_optimizer_load(assay_optimizer *o, const char *path, assay_er
     ASSAY_TRY(assay_map_open(path, &file, error));
     assay_status status = load(o, &file, path, error);
     assay_map_close(&file);
-    if (status != ASSAY_OK) {
-        memset(o->m, 0, o->model->floats * sizeof *o->m);
-        memset(o->v, 0, o->model->floats * sizeof *o->v);
-    }
     return status;
 }

@@ -35,7 +35,8 @@ assay_status assay_optimizer_step(assay_optimizer *optimizer, float rate, float 
 uint64_t assay_optimizer_steps(const assay_optimizer *optimizer);
 
 /* Moments and step number in one file with a checksum; with the saved model, training goes
- * on as if it had not been interrupted, to the bit. load: FORMAT when the file is of
+ * on as if it had not been interrupted, to the bit. With LoRA the file holds the moved
+ * values, too, and goes with the base that was opened before, not with the merged model. load: FORMAT when the file is of
  * another model, CORRUPT when it is damaged. */
 assay_status assay_optimizer_save(const assay_optimizer *optimizer, const char *path,
                                   assay_error *error);

@@ -43,6 +43,9 @@ void assay_trainable_close(assay_trainable *model)
     free(model->parameters);
     free(model->sources);
     free(model->linears);
+    free(model->linear_sources);
+    free(model->linear_names);
+    free(model->low_memory);
     free(model->encoder.layers);
     free(model->pass.layers);
     free(model->pass.memory);
@@ -77,7 +80,7 @@ size_t assay_trainable_dimensions(const assay_trainable *model)
 size_t assay_trainable_memory(const assay_trainable *model, size_t tokens, size_t sequences,
                               size_t longest)
 {
-    return (4 * model->floats + model->panel_floats) * sizeof(float) +
+    return (4 * model->floats + model->panel_floats + model->low_floats) * sizeof(float) +
            assay_trained_pass_bytes(&model->encoder, tokens, sequences, longest, true);
 }
 
@@ -104,7 +107,7 @@ static void pack_item(void *context, size_t item, uint32_t worker)
     assay_trained_pack(model->linears[item]);
 }
 
-static void pack(assay_trainable *model)
+void assay_trainable_pack(assay_trainable *model)
 {
     if (model->stale)
         assay_loop(model->linear_count, model->options.threads, pack_item, model);
@@ -120,7 +123,7 @@ assay_status assay_trainable_forward(assay_trainable *model, const assay_sequenc
         return ASSAY_OK;
     ASSAY_TRY(assay_trained_pass_begin(&model->pass, &model->encoder, sequences, count,
                                        pass->keep, pass->draw, error));
-    pack(model);
+    assay_trainable_pack(model);
     assay_trained_encoder_forth(&model->pass);
     assay_trained_head_forth(&model->pass, outputs);
     model->kept = pass->keep;

@@ -104,7 +104,7 @@ void assay_trainable_clear(assay_trainable *model);
  * files of sentence-transformers or ColBERT that belong to the kind. transformers and
  * assay open it. Opening it again as trainable gives the same bits. Weights of LoRA are
  * merged. Errors: IO, FULL, MEMORY. */
-assay_status assay_trainable_save(const assay_trainable *model, const char *folder,
+assay_status assay_trainable_save(assay_trainable *model, const char *folder,
                                   assay_error *error);
 
 #endif

@@ -20,13 +20,16 @@
 
 enum {
     NAME_SIZE = 200,
-    PARAMETERS_A_LAYER = 16,
+    PARAMETERS_A_LAYER = 24,
     PARAMETERS_BESIDE = 16,
     LINEARS_A_LAYER = 5,
     LINEARS_BESIDE = 2,
     LATE_DIMENSIONS = 128, /* as ColBERT has */
     HUGE_PAGE = 2 << 20,
 };
+
+/* Of LoRA's product B A: the usual "alpha" of twice the rank, over the rank. */
+#define LOW_RANK_FACTOR 2.0f
 
 #define FIRST_DEVIATION 0.02 /* initializer_range of every model of this kind */
 
@@ -103,9 +106,9 @@ static assay_status check_options(const assay_trainable_options *options, assay_
 {
     if (!(options->dropout < 1) || !(options->attention_dropout < 1))
         return assay_fail(error, ASSAY_E_ARGUMENT, "dropout", "expected less than 1");
-    if (options->lora_rank > 0)
-        return assay_fail(error, ASSAY_E_UNSUPPORTED, "lora_rank",
-                          "LoRA is not there yet, expected 0");
+    if (options->lora_rank > ASSAY_RANK_MOST)
+        return assay_fail(error, ASSAY_E_ARGUMENT, "lora_rank", "%u, expected at most %d",
+                          options->lora_rank, ASSAY_RANK_MOST);
     return ASSAY_OK;
 }
 
@@ -209,21 +212,48 @@ static void add(lister *l, entry e, const char *format, ...)
                                              .depth = l->depth};
 }
 
+static void add_vector(lister *l, size_t n, const float *from, float **to, float **gradient,
+                       const char *name, const char *end)
+{
+    add(l, (entry){1, n, {.vector = from, .values = to, .gradient = gradient}}, "%s.%s", name,
+        end);
+}
+
 static void add_norm(lister *l, const char *name, const assay_norm *from,
                      assay_trained_norm *to)
 {
     size_t n = l->model->config.hidden;
-    add(l, (entry){1, n, {NULL, from->gamma, &to->gamma, &to->gamma_gradient, false}},
-        "%s.weight", name);
-    add(l, (entry){1, n, {NULL, from->beta, &to->beta, &to->beta_gradient, false}}, "%s.bias",
-        name);
+    add_vector(l, n, from->gamma, &to->gamma, &to->gamma_gradient, name, "weight");
+    add_vector(l, n, from->beta, &to->beta, &to->beta_gradient, name, "bias");
 }
 
-static void use_linear(lister *l, const assay_linear *from, assay_trained_linear *to)
+static void use_linear(lister *l, const char *name, const assay_linear *from,
+                       assay_trained_linear *to)
 {
+    assay_trainable *model = l->model;
     to->columns = from->columns;
     to->depth = from->depth;
-    l->model->linears[l->model->linear_count++] = to;
+    model->linear_sources[model->linear_count] = from;
+    model->linear_names[model->linear_count] = assay_arena_copy(model->arena, name, strlen(name));
+    l->failed |= model->linear_names[model->linear_count] == NULL;
+    model->linears[model->linear_count++] = to;
+}
+
+/* What learns of a layer's weight: itself, or two matrices of a rank. */
+static bool add_low(lister *l, const char *name, assay_trained_linear *to)
+{
+    size_t rank = l->model->options.lora_rank;
+    if (rank == 0)
+        return false;
+    to->low.rank = rank;
+    to->low.factor = LOW_RANK_FACTOR;
+    add(l, (entry){rank, to->depth, {.values = &to->low.a, .gradient = &to->low.a_gradient}},
+        "%s.lora_A.weight", name);
+    l->model->parameters[l->model->parameter_count - 1].decays = true;
+    add(l, (entry){to->columns, rank,
+                   {.values = &to->low.b, .gradient = &to->low.b_gradient, .zero = true}},
+        "%s.lora_B.weight", name);
+    return true;
 }
 
 /* from->part_count is 0 where the base has no such layer. */
@@ -231,18 +261,31 @@ static void add_weight(lister *l, const char *name, const assay_linear *from,
                        assay_trained_linear *to)
 {
     const assay_table *table = from->part_count > 0 ? &from->parts[0] : NULL;
-    use_linear(l, from, to);
+    use_linear(l, name, from, to);
     add(l, (entry){to->columns, to->depth,
-                   {table, NULL, &to->weight, &to->weight_gradient, false}}, "%s.weight", name);
+                   {.table = table, .values = &to->weight, .gradient = &to->weight_gradient}},
+        "%s.weight", name);
     l->model->parameters[l->model->parameter_count - 1].decays = true; /* of one row, too */
 }
 
+static void add_whole(lister *l, const char *name, const assay_linear *from,
+                      assay_trained_linear *to)
+{
+    add_weight(l, name, from, to);
+    add_vector(l, to->columns, from->bias, &to->bias, &to->bias_gradient, name, "bias");
+}
+
+/* One of an encoder's layer. */
 static void add_linear(lister *l, const char *name, const assay_linear *from,
                        assay_trained_linear *to)
 {
-    add_weight(l, name, from, to);
-    add(l, (entry){1, to->columns,
-                   {NULL, from->bias, &to->bias, &to->bias_gradient, false}}, "%s.bias", name);
+    if (l->model->options.lora_rank == 0) {
+        add_whole(l, name, from, to);
+        return;
+    }
+    use_linear(l, name, from, to);
+    add_low(l, name, to);
+    add_vector(l, to->columns, from->bias, &to->bias, &to->bias_gradient, name, "bias");
 }
 
 /* One product, two tensors each of weights and bias. */
@@ -250,13 +293,18 @@ static void add_key_value(lister *l, const char *name, const assay_linear *from,
                           assay_trained_linear *to)
 {
     size_t n = from->depth;
-    use_linear(l, from, to);
-    add(l, (entry){n, n, {&from->parts[0], NULL, &to->weight, &to->weight_gradient, true}},
-        "%s.key.weight", name);
-    add(l, (entry){n, n, {&from->parts[1], NULL, NULL, NULL, false}}, "%s.value.weight", name);
-    add(l, (entry){1, n, {NULL, from->bias, &to->bias, &to->bias_gradient, true}},
-        "%s.key.bias", name);
-    add(l, (entry){1, n, {NULL, from->bias + n, NULL, NULL, false}}, "%s.value.bias", name);
+    char low[NAME_SIZE];
+    use_linear(l, name, from, to);
+    snprintf(low, sizeof low, "%s.key_value", name);
+    if (!add_low(l, low, to)) {
+        add(l, (entry){n, n, {.table = &from->parts[0], .values = &to->weight,
+                              .gradient = &to->weight_gradient, .joined = true}},
+            "%s.key.weight", name);
+        add(l, (entry){n, n, {.table = &from->parts[1]}}, "%s.value.weight", name);
+    }
+    add(l, (entry){1, n, {.vector = from->bias, .values = &to->bias,
+                          .gradient = &to->bias_gradient, .joined = true}}, "%s.key.bias", name);
+    add(l, (entry){1, n, {.vector = from->bias + n}}, "%s.value.bias", name);
 }
 
 static void add_table(lister *l, const char *name, const assay_table *from,
@@ -264,7 +312,8 @@ static void add_table(lister *l, const char *name, const assay_table *from,
 {
     to->frozen = *from;
     if (!l->model->options.freeze_embeddings)
-        add(l, (entry){from->rows, from->columns, {from, NULL, &to->values, &to->gradient, false}},
+        add(l, (entry){from->rows, from->columns,
+                       {.table = from, .values = &to->values, .gradient = &to->gradient}},
             "%s.weight", name);
 }
 
@@ -355,8 +404,8 @@ static assay_status add_head(lister *l, const char *prefix, bool *drawn, assay_e
     *drawn = head[0].part_count == 0 || head[1].part_count == 0;
     char name[NAME_SIZE];
     BELOW(name, family->dense_in_trunk ? prefix : "", "%s", family->dense);
-    add_linear(l, name, &head[0], &model->encoder.pooler);
-    add_linear(l, family->classifier, &head[1], &model->encoder.classifier);
+    add_whole(l, name, &head[0], &model->encoder.pooler);
+    add_whole(l, family->classifier, &head[1], &model->encoder.classifier);
     return ASSAY_OK;
 }
 
@@ -373,7 +422,7 @@ static assay_status add_projection(lister *l, bool *drawn, assay_error *error)
         *projection = (assay_linear){.columns = model->config.late.dimensions,
                                      .depth = model->config.hidden};
     if (projection->columns > 0)
-        (projection->bias != NULL ? add_linear : add_weight)(l, "linear", projection,
+        (projection->bias != NULL ? add_whole : add_weight)(l, "linear", projection,
                                                              &model->encoder.projection);
     return ASSAY_OK;
 }
@@ -384,11 +433,14 @@ static assay_status make_lists(assay_trainable *model, assay_error *error)
     size_t most = layers * PARAMETERS_A_LAYER + PARAMETERS_BESIDE;
     model->parameters = calloc(most, sizeof *model->parameters);
     model->sources = calloc(most, sizeof *model->sources);
-    model->linears = calloc(layers * LINEARS_A_LAYER + LINEARS_BESIDE,
-                            sizeof(assay_trained_linear *));
+    size_t linears = layers * LINEARS_A_LAYER + LINEARS_BESIDE;
+    model->linears = calloc(linears, sizeof(assay_trained_linear *));
+    model->linear_sources = calloc(linears, sizeof(assay_linear *));
+    model->linear_names = calloc(linears, sizeof(char *));
     model->encoder.layers = calloc(layers, sizeof *model->encoder.layers);
     model->pass.layers = calloc(layers, sizeof *model->pass.layers);
     if (model->parameters == NULL || model->sources == NULL || model->linears == NULL ||
+        model->linear_sources == NULL || model->linear_names == NULL ||
         model->encoder.layers == NULL || model->pass.layers == NULL)
         return assay_fail_memory(error, most * sizeof *model->parameters);
     return ASSAY_OK;
@@ -473,7 +525,7 @@ static void draw(const assay_trainable *model, assay_parameter *p)
 {
     uint64_t key = model->options.seed ^ assay_hash64(p->name, strlen(p->name));
     size_t size = p->rows * p->columns;
-    for (size_t i = 0; i < size && p->decays; i++) {
+    for (size_t i = 0; i < size && p->decays; i++) { /* biases are 0 */
         uint64_t bits = assay_mix_bits(assay_mix_bits(key) + i);
         double u = ((double)(bits >> 32) + 0.5) * 0x1p-32;
         double v = ((double)(bits & 0xffffffffu) + 0.5) * 0x1p-32;
@@ -492,8 +544,37 @@ static assay_status fill(assay_trainable *model, size_t i, assay_error *error)
             assay_table_row(from->table, row, p->values + row * p->columns);
     } else if (from->vector != NULL) {
         memcpy(p->values, from->vector, p->columns * sizeof *p->values);
-    } else {
+    } else if (!from->zero) {
         draw(model, p);
+    }
+    return ASSAY_OK;
+}
+
+/* The base's weights of layers with a rank, and what is made of them. */
+static assay_status make_low(assay_trainable *model, assay_error *error)
+{
+    for (size_t i = 0; i < model->linear_count; i++) {
+        const assay_trained_linear *linear = model->linears[i];
+        if (linear->low.rank > 0)
+            model->low_floats += 2 * round_up(linear->columns * linear->depth) +
+                                 assay_low_size(linear);
+    }
+    model->low_memory = floats_new(model->low_floats + ASSAY_PANEL);
+    if (model->low_memory == NULL)
+        return assay_fail_memory(error, model->low_floats * sizeof(float));
+    float *at = model->low_memory;
+    for (size_t i = 0; i < model->linear_count; i++) {
+        assay_trained_linear *linear = model->linears[i];
+        if (linear->low.rank == 0)
+            continue;
+        size_t size = round_up(linear->columns * linear->depth);
+        linear->weight = at;
+        linear->low.base = at + size;
+        assay_low_place(linear, at + 2 * size);
+        at += 2 * size + assay_low_size(linear);
+        for (size_t row = 0; row < linear->columns; row++)
+            assay_linear_row(model->linear_sources[i], row,
+                             linear->low.base + row * linear->depth);
     }
     return ASSAY_OK;
 }
@@ -523,6 +604,8 @@ assay_status assay_trainable_load(assay_trainable *model, const char *folder, bo
         return assay_fail(error, ASSAY_E_LIMIT, folder, "path too long");
     snprintf(model->folder, sizeof model->folder, "%s", folder);
     ASSAY_TRY(check_options(&model->options, error));
+    model->encoder.rank = model->options.lora_rank;
+    model->options.freeze_embeddings |= model->options.lora_rank > 0;
     ASSAY_TRY(read_config(model, error));
     ASSAY_TRY(open_tokenizer(model, error));
     ASSAY_TRY(find_tensors(model, error));
@@ -530,5 +613,6 @@ assay_status assay_trainable_load(assay_trainable *model, const char *folder, bo
     ASSAY_TRY(place_parameters(model, error));
     for (size_t i = 0; i < model->parameter_count; i++)
         ASSAY_TRY(fill(model, i, error));
+    ASSAY_TRY(make_low(model, error));
     return make_panels(model, error);
 }

@@ -14,6 +14,7 @@ typedef struct assay_parameter_source {
     const float *vector;
     float **values, **gradient; /* places that want to know where it lies; may be NULL */
     bool joined;                /* the next one follows without a gap: key and value */
+    bool zero;                  /* not drawn but 0 */
 } assay_parameter_source;
 
 struct assay_trainable {
@@ -35,7 +36,11 @@ struct assay_trainable {
     float *panels;
     size_t panel_floats;
     assay_trained_linear **linears;
+    const assay_linear **linear_sources; /* of these, in the base, */
+    const char **linear_names;           /* and their names without ".weight" */
     size_t linear_count;
+    float *low_memory;         /* weights of layers with a rank, and what packing them wants */
+    size_t low_floats;
     bool stale;                /* panels are behind the weights */
     assay_trained_pass pass;
     bool kept;                 /* it can be gone back through */
@@ -45,6 +50,10 @@ struct assay_trainable {
 /* Everything up to the parameters' values. */
 assay_status assay_trainable_load(assay_trainable *model, const char *folder, bool *drawn,
                                   assay_error *error);
+
+/* Brings what is made of the weights up to date: panels, and weights of layers with a
+ * rank. */
+void assay_trainable_pack(assay_trainable *model);
 
 /* Before the names of the trunk's tensors: "bert." or "". */
 const char *assay_trainable_prefix(const assay_trainable *model);

@@ -24,6 +24,7 @@ typedef struct saving {
     char below[2048];   /* folder of the weights in it, "" or "0_Transformer" */
     assay_tensor_plan *plans;
     size_t count;
+    assay_arena *names; /* of tensors that are no parameters */
     assay_error *error;
 } saving;
 
@@ -37,6 +38,48 @@ static assay_status target_path(const saving *s, const char *name, char path[PAT
 }
 
 /* ---- Weights --------------------------------------------------------------------- */
+
+/* A matrix of `rows` rows of a layer's weight, which its rank has moved. */
+static assay_status plan_merged(saving *s, const assay_trained_linear *linear, const char *name,
+                                const char *part, size_t rows, const float *values)
+{
+    char *kept = assay_arena_take(s->names, strlen(name) + 32);
+    if (kept == NULL)
+        return assay_fail_memory(s->error, strlen(name) + 32);
+    snprintf(kept, strlen(name) + 32, "%s%s.weight", name, part);
+    s->plans[s->count++] = (assay_tensor_plan){.name = kept,
+                                               .dtype_name = "F32",
+                                               .rank = 2,
+                                               .shape = {rows, linear->depth},
+                                               .bytes = rows * linear->depth * sizeof(float),
+                                               .data = (const uint8_t *)values};
+    return ASSAY_OK;
+}
+
+static assay_status plan_all_merged(saving *s)
+{
+    const assay_trainable *model = s->model;
+    for (size_t i = 0; i < model->linear_count; i++) {
+        const assay_trained_linear *linear = model->linears[i];
+        const char *name = model->linear_names[i];
+        size_t half = linear->columns / 2;
+        if (linear->low.rank == 0)
+            continue;
+        if (model->linear_sources[i]->part_count == 1) {
+            ASSAY_TRY(plan_merged(s, linear, name, "", linear->columns, linear->weight));
+            continue;
+        }
+        ASSAY_TRY(plan_merged(s, linear, name, ".key", half, linear->weight));
+        ASSAY_TRY(plan_merged(s, linear, name, ".value", half,
+                              linear->weight + half * linear->depth));
+    }
+    return ASSAY_OK;
+}
+
+static bool is_low_rank(const char *name)
+{
+    return strstr(name, ".lora_") != NULL;
+}
 
 static bool is_projection(const char *name)
 {
@@ -157,7 +200,7 @@ static void plan_parameters(saving *s, bool projection)
     bool apart = projection_folder(s->model)[0] != '\0';
     for (size_t i = 0; i < s->model->parameter_count; i++) {
         const assay_parameter *p = &s->model->parameters[i];
-        if ((apart && is_projection(p->name)) == projection)
+        if ((apart && is_projection(p->name)) == projection && !is_low_rank(p->name))
             plan_parameter(s, p);
     }
 }
@@ -178,6 +221,7 @@ static assay_status write_weights(saving *s)
     const assay_trained_encoder *encoder = &s->model->encoder;
     char names[TABLES][300], path[PATH_SIZE];
     plan_parameters(s, false);
+    ASSAY_TRY(plan_all_merged(s));
     plan_frozen(s, &encoder->words, names[0], sizeof names[0]);
     plan_frozen(s, &encoder->positions, names[1], sizeof names[1]);
     plan_frozen(s, &encoder->types, names[2], sizeof names[2]);
@@ -346,14 +390,18 @@ static void find_below(saving *s)
                  model->weights + length + strspn(model->weights + length, "/"));
 }
 
-assay_status assay_trainable_save(const assay_trainable *model, const char *folder,
-                                  assay_error *error)
+assay_status assay_trainable_save(assay_trainable *model, const char *folder, assay_error *error)
 {
-    saving s = {.model = model, .folder = folder, .error = error};
-    size_t most = model->parameter_count + TABLES + assay_safetensors_count(model->tensors);
+    saving s = {.model = model, .folder = folder, .error = error, .names = assay_arena_new(0)};
+    size_t most = model->parameter_count + 2 * model->linear_count + TABLES +
+                  assay_safetensors_count(model->tensors);
     s.plans = calloc(most, sizeof *s.plans);
-    if (s.plans == NULL)
+    if (s.plans == NULL || s.names == NULL) {
+        assay_arena_free(s.names);
+        free(s.plans);
         return assay_fail_memory(error, most * sizeof *s.plans);
+    }
+    assay_trainable_pack(model);
     find_below(&s);
     bool same = model->base_kind == model->config.kind;
     assay_status status = write_weights(&s);
@@ -363,6 +411,7 @@ assay_status assay_trainable_save(const assay_trainable *model, const char *fold
         status = assay_folder_each(same ? model->folder : model->weights, copy_file, &s, error);
     if (status == ASSAY_OK && !same && model->config.kind == ASSAY_MODEL_LATE)
         status = write_late(&s);
+    assay_arena_free(s.names);
     free(s.plans);
     return status;
 }

@@ -23,6 +23,9 @@ enum {
     HUGE_PAGE = 2 << 20,
 };
 
+/* The linear layers of a layer, as its low_panels are numbered. */
+enum { QUERY, KEY_VALUE, OUTPUT, UP, DOWN, LINEARS };
+
 static size_t least(size_t a, size_t b)
 {
     return a < b ? a : b;
@@ -94,9 +97,10 @@ static void lay_out_layers(const assay_trained_encoder *encoder, const sizes *s,
     }
 }
 
-static void lay_out_back(const assay_model_config *config, const sizes *s, float *base,
+static void lay_out_back(const assay_trained_encoder *encoder, const sizes *s, float *base,
                          size_t *used, assay_back_space *back)
 {
+    const assay_model_config *config = encoder->config;
     size_t hidden = config->hidden, intermediate = config->intermediate, rows = s->tokens;
     size_t inputs = assay_inputs_size(rows, hidden);
     back->tokens = assay_space_take(base, used, rows * hidden);
@@ -115,6 +119,9 @@ static void lay_out_back(const assay_model_config *config, const sizes *s, float
     back->context_panels = assay_space_take(base, used, inputs);
     back->up_panels = assay_space_take(base, used, inputs);
     back->down_panels = assay_space_take(base, used, assay_inputs_size(rows, intermediate));
+    for (size_t i = 0; i < LINEARS; i++)
+        back->low_panels[i] =
+            assay_space_take(base, used, assay_inputs_size(rows, encoder->rank));
     back->norms = assay_space_take(base, used, blocks_of(rows) * 4 * hidden);
 }
 
@@ -127,6 +134,7 @@ static void lay_out_workers(const assay_trained_encoder *encoder, const sizes *s
         space.hidden = assay_space_take(base, used, (size_t)BLOCK * config->hidden);
         space.feed = assay_space_take(base, used, (size_t)BLOCK * config->intermediate);
         space.turned = assay_space_take(base, used, ASSAY_TURNED_SIZE);
+        space.narrow = assay_space_take(base, used, encoder->rank > 0 ? ASSAY_NARROW_SIZE : 0);
         *used += assay_attention_space(base != NULL ? base + *used : NULL,
                                        config->hidden / config->heads, s->longest, s->keep,
                                        &space);
@@ -167,7 +175,7 @@ static size_t lay_out(const assay_trained_encoder *encoder, const sizes *s, floa
     pass->states = assay_space_take(base, &used, s->tokens * config->hidden);
     lay_out_head(encoder, s, base, &used, pass);
     if (s->keep)
-        lay_out_back(config, s, base, &used, &pass->back);
+        lay_out_back(encoder, s, base, &used, &pass->back);
     lay_out_workers(encoder, s, base, &used, base != NULL ? pass->workers : NULL);
     return used;
 }
@@ -473,6 +481,17 @@ static void add_norms(const assay_trained_pass *pass, size_t blocks, size_t whic
     }
 }
 
+/* Rows that enter a linear layer, for the gradients of its weights. */
+static void put_inputs(const assay_trained_pass *pass, const assay_trained_linear *linear,
+                       int which, const float *x, span s, size_t rows, float *panels,
+                       const assay_worker_space *space)
+{
+    assay_inputs_put(x, linear->depth, s.first, s.count, rows, linear->depth, panels);
+    if (linear->low.rank > 0)
+        assay_low_inputs_put(linear, x, linear->depth, s.first, s.count, rows, space->narrow,
+                             pass->back.low_panels[which]);
+}
+
 /* The gradient by a layer's result, on a block of the rows that go on, to that by the
  * context and, beside attention, by what went in. */
 static void finish_back(const assay_trained_pass *pass, size_t index, size_t item,
@@ -496,11 +515,11 @@ static void finish_back(const assay_trained_pass *pass, size_t index, size_t ite
     drop_rows(&down, s.first, s.count, n, back->down + at);
     assay_trained_back(&layer->down, back->down + at, n, s.count, false, up_back, wide);
     activate(config->activation, up, s.count * wide, space->feed, up_back);
-    assay_inputs_put(space->feed, wide, s.first, s.count, kept->rows, wide, back->down_panels);
+    put_inputs(pass, &layer->down, DOWN, space->feed, s, kept->rows, back->down_panels, space);
 
     assay_norm_apply(kept->output_normal + at, s.count, n, layer->output_norm.gamma,
                      layer->output_norm.beta, space->hidden);
-    assay_inputs_put(space->hidden, n, s.first, s.count, kept->rows, n, back->up_panels);
+    put_inputs(pass, &layer->up, UP, space->hidden, s, kept->rows, back->up_panels, space);
     assay_trained_back(&layer->up, up_back, wide, s.count, true, going, n);
 
     norm_back(pass, item, 0, &layer->output_norm, kept->output_normal + at,
@@ -509,12 +528,13 @@ static void finish_back(const assay_trained_pass *pass, size_t index, size_t ite
     drop_rows(&output, s.first, s.count, n, back->output + at);
     assay_trained_back(&layer->output, back->output + at, n, s.count, false, back->context + at,
                        n);
-    assay_inputs_put(kept->context + at, n, s.first, s.count, kept->rows, n,
-                     back->context_panels);
+    put_inputs(pass, &layer->output, OUTPUT, kept->context + at, s, kept->rows,
+               back->context_panels, space);
 }
 
 /* Through queries, and through keys and values, to what went in. */
-static void project_back(const assay_trained_pass *pass, size_t index, size_t item)
+static void project_back(const assay_trained_pass *pass, size_t index, size_t item,
+                         const assay_worker_space *space)
 {
     const assay_trained_layer *layer = &pass->encoder->layers[index];
     const assay_kept_layer *kept = &pass->layers[index];
@@ -525,8 +545,8 @@ static void project_back(const assay_trained_pass *pass, size_t index, size_t it
         size_t at = s.first * n;
         assay_trained_back(&layer->query, back->query + at, n, s.count, true, back->going + at,
                            n);
-        assay_inputs_put(kept->going + at, n, s.first, s.count, kept->rows, n,
-                         back->going_panels);
+        put_inputs(pass, &layer->query, QUERY, kept->going + at, s, kept->rows,
+                   back->going_panels, space);
         return;
     }
     span s = block_at(item, pass->tokens);
@@ -536,7 +556,11 @@ static void project_back(const assay_trained_pass *pass, size_t index, size_t it
                            n);
     assay_trained_back(&layer->key_value, back->key_value + 2 * at, 2 * n, s.count,
                        !kept->firsts, back->tokens + at, n);
-    assay_inputs_put(kept->x + at, n, s.first, s.count, pass->tokens, n, back->input_panels);
+    put_inputs(pass, &layer->key_value, KEY_VALUE, kept->x + at, s, pass->tokens,
+               back->input_panels, space);
+    if (!kept->firsts && layer->query.low.rank > 0)
+        assay_low_inputs_put(&layer->query, kept->x + at, n, s.first, s.count, pass->tokens,
+                             space->narrow, back->low_panels[QUERY]);
 }
 
 /* A product of weights' gradients. */
@@ -544,10 +568,8 @@ typedef struct weights_work {
     const assay_trained_linear *linear;
     const float *gradient;
     size_t ld, rows;
-    const float *inputs;
+    const float *inputs, *low_inputs;
 } weights_work;
-
-enum { LINEARS = 5 };
 
 /* Those of a layer, the longest items first. */
 static void list_weights(const assay_trained_pass *pass, size_t index,
@@ -558,12 +580,16 @@ static void list_weights(const assay_trained_pass *pass, size_t index,
     const assay_back_space *b = &pass->back;
     size_t n = pass->encoder->config->hidden, wide = pass->encoder->config->intermediate;
     const float *queried = kept->firsts ? b->going_panels : b->input_panels;
-    out[0] = (weights_work){&layer->down, b->down, n, kept->rows, b->down_panels};
-    out[1] = (weights_work){&layer->up, b->up, wide, kept->rows, b->up_panels};
+    out[0] = (weights_work){&layer->down, b->down, n, kept->rows, b->down_panels,
+                            b->low_panels[DOWN]};
+    out[1] = (weights_work){&layer->up, b->up, wide, kept->rows, b->up_panels,
+                            b->low_panels[UP]};
     out[2] = (weights_work){&layer->key_value, b->key_value, 2 * n, pass->tokens,
-                            b->input_panels};
-    out[3] = (weights_work){&layer->query, b->query, n, kept->rows, queried};
-    out[4] = (weights_work){&layer->output, b->output, n, kept->rows, b->context_panels};
+                            b->input_panels, b->low_panels[KEY_VALUE]};
+    out[3] = (weights_work){&layer->query, b->query, n, kept->rows, queried,
+                            b->low_panels[QUERY]};
+    out[4] = (weights_work){&layer->output, b->output, n, kept->rows, b->context_panels,
+                            b->low_panels[OUTPUT]};
 }
 
 /* The first rows' own part. */
@@ -592,7 +618,7 @@ static void weights_back(const assay_trained_pass *pass, size_t index, size_t it
     for (item--; item >= assay_trained_groups(w->linear); w++)
         item -= assay_trained_groups(w->linear);
     assay_trained_weights(w->linear, item, w->gradient, w->ld, w->rows, w->inputs,
-                          space->turned);
+                          w->low_inputs, space->narrow, space->turned);
 }
 
 static size_t weights_items(const assay_trained_pass *pass, size_t index)
@@ -631,7 +657,7 @@ static void back_item(const assay_trained_pass *pass, size_t layer, size_t step,
     else if (step == BACK_ATTEND)
         assay_attention_back(pass, layer, item / heads, item % heads, space);
     else if (step == BACK_PROJECT)
-        project_back(pass, layer, item);
+        project_back(pass, layer, item, space);
     else
         weights_back(pass, layer, item, space);
 }

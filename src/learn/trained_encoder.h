@@ -41,6 +41,7 @@ typedef struct assay_trained_encoder {
     float dropout, attention_dropout;
     uint64_t seed;
     bool recompute;
+    uint32_t rank;      /* of its layers' low.rank; 0: none */
 } assay_trained_encoder;
 
 /* What a layer's way back needs; R rows go on of T. */
@@ -67,6 +68,7 @@ typedef struct assay_back_space {
     float *up;        /* [R][intermediate] */
     float *down;      /* [R][hidden] */
     float *input_panels, *going_panels, *context_panels, *up_panels, *down_panels;
+    float *low_panels[5]; /* of layers with a rank, in the order of assay_trained_layer */
     float *norms;     /* [blocks][4 hidden] gradients by gamma and beta, of each block */
 } assay_back_space;
 
@@ -74,6 +76,7 @@ typedef struct assay_worker_space {
     float *hidden;       /* [block][hidden] */
     float *feed;         /* [block][intermediate] */
     float *turned;       /* ASSAY_TURNED_SIZE */
+    float *narrow;       /* ASSAY_NARROW_SIZE, with a rank */
     float *panels[3];    /* of one head */
     float *scores, *score_gradients, *turned_scores;
     float *query_panels; /* of some rows of one head */

@@ -32,7 +32,7 @@ static void weights_back(const assay_trained_pass *pass, const assay_trained_lin
     }
     for (size_t i = 0; i < assay_trained_groups(linear); i++)
         assay_trained_weights(linear, i, gradient, linear->columns, rows, pass->head_panels,
-                              pass->workers[0].turned);
+                              NULL, NULL, pass->workers[0].turned);
 }
 
 /* ---- Cross-encoder --------------------------------------------------------------- */

@@ -7,6 +7,10 @@
  *     weights      dW += dy' x      outputs by panels of x, which the way back makes
  *
  * all by the one product of the kernels, which wants its right side in panels.
+ *
+ * With a rank (LoRA, Hu et al. 2021) W = base + factor B A, and A[rank][depth] and
+ * B[columns][rank] learn in its place: forth and back go by W, which packing makes, but
+ * the gradient by W is never made: dA = factor (dy B)' x, dB = factor dy' (x A').
  */
 #ifndef ASSAY_TRAINED_LINEAR_H
 #define ASSAY_TRAINED_LINEAR_H
@@ -20,13 +24,26 @@ enum {
     ASSAY_OUTPUT_GROUP = 96,  /* outputs whose weights' gradients are one item of work */
     ASSAY_TURNED_LD = ASSAY_INPUT_ROWS + ASSAY_PANEL, /* not a power of two: cache sets */
     ASSAY_TURNED_SIZE = ASSAY_OUTPUT_GROUP * ASSAY_TURNED_LD,
+    ASSAY_RANK_MOST = ASSAY_OUTPUT_GROUP,
+    ASSAY_NARROW_SIZE = ASSAY_INPUT_ROWS * ASSAY_RANK_MOST,
 };
+
+typedef struct assay_low_rank {
+    size_t rank;                 /* 0: the weight itself learns */
+    float factor;
+    float *base;                 /* [columns][depth] */
+    float *a, *b;                /* [rank][depth], [columns][rank] */
+    float *a_gradient, *b_gradient;
+    float *b_scaled;             /* factor * B, made by packing, as are panels: */
+    float *a_forth, *a_merging, *b_back;
+} assay_low_rank;
 
 typedef struct assay_trained_linear {
     size_t columns, depth;  /* outputs, inputs */
     float *weight, *bias;   /* [columns][depth], [columns]; bias may be NULL */
     float *weight_gradient, *bias_gradient;
     float *forth, *back;    /* panels of weight; behind it until packed again */
+    assay_low_rank low;
 } assay_trained_linear;
 
 /* Floats of forth, and of back, each a multiple of ASSAY_PANEL. */
@@ -50,11 +67,22 @@ size_t assay_inputs_size(size_t rows, size_t depth);
 void assay_inputs_put(const float *x, size_t ldx, size_t first, size_t count, size_t rows,
                       size_t depth, float *panels);
 
+/* The same of factor x A', for a layer with a rank; narrow[ASSAY_NARROW_SIZE]. */
+void assay_low_inputs_put(const assay_trained_linear *linear, const float *x, size_t ldx,
+                          size_t first, size_t count, size_t rows, float *narrow, float *panels);
+
+/* Floats that packing of a layer with a rank wants beside weight and panels, and their
+ * places. */
+size_t assay_low_size(const assay_trained_linear *linear);
+void assay_low_place(assay_trained_linear *linear, float *memory);
+
 /* Items of the weights' gradients. */
 size_t assay_trained_groups(const assay_trained_linear *linear);
 
-/* Adds up item `group`, of bias too; scratch[ASSAY_TURNED_SIZE]. */
+/* Adds up item `group`, of bias too; scratch[ASSAY_TURNED_SIZE]. With a rank, low_inputs
+ * are the panels of assay_low_inputs_put, and narrow[ASSAY_NARROW_SIZE]. */
 void assay_trained_weights(const assay_trained_linear *linear, size_t group, const float *dy,
-                           size_t ldy, size_t rows, const float *inputs, float *scratch);
+                           size_t ldy, size_t rows, const float *inputs,
+                           const float *low_inputs, float *narrow, float *scratch);
 
 #endif

@@ -307,7 +307,7 @@ static void check_products(size_t rows, size_t columns, size_t depth)
     assay_trained_forth(l, c.x, depth, rows, ASSAY_ACTIVATION_NONE, c.y, columns);
     assay_trained_back(l, c.dy, columns, rows, true, c.dx, depth);
     for (size_t i = 0; i < assay_trained_groups(l); i++)
-        assay_trained_weights(l, i, c.dy, columns, rows, panels, scratch);
+        assay_trained_weights(l, i, c.dy, columns, rows, panels, NULL, NULL, scratch);
 
     for (size_t r = 0; r < rows; r++)
         for (size_t j = 0; j < columns; j++) {
@@ -619,18 +619,23 @@ static void expect_parameter(assay_trainable *model, const batch *b, assay_param
     free(direction);
 }
 
-static void check_model(const char *name, assay_model_kind kind, float dropout)
+static void check_model(const char *name, assay_model_kind kind, float dropout, uint32_t rank)
 {
     assay_trainable *model = open_model(name, (assay_trainable_options){
                                                   .kind = kind, .threads = 1, .seed = 3,
                                                   .dropout = dropout,
-                                                  .attention_dropout = dropout});
+                                                  .attention_dropout = dropout,
+                                                  .lora_rank = rank});
+    size_t count, moved = 0;
+    assay_parameter *parameters = assay_trainable_parameters(model, &count);
+    for (size_t i = 0; i < count; i++) /* LoRA's B is 0 at first, and A's gradient then */
+        if (strstr(parameters[i].name, "lora_B") != NULL)
+            fill(parameters[i].values, parameters[i].rows * parameters[i].columns);
+    assay_trainable_changed(model);
     batch b;
     make_batch(model, &b);
     loss_of(model, &b, (assay_forward){.draw = 1, .keep = true});
     assert_int_equal(assay_trainable_backward(model, b.weights, NULL), ASSAY_OK);
-    size_t count, moved = 0;
-    assay_parameter *parameters = assay_trainable_parameters(model, &count);
     for (size_t i = 0; i < count; i++) {
         expect_parameter(model, &b, &parameters[i]);
         moved++;
@@ -643,15 +648,17 @@ static void check_model(const char *name, assay_model_kind kind, float dropout)
 static void models_have_their_gradients(void **state)
 {
     (void)state;
-    check_model("cross-f32", ASSAY_MODEL_CROSS_ENCODER, 0);
-    check_model("cross-f32", ASSAY_MODEL_CROSS_ENCODER, 0.2f);
-    check_model("cross-roberta", ASSAY_MODEL_CROSS_ENCODER, 0.2f);
-    check_model("dense-mean", ASSAY_MODEL_BI_ENCODER, 0.2f);
-    check_model("dense-cls", ASSAY_MODEL_BI_ENCODER, 0);
-    check_model("dense-mean", ASSAY_MODEL_CROSS_ENCODER, 0);
-    check_model("late-colbert", ASSAY_MODEL_LATE, 0.2f);
-    check_model("late-pylate", ASSAY_MODEL_LATE, 0);
-    check_model("dense-cls", ASSAY_MODEL_LATE, 0);
+    check_model("cross-f32", ASSAY_MODEL_CROSS_ENCODER, 0, 0);
+    check_model("cross-f32", ASSAY_MODEL_CROSS_ENCODER, 0.2f, 0);
+    check_model("cross-roberta", ASSAY_MODEL_CROSS_ENCODER, 0.2f, 0);
+    check_model("dense-mean", ASSAY_MODEL_BI_ENCODER, 0.2f, 0);
+    check_model("dense-cls", ASSAY_MODEL_BI_ENCODER, 0, 0);
+    check_model("dense-mean", ASSAY_MODEL_CROSS_ENCODER, 0, 0);
+    check_model("cross-f32", ASSAY_MODEL_CROSS_ENCODER, 0.2f, 4);
+    check_model("dense-mean", ASSAY_MODEL_BI_ENCODER, 0, 20);
+    check_model("late-colbert", ASSAY_MODEL_LATE, 0.2f, 0);
+    check_model("late-pylate", ASSAY_MODEL_LATE, 0, 0);
+    check_model("dense-cls", ASSAY_MODEL_LATE, 0, 0);
 }
 
 /* ---- The same bits ---------------------------------------------------------------- */
