@@ -17,7 +17,7 @@
  *     is p(a)^-8, a form after Abramowitz & Stegun 7.1.28 with other degree and
  *     coefficients. Beyond GELU_LIMIT its value there is kept, about
  *     1e-24, so that -inf gives no NaN and large x no denormal.
- *     Its derivative is Phi(x) + x phi(x), off by at most 4e-7.
+ *     Its derivative is Phi(x) + x phi(x), off by at most 1e-6.
  * tanh(x): x + x (x^2 p(x^2)) below TANH_SMALL, else, with e = exp(-2|x|),
  *     1 - 2e / (1 + e) with the sign of x.
  */

@@ -35,7 +35,8 @@ typedef struct assay_trainable_options {
                                about a sixth of the memory */
     uint32_t lora_rank;     /* 0: all weights move; else only so many directions of each
                                layer's (Hu et al. 2021), biases, norms and the head */
-    uint32_t dimensions;    /* LATE: of a token's vector, where the base says none; 0: 128 */
+    uint32_t dimensions;    /* LATE: of a token's vector, where the base says none; 0: 128,
+                               or its hidden states' where that is less */
 } assay_trainable_options;
 
 /* `folder` is one in Hugging Face layout, weights of any precision that assay reads.

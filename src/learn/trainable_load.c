@@ -49,6 +49,8 @@ static assay_status become_late(assay_trainable *model, assay_error *error)
     uint32_t dimensions = model->options.dimensions;
     assay_late_config_default(&config->late);
     config->late.dimensions = dimensions > 0 ? dimensions : LATE_DIMENSIONS;
+    if (dimensions == 0 && config->hidden < LATE_DIMENSIONS)
+        config->late.dimensions = config->hidden;
     memcpy(config->late.query_marker, "[unused0]", sizeof "[unused0]");
     memcpy(config->late.document_marker, "[unused1]", sizeof "[unused1]");
     if (config->late.query_length > config->longest)
@@ -240,7 +242,7 @@ static void use_linear(lister *l, const char *name, const assay_linear *from,
 }
 
 /* What learns of a layer's weight: itself, or two matrices of a rank. */
-static bool add_low(lister *l, const char *name, assay_trained_linear *to)
+static bool add_low(lister *l, const char *name, const char *part, assay_trained_linear *to)
 {
     size_t rank = l->model->options.lora_rank;
     if (rank == 0)
@@ -248,11 +250,11 @@ static bool add_low(lister *l, const char *name, assay_trained_linear *to)
     to->low.rank = rank;
     to->low.factor = LOW_RANK_FACTOR;
     add(l, (entry){rank, to->depth, {.values = &to->low.a, .gradient = &to->low.a_gradient}},
-        "%s.lora_A.weight", name);
+        "%s%s.lora_A.weight", name, part);
     l->model->parameters[l->model->parameter_count - 1].decays = true;
     add(l, (entry){to->columns, rank,
                    {.values = &to->low.b, .gradient = &to->low.b_gradient, .zero = true}},
-        "%s.lora_B.weight", name);
+        "%s%s.lora_B.weight", name, part);
     return true;
 }
 
@@ -284,7 +286,7 @@ static void add_linear(lister *l, const char *name, const assay_linear *from,
         return;
     }
     use_linear(l, name, from, to);
-    add_low(l, name, to);
+    add_low(l, name, "", to);
     add_vector(l, to->columns, from->bias, &to->bias, &to->bias_gradient, name, "bias");
 }
 
@@ -293,10 +295,8 @@ static void add_key_value(lister *l, const char *name, const assay_linear *from,
                           assay_trained_linear *to)
 {
     size_t n = from->depth;
-    char low[NAME_SIZE];
     use_linear(l, name, from, to);
-    snprintf(low, sizeof low, "%s.key_value", name);
-    if (!add_low(l, low, to)) {
+    if (!add_low(l, name, ".key_value", to)) {
         add(l, (entry){n, n, {.table = &from->parts[0], .values = &to->weight,
                               .gradient = &to->weight_gradient, .joined = true}},
             "%s.key.weight", name);

@@ -7,7 +7,8 @@
  * (gradients by the norms' weights) is added up block by block in order: so the bits do
  * not depend on the number of threads.
  *
- * Rounding: sums are plain floats in fixed order (kernels.h), as in PyTorch.
+ * Departs from PyTorch in one thing: a padding token that stands in a text learns as others
+ * do.
  */
 #include "learn/trained_encoder.h"
 

@@ -629,8 +629,9 @@ static void check_model(const char *name, assay_model_kind kind, float dropout, 
     size_t count, moved = 0;
     assay_parameter *parameters = assay_trainable_parameters(model, &count);
     for (size_t i = 0; i < count; i++) /* LoRA's B is 0 at first, and A's gradient then */
-        if (strstr(parameters[i].name, "lora_B") != NULL)
-            fill(parameters[i].values, parameters[i].rows * parameters[i].columns);
+        for (size_t j = 0; strstr(parameters[i].name, "lora_B") != NULL &&
+                           j < parameters[i].rows * parameters[i].columns; j++)
+            parameters[i].values[j] = 0.05f * tame();
     assay_trainable_changed(model);
     batch b;
     make_batch(model, &b);

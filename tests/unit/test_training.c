@@ -410,7 +410,9 @@ static void check_saved(const char *base, const char *name, assay_model_kind kin
         assay_text query = golden_text("how many days");
         bool cross = kind == ASSAY_MODEL_CROSS_ENCODER;
         assert_int_equal(assay_tokenize(assay_trainable_tokenizer(model), cross ? query : text,
-                                        cross ? &text : NULL, NULL, &encoding, NULL), ASSAY_OK);
+                                        cross ? &text : NULL,
+                                        &(assay_tokenize_options){.special = true}, &encoding,
+                                        NULL), ASSAY_OK);
         assay_sequence s = {.ids = encoding.ids, .count = (uint32_t)encoding.count};
         while (s.second < s.count && encoding.types[s.second] == 0)
             s.second++;

@@ -27,11 +27,13 @@ PLACES = 16
 
 
 def draw_batch(generator, config, count, longest):
-    """Token ids of `count` sequences, with the place where type 1 begins."""
+    """Token ids of `count` sequences, with the place where type 1 begins. Without the padding
+    token, which PyTorch gives no gradient."""
     batch = []
+    tokens = [i for i in range(config.vocab_size) if i != (config.pad_token_id or 0)]
     for _ in range(count):
         length = int(torch.randint(1, longest + 1, (1,), generator=generator))
-        ids = torch.randint(0, config.vocab_size, (length,), generator=generator).tolist()
+        ids = [tokens[i] for i in torch.randint(0, len(tokens), (length,), generator=generator)]
         batch.append({"ids": ids, "second": (length + 1) // 2})
     return batch
 
