@@ -100,6 +100,7 @@ typedef enum assay_phase {
     ASSAY_PHASE_WORDS,    /* writing the word index file */
     ASSAY_PHASE_EXAMPLES, /* bytes of training data read */
     ASSAY_PHASE_MINE,     /* queries that negatives were looked for */
+    ASSAY_PHASE_TUNE,     /* searches of a vector index for measuring it */
 } assay_phase;
 
 typedef struct assay_progress {
@@ -598,6 +599,17 @@ typedef enum assay_vector_index {
 /* "auto", "flat", "hnsw". Never NULL. */
 ASSAY_API const char *assay_vector_index_name(assay_vector_index kind);
 
+/* What was measured of an index against comparing with all vectors. */
+typedef struct assay_vector_tuning {
+    assay_vector_index kind; /* of the index; AUTO: nothing was measured */
+    uint32_t k, queries;     /* the share of the k nearest that was found, in the mean of so
+                                many queries, ... */
+    double recall;           /* ... is this, ... */
+    double wanted;           /* ... and was to be this */
+    uint32_t ef;             /* with: the least that reaches it, or the most there is */
+    uint64_t vectors;        /* in the index then */
+} assay_vector_tuning;
+
 typedef struct assay_vector_index_info {
     assay_vector_index wanted; /* as asked for when indexing */
     assay_vector_index kind;   /* of the file; AUTO: there is none, the next search makes it */
@@ -607,6 +619,9 @@ typedef struct assay_vector_index_info {
     uint32_t m, ef_construction; /* of hnsw, and: */
     const char *codes;         /* what the graph compares: "i8"; "" of flat. Shared */
     uint64_t graph_bytes, code_bytes; /* what a search touches, all over it */
+    uint64_t memory_bytes;     /* what should stay in memory for fast searches: these two,
+                                  or of flat all vectors */
+    assay_vector_tuning tuned; /* of this kind of index */
 } assay_vector_index_info;
 
 /* Describes a collection's vector index as it lies in the data directory; reads only.
@@ -614,6 +629,25 @@ typedef struct assay_vector_index_info {
 ASSAY_API assay_status assay_vector_index_describe(assay_store *store, const char *collection,
                                                    assay_vector_index_info *out,
                                                    assay_error *error);
+
+typedef struct assay_tune_options {
+    double recall;             /* wanted, more than 0 and at most 1; 0: 0.95 */
+    uint32_t k;                /* of how many nearest; 0: 100, which a search retrieves */
+    const assay_text *queries; /* [query_count] to measure with; NULL: titles, or else
+                                  beginnings, of passages spread over the collection */
+    size_t query_count;        /* 0 without `queries`: 200 */
+    uint32_t threads;          /* 0: all */
+} assay_tune_options;
+
+/* Measures how much of the exact answer the collection's vector index finds, and the
+ * least effort that finds as much as is wanted; searches that do not say otherwise take
+ * it from then on. Kept beside the index until the collection is given another kind of
+ * index. Of a flat index recall is 1 and there is nothing to set. Brings the index up to
+ * date first. `out` and `progress` may be NULL. */
+ASSAY_API assay_status assay_vector_index_tune(assay_store *store, const char *collection,
+                                               const assay_tune_options *options,
+                                               assay_progress_fn progress, void *user,
+                                               assay_vector_tuning *out, assay_error *error);
 
 typedef struct assay_index_options {
     const char *model;       /* bi-encoder; NULL: "dense"; "none": BM25 only */
@@ -734,7 +768,8 @@ typedef struct assay_pipeline_options {
     assay_setting dense_weight;
     assay_setting k1, b;         /* BM25; 0.9 and 0.4 */
     uint32_t ef;            /* vectors that a search of hnsw keeps on its way: more find
-                               more; 0: retrieve + 100; at least retrieve */
+                               more; 0: as tuned (assay_vector_index_tune), else
+                               retrieve + 100; at least retrieve */
     bool exact;             /* compare with all vectors, whatever index there is */
     uint32_t threads;       /* 0: all */
 } assay_pipeline_options;

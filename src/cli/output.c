@@ -199,6 +199,19 @@ void assay_answer_model(assay_answer *answer, const assay_model_info *info)
         assay_answer_set(answer, answer->root, "notice", assay_json_name(info->notice));
 }
 
+void assay_answer_tuning(assay_answer *answer, json_t *object, const assay_vector_tuning *tuned)
+{
+    json_t *out = assay_answer_object(answer, object, "tuned");
+    assay_answer_set(answer, out, "index", json_string(assay_vector_index_name(tuned->kind)));
+    assay_answer_set(answer, out, "wanted", assay_json_number(tuned->wanted));
+    assay_answer_set(answer, out, "recall", assay_json_number(tuned->recall));
+    assay_answer_set(answer, out, "k", assay_json_count(tuned->k));
+    assay_answer_set(answer, out, "queries", assay_json_count(tuned->queries));
+    assay_answer_set(answer, out, "vectors", assay_json_count(tuned->vectors));
+    if (tuned->kind == ASSAY_VECTORS_HNSW)
+        assay_answer_set(answer, out, "ef", assay_json_count(tuned->ef));
+}
+
 int assay_answer_print(assay_answer *answer)
 {
     int code = ASSAY_EXIT_OK;

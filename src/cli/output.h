@@ -54,6 +54,8 @@ int assay_answer_print(assay_answer *answer);
 
 /* "model", "precision" and, where there is one, "notice". */
 void assay_answer_model(assay_answer *answer, const assay_model_info *info);
+/* "tuned": what was measured of a vector index. */
+void assay_answer_tuning(assay_answer *answer, json_t *object, const assay_vector_tuning *tuned);
 
 /* A JSON string of any bytes. */
 json_t *assay_json_text(const char *data, size_t length);

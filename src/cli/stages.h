@@ -56,7 +56,7 @@ typedef struct assay_stages {
      "BM25: how much long passages are held back (default: 0.4)", 0, 1},                         \
     {"ef", ASSAY_OPTION_COUNT, ASSAY_STAGE_FIELD(settings, ef), "N",                             \
      "vectors that a search of an hnsw index keeps on its way: more find more and take "        \
-     "longer (default: candidates + 100)", 1, 65536},                                           \
+     "longer (default: as tuned, else candidates + 100)", 1, 65536},                            \
     {"exact", ASSAY_OPTION_FLAG, ASSAY_STAGE_FIELD(settings, exact), NULL,                       \
      "compare with all vectors, whatever index there is", 0, 0},                                 \
     {"threads", ASSAY_OPTION_COUNT, ASSAY_STAGE_FIELD(settings, threads), "N",                   \

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* verb_index.c: `assay index`, documents into a collection. */
+#include <stdlib.h>
+#include <string.h>
+
 #include "cli/output.h"
 #include "cli/progress.h"
 
@@ -7,7 +10,7 @@ typedef struct index_settings {
     assay_common common;
     const char *collection, *model, *id_field, *title_field, *text_field;
     uint32_t passage_tokens, overlap, threads, index;
-    const char *late;
+    const char *late, *tune, *tune_queries;
     bool prune, rebuild;
     uint32_t word_index;
 } index_settings;
@@ -59,7 +62,21 @@ static void print_people(const char *collection, const assay_index_report *repor
                counted(text, report->skipped, "file"));
 }
 
-static int print_json(const char *collection, const assay_index_report *report, bool interrupted)
+static void print_tuned(const assay_vector_tuning *tuned)
+{
+    printf("Measured with %u queries: ", tuned->queries);
+    if (tuned->kind == ASSAY_VECTORS_FLAT) {
+        printf("a flat index finds all of the nearest, there is nothing to tune\n");
+        return;
+    }
+    printf("%.1f%% of the %u nearest are found at ef %u, which searches take from now on\n",
+           100 * tuned->recall, tuned->k, tuned->ef);
+    if (tuned->recall < tuned->wanted)
+        assay_warn("no ef reaches a recall of %g", tuned->wanted);
+}
+
+static int print_json(const char *collection, const assay_index_report *report, bool interrupted,
+                      const assay_vector_tuning *tuned)
 {
     const struct {
         const char *name;
@@ -79,13 +96,15 @@ static int print_json(const char *collection, const assay_index_report *report, 
         assay_answer_set(&answer, answer.root, counts[i].name, assay_json_count(counts[i].value));
     assay_answer_set(&answer, answer.root, "seconds", assay_json_number(report->seconds));
     assay_answer_set(&answer, answer.root, "interrupted", json_boolean(interrupted));
+    if (tuned->kind != ASSAY_VECTORS_AUTO)
+        assay_answer_tuning(&answer, answer.root, tuned);
     return assay_answer_print(&answer);
 }
 
-static int index_store(const index_settings *settings, assay_store *store, char **paths,
-                       size_t count)
+static assay_status index_paths(const index_settings *settings, assay_store *store, char **paths,
+                                size_t count, assay_bar *bar, assay_index_report *report,
+                                assay_error *error)
 {
-    const char *collection = settings->collection ? settings->collection : "default";
     const assay_index_options options = {
         .model = settings->model,
         .passage_tokens = settings->passage_tokens,
@@ -102,21 +121,74 @@ static int index_store(const index_settings *settings, assay_store *store, char 
                                        : ASSAY_VECTORS_AUTO,
         .threads = settings->threads,
     };
+    if (count == 0) /* for tuning alone */
+        return ASSAY_OK;
+    return assay_index(store, settings->collection, (const char *const *)paths, count, &options,
+                       assay_bar_update, bar, report, error);
+}
+
+/* "recall=0.95", of the 100 nearest; "recall@10=0.95". */
+static bool read_tune(const char *word, assay_tune_options *out)
+{
+    char *end;
+    if (strncmp(word, "recall", 6) != 0)
+        return false;
+    word += 6;
+    if (*word == '@') {
+        unsigned long k = strtoul(word + 1, &end, 10);
+        if (word[1] < '1' || word[1] > '9' || k > 10000)
+            return false;
+        out->k = (uint32_t)k;
+        word = end;
+    }
+    if (*word != '=' || word[1] < '0' || word[1] > '9')
+        return false;
+    out->recall = strtod(word + 1, &end);
+    return *end == '\0' && out->recall > 0 && out->recall <= 1;
+}
+
+static assay_status tune(const index_settings *settings, assay_store *store, assay_bar *bar,
+                         assay_vector_tuning *tuned, assay_error *error)
+{
+    assay_queries queries = {0};
+    assay_tune_options options = {.threads = settings->threads};
+    if (!settings->tune || !read_tune(settings->tune, &options))
+        return ASSAY_OK;
+    if (settings->tune_queries) {
+        assay_status status = assay_queries_read(settings->tune_queries, &queries, error);
+        if (status != ASSAY_OK)
+            return status;
+        options.queries = queries.texts;
+        options.query_count = queries.count;
+    }
+    assay_status status = assay_vector_index_tune(store, settings->collection, &options,
+                                                  assay_bar_update, bar, tuned, error);
+    assay_queries_free(&queries);
+    return status;
+}
+
+static int index_store(const index_settings *settings, assay_store *store, char **paths,
+                       size_t count)
+{
     assay_error error;
     assay_index_report report = {0};
+    assay_vector_tuning tuned = {0};
     assay_bar bar = assay_bar_new(NULL, NULL);
     assay_interrupt_arm();
-    assay_status status = assay_index(store, collection, (const char *const *)paths, count,
-                                      &options, assay_bar_update, &bar, &report, &error);
+    assay_status status = index_paths(settings, store, paths, count, &bar, &report, &error);
+    if (status == ASSAY_OK)
+        status = tune(settings, store, &bar, &tuned, &error);
     assay_bar_clear(&bar);
     bool interrupted = status == ASSAY_E_INTERRUPTED;
     if (status != ASSAY_OK && !interrupted)
         return assay_report(&error);
     int code = ASSAY_EXIT_OK;
     if (settings->common.json)
-        code = print_json(collection, &report, interrupted);
-    else
-        print_people(collection, &report);
+        code = print_json(settings->collection, &report, interrupted, &tuned);
+    else if (count > 0)
+        print_people(settings->collection, &report);
+    if (!settings->common.json && tuned.kind != ASSAY_VECTORS_AUTO)
+        print_tuned(&tuned);
     if (code == ASSAY_EXIT_OK && report.failed > 0)
         code = ASSAY_EXIT_PARTLY;
     if (interrupted) {
@@ -131,9 +203,20 @@ static int run(const void *given, char **arguments, size_t count)
 {
     assay_error error;
     assay_store *store;
+    assay_tune_options unused;
+    index_settings settings = *(const index_settings *)given;
+    if (!settings.collection)
+        settings.collection = "default";
+    if (count == 0 && (!settings.tune || settings.index))
+        return assay_usage(&assay_verb_index, "PATH... is missing");
+    if (settings.tune && !read_tune(settings.tune, &unused))
+        return assay_usage(&assay_verb_index, "--tune: '%s' is not recall=X or recall@K=X with X "
+                           "from 0 to 1 and K from 1 to 10000", settings.tune);
+    if (settings.tune_queries && !settings.tune)
+        return assay_usage(&assay_verb_index, "--tune-queries is for --tune");
     if (assay_store_open(NULL, &(assay_store_options){.create = true}, &store, &error) != ASSAY_OK)
         return assay_report(&error);
-    int code = index_store(given, store, arguments, count);
+    int code = index_store(&settings, store, arguments, count);
     assay_store_close(store);
     return code;
 }
@@ -167,6 +250,12 @@ static const assay_option options[] = {
     {"index", ASSAY_OPTION_CHOICE, offsetof(index_settings, index), "as-is|auto|flat|hnsw",
      "how vectors are searched: flat compares all, hnsw walks a graph; auto is hnsw from "
      "50,000 vectors on (default: as-is, what was chosen before, at first auto)", 0, 0},
+    {"tune", ASSAY_OPTION_TEXT, offsetof(index_settings, tune), "recall[@K]=X",
+     "measure what share of the K nearest (default: 100) the vector index finds, and take the "
+     "least effort (--ef) that finds X of them, from then on; PATH may be left out then", 0, 0},
+    {"tune-queries", ASSAY_OPTION_TEXT, offsetof(index_settings, tune_queries), "FILE",
+     "queries to measure with, as assay eval reads them (default: 200 titles, or beginnings, of "
+     "the collection's own passages)", 0, 0},
     {"threads", ASSAY_OPTION_COUNT, offsetof(index_settings, threads), "N",
      "threads (default: as many as the machine allows)", 1, 1024},
 };
@@ -177,6 +266,8 @@ static const assay_example examples[] = {
      "A BEIR folder is recognised; its documents are taken whole"},
     {"assay index handbook/ --late late", "With token vectors: search --rerank late needs only the "
      "query's then"},
+    {"assay index --collection handbook --tune recall=0.95",
+     "How much of what is nearest the vector index finds, and the effort that this takes"},
     {"assay index - --model none < documents.jsonl", "JSONL from a pipe, for BM25 only"},
     {NULL, NULL},
 };
@@ -195,7 +286,6 @@ const assay_verb assay_verb_index = {
     .option_count = sizeof options / sizeof *options,
     .examples = examples,
     .settings_size = sizeof(index_settings),
-    .arguments_min = 1,
     .arguments_max = SIZE_MAX,
     .run = run,
 };

@@ -128,6 +128,27 @@ static void tell_collection(const teller *t, const assay_collection_info *info)
     tell_text(t, "changed", info->changed);
 }
 
+/* How much of the exact answer the index was found to find. */
+static void tell_recall(const teller *t, const assay_vector_tuning *tuned)
+{
+    if (tuned->kind == ASSAY_VECTORS_AUTO) {
+        if (!t->answer)
+            printf("%-22snot measured; 'assay index --tune recall=0.95' does that\n",
+                   "vector_recall");
+        return;
+    }
+    if (t->answer) {
+        assay_answer_tuning(t->answer, t->object, tuned);
+        return;
+    }
+    char digits[32];
+    printf("%-22s%.1f%% of the %u nearest", "vector_recall", 100 * tuned->recall, tuned->k);
+    if (tuned->kind == ASSAY_VECTORS_HNSW)
+        printf(" at ef %u", tuned->ef);
+    printf(", by %u queries over %s vectors; %g%% were wanted\n", tuned->queries,
+           assay_print_count(digits, tuned->vectors), 100 * tuned->wanted);
+}
+
 /* How the collection's vectors are searched. */
 static void tell_index(const teller *t, const assay_vector_index_info *info)
 {
@@ -136,6 +157,10 @@ static void tell_index(const teller *t, const assay_vector_index_info *info)
     tell_text(t, "vector_index_wanted", assay_vector_index_name(info->wanted));
     tell_bool(t, "vector_index_current", info->current);
     tell_count(t, "vector_index_bytes", info->file_bytes);
+    if (info->kind == ASSAY_VECTORS_AUTO)
+        return;
+    tell_recall(t, &info->tuned);
+    tell_count(t, "vector_index_memory", info->memory_bytes);
     if (info->kind != ASSAY_VECTORS_HNSW)
         return;
     tell_count(t, "hnsw_m", info->m);

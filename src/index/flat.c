@@ -232,6 +232,11 @@ uint64_t assay_flat_count(const assay_flat *flat)
     return flat->header.count;
 }
 
+uint64_t assay_flat_key(const assay_flat *flat, uint64_t slot)
+{
+    return flat->keys[slot];
+}
+
 assay_status assay_flat_verify(const assay_flat *flat, assay_error *error)
 {
     assay_hasher *hasher = assay_hasher_new();

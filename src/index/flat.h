@@ -43,6 +43,8 @@ assay_flat *assay_flat_over(const float *vectors, const uint64_t *keys, uint64_t
 void assay_flat_close(assay_flat *flat);
 assay_flat_stamp assay_flat_stamp_of(const assay_flat *flat);
 uint64_t assay_flat_count(const assay_flat *flat);
+/* The passage in a slot below the count; 0: none. */
+uint64_t assay_flat_key(const assay_flat *flat, uint64_t slot);
 
 /* Reads all of it against the checksums. */
 assay_status assay_flat_verify(const assay_flat *flat, assay_error *error);

@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "pipeline/late.h"
+#include "pipeline/vector_choice.h"
 #include "pipeline/vectors.h"
 #include "text/context.h"
 #include "text/passages.h"
@@ -577,6 +578,13 @@ static assay_status complete_tokens(ingest *in, assay_error *error)
     return ASSAY_OK;
 }
 
+static assay_status choose_vectors(ingest *in, assay_error *error)
+{
+    assay_vector_choice choice = assay_vector_choice_read(in->store, &in->collection);
+    choice.kind = in->options->vectors;
+    return assay_vector_choice_write(in->store, &in->collection, &choice, error);
+}
+
 static assay_status run(ingest *in, const char *name, const char *const *paths, size_t count,
                         assay_error *error)
 {
@@ -604,7 +612,7 @@ static assay_status run(ingest *in, const char *name, const char *const *paths, 
     if (in->model == NULL)
         return ASSAY_OK;
     if (in->options->choose_vectors)
-        ASSAY_TRY(assay_vectors_choose(in->store, &in->collection, in->options->vectors, error));
+        ASSAY_TRY(choose_vectors(in, error));
     assay_vectors vectors = {0};
     assay_status status = assay_vectors_open(in->store, &in->collection, &vectors, in->progress,
                                              in->user, error);

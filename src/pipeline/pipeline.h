@@ -13,8 +13,8 @@
 #include "pipeline/allowed.h"
 #include "pipeline/fusion.h"
 #include "pipeline/late.h"
+#include "pipeline/nearest.h"
 #include "pipeline/reranker.h"
-#include "pipeline/vectors.h"
 
 /* Options in force; options.stages is `stages`. */
 typedef struct assay_settings {
@@ -35,11 +35,10 @@ typedef struct assay_retrieval {
     assay_session *session; /* NULL: BM25 only */
     float *query_vector;    /* [dimensions] */
     assay_vectors vectors;
-    assay_flat_scratch *scratch;
+    assay_nearest nearest;
     assay_postings *postings; /* NULL: FTS5 answers */
     assay_error words;        /* why the word index is of no use, if it is there */
     assay_arena *terms;       /* of the query at hand */
-    assay_hnsw_scratch *walker; /* of the graph; NULL: not needed yet */
     assay_allowed allowed;
     assay_candidate *bm25, *dense; /* [retrieve] */
     assay_fused *fused;            /* [2 * retrieve] */
@@ -54,6 +53,15 @@ struct assay_pipeline {
     void *rerankers[ASSAY_STAGES_MAX]; /* [options.stage_count] states */
     assay_late explainer; /* of assay_pipeline_explain, once it is needed */
 };
+
+/* Candidates of a search where nobody says how many. */
+#define ASSAY_RETRIEVE 100u
+
+/* The model that made the collection's vectors, in a session for queries; the caller
+ * closes both, on failure too. */
+assay_status assay_query_encoder_open(const assay_collection *collection, uint32_t threads,
+                                      assay_model **model, assay_session **session,
+                                      assay_error *error);
 
 assay_status assay_retrieval_open(assay_pipeline *pipeline, assay_error *error);
 void assay_retrieval_close(assay_retrieval *retrieval);

@@ -54,7 +54,8 @@ static const field pipeline_fields[] = {
      "BM25: how soon repeated words stop counting", 0},
     {"b", NUMBER, IN_PIPELINE(b), NULL, 0, 1, "BM25: how much long passages are held back", 0},
     {"ef", COUNT, IN_PIPELINE(ef), NULL, 1, 65536,
-     "vectors that a search of an hnsw index keeps on its way; retrieve + 100 when absent", 0},
+     "vectors that a search of an hnsw index keeps on its way; when absent as the index was tuned, "
+     "else retrieve + 100", 0},
     {"exact", FLAG, IN_PIPELINE(exact), NULL, 0, 0,
      "compare with all vectors, whatever index there is", 0},
     {"keep", COUNT, IN_PIPELINE(rerank), NULL, 1, 100000,
@@ -446,8 +447,10 @@ assay_status assay_pipeline_text(const assay_pipeline_options *options, char **o
     if (arena == NULL)
         return assay_fail_memory(error, 1024);
     assay_status status = assay_settings_fill(options, arena, &settings, error);
-    if (status == ASSAY_OK)
+    if (status == ASSAY_OK) {
+        settings.options.ef = options->ef; /* the collection's, where it is not given */
         status = write_settings(&settings, out, error);
+    }
     assay_arena_free(arena);
     return status;
 }

@@ -5,26 +5,32 @@
 
 #include "pipeline/pipeline.h"
 
-static assay_status open_encoder(assay_pipeline *p, assay_error *error)
+assay_status assay_query_encoder_open(const assay_collection *collection, uint32_t threads,
+                                      assay_model **model, assay_session **session,
+                                      assay_error *error)
 {
-    const assay_collection_config *config = &p->collection.config;
-    const assay_pipeline_options *o = &p->settings.options;
-    assay_retrieval *r = &p->retrieval;
-    ASSAY_TRY(assay_model_open(config->model, NULL, &r->encoder, error));
+    const assay_collection_config *config = &collection->config;
+    ASSAY_TRY(assay_model_open(config->model, NULL, model, error));
     assay_model_info info;
-    assay_model_describe(r->encoder, &info);
+    assay_model_describe(*model, &info);
     if (strcmp(info.digest, config->model_digest) != 0)
         return assay_fail(error, ASSAY_E_ARGUMENT, info.path,
                           "is not the model that the collection \"%s\" was indexed with; index "
                           "it anew under another name, or put that model back",
-                          p->collection.name);
-    assay_session_options options = {.threads = o->threads, .role = ASSAY_ROLE_QUERY};
-    ASSAY_TRY(assay_session_open(r->encoder, &options, &r->session, error));
-    r->query_vector = calloc(config->dimensions, sizeof *r->query_vector);
-    r->scratch = assay_flat_scratch_new(o->retrieve, o->threads);
-    if (r->query_vector == NULL || r->scratch == NULL)
-        return assay_fail_memory(error, o->retrieve * sizeof(assay_candidate));
-    return ASSAY_OK;
+                          collection->name);
+    assay_session_options options = {.threads = threads, .role = ASSAY_ROLE_QUERY};
+    return assay_session_open(*model, &options, session, error);
+}
+
+static assay_status open_encoder(assay_pipeline *p, assay_error *error)
+{
+    assay_retrieval *r = &p->retrieval;
+    uint32_t n = p->collection.config.dimensions;
+    ASSAY_TRY(assay_query_encoder_open(&p->collection, p->settings.options.threads, &r->encoder,
+                                       &r->session, error));
+    r->query_vector = calloc(n, sizeof *r->query_vector);
+    return r->query_vector != NULL ? ASSAY_OK
+                                   : assay_fail_memory(error, n * sizeof *r->query_vector);
 }
 
 assay_status assay_retrieval_open(assay_pipeline *p, assay_error *error)
@@ -45,9 +51,8 @@ void assay_retrieval_close(assay_retrieval *r)
 {
     assay_session_close(r->session);
     assay_model_close(r->encoder);
-    assay_hnsw_scratch_free(r->walker);
+    assay_nearest_free(&r->nearest);
     assay_vectors_close(&r->vectors);
-    assay_flat_scratch_free(r->scratch);
     assay_postings_close(r->postings);
     assay_arena_free(r->terms);
     assay_allowed_free(&r->allowed);
@@ -92,36 +97,12 @@ static assay_status retrieve_words(assay_pipeline *p, assay_text query, size_t *
                             r->bm25, count, error);
 }
 
-enum { WIDE = 16 }; /* how far a filter may widen a walk, in ef */
-
-/* By the graph where there is one. */
-static assay_status find_nearest(assay_pipeline *p, size_t *count, assay_error *error)
-{
-    assay_retrieval *r = &p->retrieval;
-    const assay_pipeline_options *o = &p->settings.options;
-    const assay_bits *slots = r->allowed.filter != NULL ? &r->allowed.slots : NULL;
-    if (r->vectors.hnsw == NULL || o->exact) {
-        *count = assay_flat_search(r->vectors.flat, r->query_vector, slots, r->scratch, r->dense);
-        return ASSAY_OK;
-    }
-    assay_hnsw_find find = {.k = o->retrieve, .ef = o->ef, .rescore = o->ef};
-    find.allowed = slots != NULL ? slots->words : NULL;
-    if (r->walker == NULL)
-        r->walker = assay_hnsw_scratch_new(r->vectors.hnsw, o->ef * WIDE);
-    if (r->walker == NULL)
-        return assay_fail_memory(error, o->ef * WIDE * 8);
-    *count = assay_hnsw_search(r->vectors.hnsw, r->query_vector, &find, r->walker, r->dense);
-    return ASSAY_OK;
-}
-
-/* The index of the collection as it is now; another graph wants another walker. */
+/* The index of the collection as it is now. */
 static assay_status open_vectors(assay_pipeline *p, assay_error *error)
 {
     assay_retrieval *r = &p->retrieval;
-    if (r->vectors.flat == NULL || !assay_vectors_current(r->vectors.flat, &p->collection)) {
-        assay_hnsw_scratch_free(r->walker);
-        r->walker = NULL;
-    }
+    if (r->vectors.flat == NULL || !assay_vectors_current(r->vectors.flat, &p->collection))
+        assay_nearest_forget(&r->nearest);
     return assay_vectors_open(p->store, &p->collection, &r->vectors, NULL, NULL, error);
 }
 
@@ -135,7 +116,16 @@ static assay_status retrieve_dense(assay_pipeline *p, assay_text query, size_t *
     assay_vector_scale(r->query_vector, p->collection.config.dimensions);
     *truncated = info.truncated;
     ASSAY_TRY(assay_allowed_slots(&r->allowed, r->vectors.flat, &p->collection, error));
-    return find_nearest(p, count, error);
+    const assay_pipeline_options *o = &p->settings.options;
+    const assay_nearest_options options = {
+        .k = o->retrieve,
+        .ef = o->ef,
+        .exact = o->exact,
+        .threads = o->threads,
+        .slots = r->allowed.filter != NULL ? &r->allowed.slots : NULL,
+    };
+    return assay_nearest_search(&r->nearest, &r->vectors, r->query_vector, &options, r->dense,
+                                count, error);
 }
 
 assay_status assay_retrieve(assay_pipeline *p, assay_text query, size_t *count, bool *truncated,

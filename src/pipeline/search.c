@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "pipeline/pipeline.h"
+#include "pipeline/tune.h"
 #include "pipeline/words.h"
 
 /* ---------------------------------------------------------------- opening */
@@ -22,7 +23,11 @@ static assay_status open_parts(assay_pipeline *p, const char *name,
     p->arena = assay_arena_new(0);
     if (p->arena == NULL)
         return assay_fail_memory(error, 1024);
-    ASSAY_TRY(assay_settings_fill(options, p->arena, &p->settings, error));
+    assay_pipeline_options asked = {0};
+    if (options != NULL)
+        asked = *options;
+    assay_tune_apply(p->store, &p->collection, &asked);
+    ASSAY_TRY(assay_settings_fill(&asked, p->arena, &p->settings, error));
     ASSAY_TRY(assay_settings_fit(&p->settings, &p->collection, error));
     ASSAY_TRY(assay_retrieval_open(p, error));
     for (size_t i = 0; i < o->stage_count; i++)

@@ -11,7 +11,7 @@
 
 #include "pipeline/pipeline.h"
 
-enum { DEFAULT_RETRIEVE = 100, DEFAULT_RERANK = 30, MAX_RETRIEVE = 100000,
+enum { DEFAULT_RERANK = 30, MAX_RETRIEVE = 100000,
        MORE_EF = 100 };
 
 #define DEFAULT_BM25_WEIGHT 1.0
@@ -31,7 +31,7 @@ static assay_status settle(assay_setting *setting, const char *name, double valu
 static assay_status settle_retrieval(assay_pipeline_options *o, assay_error *error)
 {
     if (o->retrieve == 0)
-        o->retrieve = DEFAULT_RETRIEVE;
+        o->retrieve = ASSAY_RETRIEVE;
     if (o->retrieve > MAX_RETRIEVE)
         return assay_fail(error, ASSAY_E_ARGUMENT, "retrieve",
                           "%" PRIu32 " is more than the limit of %d", o->retrieve, MAX_RETRIEVE);

@@ -12,8 +12,8 @@
 #include <unistd.h>
 
 #include "base/file.h"
-#include "base/json.h"
 #include "pipeline/graph_file.h"
+#include "pipeline/vector_choice.h"
 
 void assay_vector_scale(float *vector, size_t n)
 {
@@ -29,69 +29,14 @@ void assay_vector_scale(float *vector, size_t n)
 
 /* ------------------------------------------------------------ which index */
 
-static const char *const names[] = {"auto", "flat", "hnsw"};
-
-enum { KINDS = sizeof names / sizeof *names, CHOICE_LIMIT = 4096 };
-
-const char *assay_vector_index_name(assay_vector_index kind)
-{
-    return (size_t)kind < KINDS ? names[kind] : "unknown";
-}
-
 assay_status assay_vectors_path(const assay_store *store, const assay_collection *collection,
                                 assay_vector_index kind, char *path, size_t size,
                                 assay_error *error)
 {
-    static const char *const endings[] = {"json", "flat", "hnsw"};
     char name[64];
-    snprintf(name, sizeof name, "index/%" PRId64 ".%s", collection->key, endings[kind]);
+    snprintf(name, sizeof name, "index/%" PRId64 ".%s", collection->key,
+             assay_vector_index_name(kind));
     return assay_path_join(path, size, assay_store_home(store), name, error);
-}
-
-/* What was chosen; AUTO where nothing was, or it cannot be read. */
-static assay_vector_index chosen(const assay_store *store, const assay_collection *collection)
-{
-    char path[1024];
-    const char *name = NULL;
-    json_t *json;
-    assay_vector_index kind = ASSAY_VECTORS_AUTO;
-    if (assay_vectors_path(store, collection, ASSAY_VECTORS_AUTO, path, sizeof path, NULL) !=
-            ASSAY_OK ||
-        assay_json_read(path, CHOICE_LIMIT, &json, NULL) != ASSAY_OK)
-        return ASSAY_VECTORS_AUTO;
-    if (assay_json_string(json, "index", path, &name, NULL) == ASSAY_OK && name != NULL)
-        for (size_t k = 0; k < KINDS; k++)
-            if (strcmp(name, names[k]) == 0)
-                kind = (assay_vector_index)k;
-    json_decref(json);
-    return kind;
-}
-
-static assay_status make_folder(const assay_store *store, assay_error *error)
-{
-    char folder[1024];
-    ASSAY_TRY(assay_path_join(folder, sizeof folder, assay_store_home(store), "index", error));
-    ASSAY_TRY(assay_folder_make(folder, error));
-    if (access(folder, W_OK) != 0)
-        return assay_fail_errno(error, errno, folder, "cannot write to");
-    return ASSAY_OK;
-}
-
-assay_status assay_vectors_choose(assay_store *store, const assay_collection *collection,
-                                  assay_vector_index kind, assay_error *error)
-{
-    char path[1024];
-    assay_new_file file;
-    ASSAY_TRY(make_folder(store, error));
-    ASSAY_TRY(assay_vectors_path(store, collection, ASSAY_VECTORS_AUTO, path, sizeof path, error));
-    ASSAY_TRY(assay_new_file_open(path, &file, error));
-    assay_status status = ASSAY_OK;
-    if (fprintf(file.stream, "{\"index\": \"%s\"}\n", assay_vector_index_name(kind)) < 0)
-        status = assay_fail_errno(error, errno, path, "cannot write");
-    if (status == ASSAY_OK)
-        status = assay_new_file_commit(&file, error);
-    assay_new_file_abort(&file);
-    return status;
 }
 
 /* The kind that the collection is to have now. */
@@ -99,7 +44,7 @@ static assay_status kind_of(assay_store *store, const assay_collection *collecti
                             assay_vector_index *kind, assay_error *error)
 {
     uint64_t count;
-    *kind = chosen(store, collection);
+    *kind = assay_vector_choice_read(store, collection).kind;
     if (*kind != ASSAY_VECTORS_AUTO)
         return ASSAY_OK;
     ASSAY_TRY(assay_store_vector_count(store, collection, &count, error));
@@ -231,7 +176,7 @@ assay_status assay_vectors_open(assay_store *store, const assay_collection *coll
         assay_vectors_current(vectors->flat, collection))
         return ASSAY_OK;
     assay_vectors_close(vectors);
-    if (make_folder(store, NULL) != ASSAY_OK)
+    if (assay_vector_folder_make(store, NULL) != ASSAY_OK)
         return make_private(store, collection, &vectors->flat, error);
     ASSAY_TRY(kind == ASSAY_VECTORS_FLAT
                   ? write_file(store, collection, path, progress, user, error)
@@ -249,6 +194,7 @@ static void describe_file(const assay_vectors *vectors, const assay_collection *
     out->current = assay_vectors_current(vectors->flat, collection);
     out->vectors = assay_flat_count(vectors->flat);
     out->dimensions = assay_flat_stamp_of(vectors->flat).dimensions;
+    out->memory_bytes = out->vectors * out->dimensions * sizeof(float);
     if (vectors->hnsw == NULL)
         return;
     assay_hnsw_info info;
@@ -259,6 +205,7 @@ static void describe_file(const assay_vectors *vectors, const assay_collection *
     out->codes = assay_code_name(info.options.codes);
     out->graph_bytes = info.graph_bytes;
     out->code_bytes = info.code_bytes;
+    out->memory_bytes = info.graph_bytes + info.code_bytes;
 }
 
 assay_status assay_vector_index_describe(assay_store *store, const char *name,
@@ -266,6 +213,7 @@ assay_status assay_vector_index_describe(assay_store *store, const char *name,
 {
     assay_collection collection;
     assay_vector_index kind;
+    assay_vector_choice choice;
     assay_vectors vectors = {0};
     struct stat file;
     char path[1024];
@@ -274,7 +222,10 @@ assay_status assay_vector_index_describe(assay_store *store, const char *name,
         return assay_fail(error, ASSAY_E_ARGUMENT, name, "has no vectors: it is for BM25 only");
     ASSAY_TRY(kind_of(store, &collection, &kind, error));
     ASSAY_TRY(assay_vectors_path(store, &collection, kind, path, sizeof path, error));
-    *out = (assay_vector_index_info){.wanted = chosen(store, &collection), .codes = ""};
+    choice = assay_vector_choice_read(store, &collection);
+    *out = (assay_vector_index_info){.wanted = choice.kind, .codes = ""};
+    if (choice.tuned.kind == kind)
+        out->tuned = choice.tuned;
     if (open_file(kind, path, &vectors, NULL) == ASSAY_OK)
         describe_file(&vectors, &collection, kind, out);
     if (out->kind != ASSAY_VECTORS_AUTO && stat(path, &file) == 0)

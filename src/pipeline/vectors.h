@@ -6,7 +6,7 @@
  * stamped with the collection's generation. Whoever opens it and finds it missing,
  * damaged or behind makes it anew, or, with a graph that lacks little, catches up; two
  * who do so at once write the same thing aside and rename it. Which of the two it is
- * stands in <collection key>.json where somebody has chosen, else goes by size.
+ * goes by size, unless somebody has chosen (vector_choice.h).
  */
 #ifndef ASSAY_VECTORS_H
 #define ASSAY_VECTORS_H
@@ -36,14 +36,10 @@ assay_status assay_vectors_open(assay_store *store, const assay_collection *coll
                                 assay_error *error);
 void assay_vectors_close(assay_vectors *vectors);
 
-/* Writes down which index the collection is to have from now on. */
-assay_status assay_vectors_choose(assay_store *store, const assay_collection *collection,
-                                  assay_vector_index kind, assay_error *error);
-
 /* Whether a file was made from the collection as it is now. */
 bool assay_vectors_current(const assay_flat *flat, const assay_collection *collection);
 
-/* Path of the file of a kind, into path[size]; of AUTO, that of the choice. */
+/* Path of the file of a kind that is not AUTO, into path[size]. */
 assay_status assay_vectors_path(const assay_store *store, const assay_collection *collection,
                                 assay_vector_index kind, char *path, size_t size,
                                 assay_error *error);

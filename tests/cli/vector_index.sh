@@ -58,3 +58,30 @@ ls "$ASSAY_HOME/index"
 same
 code assay index records.jsonl --collection c --index tree 2>&1 | head -2
 code assay search a --collection c --ef 0 2>&1 | head -1
+echo '-- how much of the exact answer it finds'
+index records.jsonl --index hnsw
+assay info --collection c | grep vector_recall
+tuned() { assay index --collection c "$@" --json | json '(lambda t: [t["index"], t["wanted"], t["recall"] >= t["wanted"], t["k"], t["queries"], t["vectors"], t.get("ef", 0) >= t["k"]])(d["tuned"])'; }
+tuned --tune recall=0.9
+tuned --tune recall@10=0.99
+printf 'q1\tNote about word4\nq2\tReport 7\n' >asked.tsv
+tuned --tune recall@5=1 --tune-queries asked.tsv
+assay info --collection c | grep vector_recall | sed 's/ef [0-9]*/ef N/'
+assay info --collection c --json | json 'sorted(d["tuned"])'
+ef() { assay search 'Note about word4' --collection c --rerank none "$@" | sed -n 's/.*vectors by hnsw, ef \([0-9]*\).*/\1/p'; }
+python3 - "$(ef)" "$(ef --retrieve 10)" "$(ef --ef 333)" "$(assay info --collection c --json | json 'd["tuned"]["ef"]')" <<'PY'
+import sys
+default, ten, given, tuned = map(int, sys.argv[1:])
+print(default >= max(100, 20 * tuned), ten >= 2 * tuned and ten <= 2 * tuned + 10, given)
+PY
+index records.jsonl --index flat
+assay info --collection c | grep vector_recall
+assay index --collection c --tune recall=0.5
+code assay index --tune recall=2 --collection c 2>&1 | head -1
+code assay index --tune precision=1 --collection c 2>&1 | head -1
+code assay index --tune recall@0=0.5 --collection c 2>&1 | head -1
+code assay index --collection c 2>&1 | head -1
+code assay index --index hnsw --tune recall=0.9 --collection c 2>&1 | head -1
+code assay index --tune recall=0.9 --collection c --tune-queries none.tsv 2>&1 | head -1
+code assay index --tune-queries asked.tsv records.jsonl --collection c 2>&1 | head -1
+code assay index --tune recall=0.9 --collection d 2>&1 | head -1

@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * tune.c: how much of the exact answer a vector index finds, and the least effort that
+ * finds as much as is wanted.
+ *
+ * Questions are given, or made of the collection: passages spread evenly over it, each
+ * standing for the question that its document's title asks, or, without one, its
+ * beginning. They are embedded as questions are, so none of their vectors is in the
+ * index. Recall is the share of the k nearest that a search finds; as near as the k-th
+ * counts, since equal vectors stand in no order. It grows with the effort (ef), but for
+ * noise, so the least that reaches the recall is found by widening until one does and
+ * halving the rest.
+ */
+#include "pipeline/tune.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "pipeline/nearest.h"
+#include "pipeline/pipeline.h"
+#include "pipeline/vector_choice.h"
+#include "pipeline/words.h"
+
+enum {
+    DEFAULT_K = 100,
+    DEFAULT_QUERIES = 200,
+    MOST_K = 10000,
+    MOST_QUERIES = 10000,
+    QUESTION_WORDS = 16, /* of a passage's beginning */
+    FINE = 32,           /* an effort is found to one in so many */
+    EMBED_AT_ONCE = 64,
+};
+
+#define DEFAULT_RECALL 0.95
+
+typedef struct tuning {
+    assay_store *store;
+    assay_collection collection;
+    assay_tune_options options; /* defaults filled in */
+    assay_arena *arena;         /* of the questions */
+    assay_text *texts;          /* [options.query_count] */
+    float *queries;             /* [query_count][dimensions] */
+    float *least;               /* [query_count] the k-th exact score ... */
+    size_t *wanted;             /* ... and how many there are, at most k */
+    assay_candidate *found;     /* [k] */
+    assay_vectors vectors;
+    assay_nearest nearest;
+    assay_progress_fn progress;
+    void *user;
+    uint64_t done, total;
+} tuning;
+
+static void tuning_free(tuning *t)
+{
+    assay_nearest_free(&t->nearest);
+    assay_vectors_close(&t->vectors);
+    assay_arena_free(t->arena);
+    free(t->texts);
+    free(t->queries);
+    free(t->least);
+    free(t->wanted);
+    free(t->found);
+}
+
+static assay_status tell(tuning *t, assay_error *error)
+{
+    assay_progress step = {.phase = ASSAY_PHASE_TUNE, .done = ++t->done, .total = t->total};
+    if (t->progress != NULL && !t->progress(&step, t->user))
+        return assay_fail(error, ASSAY_E_INTERRUPTED, NULL, "interrupted");
+    return ASSAY_OK;
+}
+
+/* --------------------------------------------------------------- questions */
+
+static assay_text question_of(const assay_passage_view *view)
+{
+    if (view->title[0] != '\0')
+        return (assay_text){view->title, strlen(view->title)};
+    size_t words = 0, end = 0;
+    for (; end < view->text.length; end++) {
+        bool space = assay_words_space(view->text.data[end]);
+        words += space && end > 0 && !assay_words_space(view->text.data[end - 1]);
+        if (words == QUESTION_WORDS)
+            break;
+    }
+    return (assay_text){view->text.data, end};
+}
+
+/* Questions of passages spread over the index, each text once. */
+static assay_status make_questions(tuning *t, assay_error *error)
+{
+    uint64_t count = assay_flat_count(t->vectors.flat), most = t->options.query_count;
+    size_t made = 0;
+    if (most > count)
+        most = count;
+    for (uint64_t i = 0; i < most; i++) {
+        assay_passage_view view;
+        uint64_t key = assay_flat_key(t->vectors.flat, i * count / most);
+        if (key == 0)
+            continue;
+        assay_status status = assay_passage_get(t->store, key, t->arena, &view, error);
+        if (status == ASSAY_E_NOT_FOUND) /* deleted meanwhile */
+            continue;
+        ASSAY_TRY(status);
+        assay_text text = question_of(&view);
+        bool again = made > 0 && t->texts[made - 1].length == text.length &&
+                     memcmp(t->texts[made - 1].data, text.data, text.length) == 0;
+        if (!again && assay_words_count(text) > 0)
+            t->texts[made++] = text;
+    }
+    t->options.query_count = made;
+    return ASSAY_OK;
+}
+
+static assay_status take_questions(tuning *t, assay_error *error)
+{
+    size_t count = t->options.query_count;
+    t->texts = calloc(count, sizeof *t->texts);
+    if (t->texts == NULL)
+        return assay_fail_memory(error, count * sizeof *t->texts);
+    if (t->options.queries == NULL) {
+        ASSAY_TRY(make_questions(t, error));
+    } else {
+        size_t taken = 0;
+        for (size_t i = 0; i < count; i++)
+            if (assay_words_count(t->options.queries[i]) > 0)
+                t->texts[taken++] = t->options.queries[i];
+        t->options.query_count = taken;
+    }
+    if (t->options.query_count == 0)
+        return assay_fail(error, ASSAY_E_ARGUMENT, t->collection.name,
+                          "there is nothing to ask: no passage, or no question, has a word");
+    return ASSAY_OK;
+}
+
+static assay_status embed(tuning *t, assay_error *error)
+{
+    size_t n = t->collection.config.dimensions, count = t->options.query_count;
+    assay_model *model = NULL;
+    assay_session *session = NULL;
+    t->queries = calloc(count * n, sizeof *t->queries);
+    if (t->queries == NULL)
+        return assay_fail_memory(error, count * n * sizeof *t->queries);
+    assay_status status = assay_query_encoder_open(&t->collection, t->options.threads, &model,
+                                                   &session, error);
+    for (size_t done = 0; status == ASSAY_OK && done < count; done += EMBED_AT_ONCE) {
+        size_t some = count - done < EMBED_AT_ONCE ? count - done : EMBED_AT_ONCE;
+        status = assay_embed(session, t->texts + done, some, t->queries + done * n, NULL, error);
+    }
+    assay_session_close(session);
+    assay_model_close(model);
+    for (size_t i = 0; i < count; i++)
+        assay_vector_scale(t->queries + i * n, n);
+    return status;
+}
+
+/* --------------------------------------------------------------- measuring */
+
+static assay_status search(tuning *t, size_t query, uint32_t effort, bool exact, size_t *count,
+                           assay_error *error)
+{
+    const assay_nearest_options options = {
+        .k = t->options.k, .ef = effort, .exact = exact, .threads = t->options.threads};
+    return assay_nearest_search(&t->nearest, &t->vectors,
+                                t->queries + query * t->collection.config.dimensions, &options,
+                                t->found, count, error);
+}
+
+static assay_status measure_exact(tuning *t, assay_error *error)
+{
+    size_t count = t->options.query_count;
+    t->least = calloc(count, sizeof *t->least);
+    t->wanted = calloc(count, sizeof *t->wanted);
+    t->found = calloc(t->options.k, sizeof *t->found);
+    if (t->least == NULL || t->wanted == NULL || t->found == NULL)
+        return assay_fail_memory(error, t->options.k * sizeof *t->found);
+    t->total = count;
+    for (size_t i = 0; i < count; i++) {
+        ASSAY_TRY(search(t, i, 0, true, &t->wanted[i], error));
+        if (t->wanted[i] > 0)
+            t->least[i] = t->found[t->wanted[i] - 1].score;
+        ASSAY_TRY(tell(t, error));
+    }
+    return ASSAY_OK;
+}
+
+static assay_status measure(tuning *t, uint32_t effort, double *recall, assay_error *error)
+{
+    size_t hits = 0, wanted = 0;
+    for (size_t i = 0; i < t->options.query_count; i++) {
+        size_t count;
+        ASSAY_TRY(search(t, i, effort, false, &count, error));
+        wanted += t->wanted[i];
+        for (size_t j = 0; j < count; j++)
+            hits += t->found[j].score >= t->least[i];
+    }
+    *recall = wanted > 0 ? (double)hits / (double)wanted : 1;
+    t->total++;
+    return tell(t, error);
+}
+
+/* The least effort within [least, most] that reaches the recall, or the most. */
+static assay_status find_effort(tuning *t, uint32_t least, uint32_t most, uint32_t *effort,
+                                double *recall, assay_error *error)
+{
+    uint32_t low = least, high = least; /* low: does not reach it */
+    ASSAY_TRY(measure(t, high, recall, error));
+    while (*recall < t->options.recall && high < most) {
+        low = high;
+        high = high + high / 2 + 1 < most ? high + high / 2 + 1 : most;
+        ASSAY_TRY(measure(t, high, recall, error));
+    }
+    while (high - low > 1 + high / FINE && *recall >= t->options.recall) {
+        uint32_t middle = low + (high - low) / 2;
+        double there;
+        ASSAY_TRY(measure(t, middle, &there, error));
+        if (there >= t->options.recall) {
+            high = middle;
+            *recall = there;
+        } else {
+            low = middle;
+        }
+    }
+    *effort = high;
+    return ASSAY_OK;
+}
+
+/* -------------------------------------------------------------------- all */
+
+static assay_status settle(assay_tune_options *o, assay_error *error)
+{
+    if (o->recall == 0)
+        o->recall = DEFAULT_RECALL;
+    if (o->k == 0)
+        o->k = DEFAULT_K;
+    if (o->query_count == 0 && o->queries == NULL)
+        o->query_count = DEFAULT_QUERIES;
+    if (o->query_count > MOST_QUERIES)
+        o->query_count = MOST_QUERIES;
+    if (!(o->recall > 0 && o->recall <= 1))
+        return assay_fail(error, ASSAY_E_ARGUMENT, "recall", "%g, expected more than 0 and at "
+                          "most 1", o->recall);
+    if (o->k > MOST_K)
+        return assay_fail(error, ASSAY_E_ARGUMENT, "k", "%u is more than the limit of %d", o->k,
+                          MOST_K);
+    if (o->query_count == 0)
+        return assay_fail(error, ASSAY_E_ARGUMENT, "queries", "there are none");
+    return ASSAY_OK;
+}
+
+static assay_status run(tuning *t, assay_vector_tuning *out, assay_error *error)
+{
+    t->arena = assay_arena_new(0);
+    if (t->arena == NULL)
+        return assay_fail_memory(error, 64 * 1024);
+    ASSAY_TRY(assay_vectors_open(t->store, &t->collection, &t->vectors, t->progress, t->user,
+                                 error));
+    ASSAY_TRY(take_questions(t, error));
+    ASSAY_TRY(embed(t, error));
+    ASSAY_TRY(measure_exact(t, error));
+    *out = (assay_vector_tuning){
+        .kind = ASSAY_VECTORS_FLAT,
+        .wanted = t->options.recall,
+        .recall = 1,
+        .k = t->options.k,
+        .queries = (uint32_t)t->options.query_count,
+        .vectors = assay_flat_count(t->vectors.flat),
+    };
+    if (t->vectors.hnsw == NULL)
+        return ASSAY_OK;
+    assay_hnsw_info info;
+    assay_hnsw_describe(t->vectors.hnsw, &info);
+    uint32_t most = info.live > t->options.k ? info.live : t->options.k;
+    if (most > ASSAY_HNSW_MOST_EF)
+        most = ASSAY_HNSW_MOST_EF;
+    out->kind = ASSAY_VECTORS_HNSW;
+    out->vectors = info.live;
+    return find_effort(t, t->options.k, most, &out->ef, &out->recall, error);
+}
+
+assay_status assay_vector_index_tune(assay_store *store, const char *name,
+                                     const assay_tune_options *options,
+                                     assay_progress_fn progress, void *user,
+                                     assay_vector_tuning *out, assay_error *error)
+{
+    tuning t = {.store = store, .progress = progress, .user = user};
+    assay_vector_tuning tuned;
+    if (options != NULL)
+        t.options = *options;
+    ASSAY_TRY(settle(&t.options, error));
+    ASSAY_TRY(assay_collection_open(store, name, &t.collection, error));
+    if (t.collection.config.dimensions == 0)
+        return assay_fail(error, ASSAY_E_ARGUMENT, name, "has no vectors: it is for BM25 only");
+    assay_status status = run(&t, &tuned, error);
+    if (status == ASSAY_OK) {
+        assay_vector_choice choice = assay_vector_choice_read(store, &t.collection);
+        choice.tuned = tuned;
+        status = assay_vector_choice_write(store, &t.collection, &choice, error);
+    }
+    if (status == ASSAY_OK && out != NULL)
+        *out = tuned;
+    tuning_free(&t);
+    return status;
+}
+
+void assay_tune_apply(const assay_store *store, const assay_collection *collection,
+                      assay_pipeline_options *o)
+{
+    assay_vector_tuning t = assay_vector_choice_read(store, collection).tuned;
+    uint64_t k = o->retrieve > 0 ? o->retrieve : ASSAY_RETRIEVE;
+    if (collection->config.dimensions == 0 || t.k == 0)
+        return;
+    /* Of more than were measured, as many times more are kept on the way. */
+    uint64_t ef = k > t.k ? (t.ef * k + t.k - 1) / t.k : t.ef;
+    if (o->ef == 0 && t.kind == ASSAY_VECTORS_HNSW)
+        o->ef = ef < ASSAY_HNSW_MOST_EF ? (uint32_t)ef : ASSAY_HNSW_MOST_EF;
+}
