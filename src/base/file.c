@@ -2,12 +2,16 @@
 /* file.c: see file.h. */
 #include "base/file.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 /* Opens a regular file for reading and tells its size. */
@@ -83,10 +87,57 @@ assay_status assay_file_read(const char *path, assay_buffer *out, assay_error *e
     return status;
 }
 
+/* ------------------------------------------------------------- new files */
+
+enum { ABANDONED_SECONDS = 10 };
+
+/* Whether nobody writes the file any more: its writer holds a lock on it. One that was
+ * just made may be about to be locked. */
+static bool abandoned(int folder, const char *name)
+{
+    struct stat status;
+    int fd = openat(folder, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd < 0)
+        return false;
+    bool result = fstat(fd, &status) == 0 && S_ISREG(status.st_mode) &&
+                  time(NULL) - status.st_mtime >= ABANDONED_SECONDS &&
+                  flock(fd, LOCK_EX | LOCK_NB) == 0;
+    close(fd);
+    return result;
+}
+
+/* Whether it is the name of what is written aside for a file of this name. */
+static bool is_aside(const char *entry, const char *name)
+{
+    size_t length = strlen(name), size = strlen(entry);
+    if (size < length + 6 || strncmp(entry, name, length) != 0 || entry[length] != '.' ||
+        strcmp(entry + size - 4, ".new") != 0)
+        return false;
+    return strspn(entry + length, ".0123456789") == size - length - 3;
+}
+
+/* Removes what processes that were killed have left beside the path. */
+static void sweep(const char *path)
+{
+    const char *name = assay_path_name(path);
+    char *folder = strndup(path, (size_t)(name - path));
+    DIR *listing = folder != NULL ? opendir(*folder != '\0' ? folder : ".") : NULL;
+    const struct dirent *entry;
+    while (listing != NULL && (entry = readdir(listing)) != NULL)
+        if (is_aside(entry->d_name, name) && abandoned(dirfd(listing), entry->d_name))
+            unlinkat(dirfd(listing), entry->d_name, 0);
+    if (listing != NULL)
+        closedir(listing);
+    free(folder);
+}
+
 assay_status assay_new_file_open(const char *path, assay_new_file *out, assay_error *error)
 {
+    static atomic_uint number;
     *out = (assay_new_file){0};
-    if (asprintf(&out->temporary, "%s.%ld.new", path, (long)getpid()) < 0)
+    sweep(path);
+    if (asprintf(&out->temporary, "%s.%ld.%u.new", path, (long)getpid(),
+                 atomic_fetch_add(&number, 1)) < 0)
         out->temporary = NULL;
     out->path = strdup(path);
     if (out->temporary == NULL || out->path == NULL) {
@@ -101,6 +152,7 @@ assay_status assay_new_file_open(const char *path, assay_new_file *out, assay_er
         assay_new_file_abort(out);
         return status;
     }
+    flock(fileno(out->stream), LOCK_EX | LOCK_NB); /* given up with the file */
     return ASSAY_OK;
 }
 

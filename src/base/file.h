@@ -22,7 +22,8 @@ void assay_map_close(assay_mapping *mapping);
 assay_status assay_file_read(const char *path, assay_buffer *out, assay_error *error);
 
 /* A file written aside and renamed into place by commit: a reader sees the old
- * file or the new one, never half. abort removes what was written. */
+ * file or the new one, never half. abort removes what was written; what a process that
+ * was killed has left is removed by the next that writes the same file. */
 typedef struct assay_new_file {
     FILE *stream;
     char *path;
