@@ -589,14 +589,28 @@ typedef enum assay_word_index {
     ASSAY_WORD_INDEX_NO,       /* and remove the one there is */
 } assay_word_index;
 
+/* Below so many vectors comparing with all of them takes milliseconds. */
+#define ASSAY_VECTORS_HNSW_FROM 50000u
+
 /* How vectors are searched. */
 typedef enum assay_vector_index {
-    ASSAY_VECTORS_AUTO = 0, /* flat below 50,000 vectors, hnsw from there on */
+    ASSAY_VECTORS_AUTO = 0, /* flat below so many vectors, hnsw from there on */
     ASSAY_VECTORS_FLAT,     /* each is compared with the question: exact */
     ASSAY_VECTORS_HNSW,     /* a graph of near neighbours: much faster, finds nearly all */
+    ASSAY_VECTORS_IVF,      /* lists around centres: made much sooner than a graph and
+                               smaller, slower to search */
 } assay_vector_index;
 
-/* "auto", "flat", "hnsw". Never NULL. */
+/* What hnsw and ivf compare, before they score what they found by the vectors. */
+typedef enum assay_vector_codes {
+    ASSAY_CODES_AUTO = 0, /* i8 */
+    ASSAY_CODES_F32,      /* the vectors themselves */
+    ASSAY_CODES_F16,
+    ASSAY_CODES_I8,       /* a byte a coordinate */
+    ASSAY_CODES_B1,       /* a bit: least memory, wants more candidates (ef) */
+} assay_vector_codes;
+
+/* "auto", "flat", "hnsw", "ivf". Never NULL. */
 ASSAY_API const char *assay_vector_index_name(assay_vector_index kind);
 
 /* What was measured of an index against comparing with all vectors. */
@@ -606,19 +620,23 @@ typedef struct assay_vector_tuning {
                                 many queries, ... */
     double recall;           /* ... is this, ... */
     double wanted;           /* ... and was to be this */
-    uint32_t ef;             /* with: the least that reaches it, or the most there is */
+    uint32_t ef, nprobe;     /* with this ef of hnsw or nprobe of ivf, the least that reaches
+                                it, or the most there is */
     uint64_t vectors;        /* in the index then */
 } assay_vector_tuning;
 
 typedef struct assay_vector_index_info {
     assay_vector_index wanted; /* as asked for when indexing */
+    assay_vector_codes wanted_codes;
     assay_vector_index kind;   /* of the file; AUTO: there is none, the next search makes it */
     bool current;              /* it is of the collection as it is now */
     uint64_t vectors, file_bytes;
     uint32_t dimensions;
-    uint32_t m, ef_construction; /* of hnsw, and: */
-    const char *codes;         /* what the graph compares: "i8"; "" of flat. Shared */
-    uint64_t graph_bytes, code_bytes; /* what a search touches, all over it */
+    uint32_t m, ef_construction; /* of hnsw */
+    uint32_t lists, longest;   /* of ivf: lists, and vectors of the longest. Of both: */
+    const char *codes;         /* what the graph compares: "i8", "b1"; "" of flat. Shared */
+    uint64_t graph_bytes, code_bytes; /* what a search touches: graph, or centres and
+                                  lists, and codes */
     uint64_t memory_bytes;     /* what should stay in memory for fast searches: these two,
                                   or of flat all vectors */
     assay_vector_tuning tuned; /* of this kind of index */
@@ -666,6 +684,7 @@ typedef struct assay_index_options {
     assay_word_index word_index;
     bool choose_vectors;     /* set what `vectors` says; else it stays as it was */
     assay_vector_index vectors;
+    assay_vector_codes codes; /* AUTO: as they were */
     uint32_t threads;        /* 0: all */
 } assay_index_options;
 
@@ -681,6 +700,8 @@ typedef struct assay_index_report {
     uint64_t late;       /* passages whose token vectors were computed */
     uint64_t truncated;  /* of those: longer than the bi-encoder's limit */
     uint64_t bytes;      /* text of documents written */
+    assay_vector_index vector_index; /* how vectors are searched now; AUTO: there are none */
+    bool by_size;        /* nobody has chosen that: it goes by their number */
     double seconds;
 } assay_index_report;
 
@@ -770,6 +791,8 @@ typedef struct assay_pipeline_options {
     uint32_t ef;            /* vectors that a search of hnsw keeps on its way: more find
                                more; 0: as tuned (assay_vector_index_tune), else
                                retrieve + 100; at least retrieve */
+    uint32_t nprobe;        /* lists of ivf that a search looks into; 0: as tuned, else one
+                               in 24 */
     bool exact;             /* compare with all vectors, whatever index there is */
     uint32_t threads;       /* 0: all */
 } assay_pipeline_options;
@@ -910,6 +933,8 @@ typedef struct assay_result {
     assay_error words;      /* code is not ASSAY_OK when that file is there and could not
                                be used: hits are the same, but took longer */
     assay_vector_index vectors; /* what answered; AUTO: no vectors were searched */
+    assay_error rebuilt;    /* code is not ASSAY_OK when the vector index's file was of no
+                               use (damaged, of another version), and was made anew */
     bool filtered;          /* there is a filter */
     uint64_t allowed;       /* passages that it lets through */
     assay_error missing;    /* code is NOT_FOUND when the filter names a field that no

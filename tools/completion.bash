@@ -11,7 +11,8 @@ _assay() {
     fi
     case $verb:$before in
     index:--word-index) words="auto yes no" ;;
-    index:--index) words="as-is auto flat hnsw" ;;
+    index:--index) words="as-is auto flat hnsw ivf" ;;
+    index:--codes) words="as-is f32 f16 i8 b1" ;;
     search:--retriever) words="auto bm25 dense hybrid" ;;
     search:--fusion) words="zscore rrf" ;;
     search:--precision) words="auto fp32 int8 bf16" ;;
@@ -38,12 +39,12 @@ _assay() {
     fi
     [[ $word == -* ]] || return
     case $verb in
-    index) words="--collection --model --passage-tokens --overlap --id-field --title-field --text-field --late --prune --word-index --rebuild --index --threads --home --json --help" ;;
-    search) words="--collection --top --filter --no-cache --explain --pipeline --retriever --fusion --retrieve --rerank --rerank-top --rerank-long --precision --weight-bm25 --weight-dense --weight-first --weight-rerank --k1 --b --ef --exact --threads --llm-url --llm-model --llm-mode --home --json --help" ;;
+    index) words="--collection --model --passage-tokens --overlap --id-field --title-field --text-field --late --prune --word-index --rebuild --index --codes --tune --tune-queries --threads --home --json --help" ;;
+    search) words="--collection --top --filter --no-cache --explain --pipeline --retriever --fusion --retrieve --rerank --rerank-top --rerank-long --precision --weight-bm25 --weight-dense --weight-first --weight-rerank --k1 --b --ef --nprobe --exact --threads --llm-url --llm-model --llm-mode --home --json --help" ;;
     rerank) words="--query --rerank --model --top --jsonl --text-field --id-field --precision --max-tokens --threads --run --collection --queries --output --llm-url --llm-model --llm-mode --home --json --help" ;;
     embed) words="--model --precision --role --max-tokens --threads --home --json --help" ;;
     tokenize) words="--model --special --pair --max-tokens --home --json --help" ;;
-    eval) words="--collection --model --split --limit --seed --measure --per-query --cache --output --qrels --run --pipeline --retriever --fusion --retrieve --rerank --rerank-top --rerank-long --precision --weight-bm25 --weight-dense --weight-first --weight-rerank --k1 --b --ef --exact --threads --llm-url --llm-model --llm-mode --home --json --help" ;;
+    eval) words="--collection --model --split --limit --seed --measure --per-query --cache --output --qrels --run --pipeline --retriever --fusion --retrieve --rerank --rerank-top --rerank-long --precision --weight-bm25 --weight-dense --weight-first --weight-rerank --k1 --b --ef --nprobe --exact --threads --llm-url --llm-model --llm-mode --home --json --help" ;;
     mine) words="--output --split --collection --queries --qrels --model --retriever --retrieve --negatives --random --skip --share --teacher --seed --threads --home --json --help" ;;
     pipeline) words="--home --json --help" ;;
     info) words="--collection --precision --home --json --help" ;;

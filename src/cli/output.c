@@ -210,6 +210,8 @@ void assay_answer_tuning(assay_answer *answer, json_t *object, const assay_vecto
     assay_answer_set(answer, out, "vectors", assay_json_count(tuned->vectors));
     if (tuned->kind == ASSAY_VECTORS_HNSW)
         assay_answer_set(answer, out, "ef", assay_json_count(tuned->ef));
+    if (tuned->kind == ASSAY_VECTORS_IVF)
+        assay_answer_set(answer, out, "nprobe", assay_json_count(tuned->nprobe));
 }
 
 int assay_answer_print(assay_answer *answer)

@@ -68,6 +68,7 @@ static void overlay(const assay_stages *stages, assay_stages_pipeline *asked)
     set_count(&out->rerank, stages->rerank);
     set_count(&out->threads, stages->threads);
     set_count(&out->ef, stages->ef);
+    set_count(&out->nprobe, stages->nprobe);
     out->exact |= stages->exact;
     set_number(&out->bm25_weight, stages->weight_bm25);
     set_number(&out->dense_weight, stages->weight_dense);

@@ -9,7 +9,7 @@
 
 /* A member `stages` of the verb's settings. */
 typedef struct assay_stages {
-    uint32_t retriever, fusion, retrieve, rerank, precision, threads, ef;
+    uint32_t retriever, fusion, retrieve, rerank, precision, threads, ef, nprobe;
     bool rerank_long, exact;
     const char *reranker, *pipeline;
     assay_setting weight_bm25, weight_dense, weight_first, weight_rerank, k1, b;
@@ -57,6 +57,9 @@ typedef struct assay_stages {
     {"ef", ASSAY_OPTION_COUNT, ASSAY_STAGE_FIELD(settings, ef), "N",                             \
      "vectors that a search of an hnsw index keeps on its way: more find more and take "        \
      "longer (default: as tuned, else candidates + 100)", 1, 65536},                            \
+    {"nprobe", ASSAY_OPTION_COUNT, ASSAY_STAGE_FIELD(settings, nprobe), "N",                     \
+     "lists of an ivf index that a search looks into (default: as tuned, else one in 24)", 1,   \
+     65536},                                                                                    \
     {"exact", ASSAY_OPTION_FLAG, ASSAY_STAGE_FIELD(settings, exact), NULL,                       \
      "compare with all vectors, whatever index there is", 0, 0},                                 \
     {"threads", ASSAY_OPTION_COUNT, ASSAY_STAGE_FIELD(settings, threads), "N",                   \

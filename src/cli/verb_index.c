@@ -9,7 +9,7 @@
 typedef struct index_settings {
     assay_common common;
     const char *collection, *model, *id_field, *title_field, *text_field;
-    uint32_t passage_tokens, overlap, threads, index;
+    uint32_t passage_tokens, overlap, threads, index, codes;
     const char *late, *tune, *tune_queries;
     bool prune, rebuild;
     uint32_t word_index;
@@ -52,6 +52,9 @@ static void print_people(const char *collection, const assay_index_report *repor
     if (report->late > 0)
         printf("Token vectors computed for late interaction: %s\n",
                counted(text, report->late, "passage"));
+    if (report->by_size && report->vector_index != ASSAY_VECTORS_FLAT)
+        printf("Vectors are searched by %s, as there are %u or more (--index chooses)\n",
+               assay_vector_index_name(report->vector_index), ASSAY_VECTORS_HNSW_FROM);
     if (report->truncated > 0)
         printf("Longer than the bi-encoder reads: %s; their ends are found by words only\n",
                counted(text, report->truncated, "passage"));
@@ -69,10 +72,12 @@ static void print_tuned(const assay_vector_tuning *tuned)
         printf("a flat index finds all of the nearest, there is nothing to tune\n");
         return;
     }
-    printf("%.1f%% of the %u nearest are found at ef %u, which searches take from now on\n",
-           100 * tuned->recall, tuned->k, tuned->ef);
+    bool graph = tuned->kind == ASSAY_VECTORS_HNSW;
+    printf("%.1f%% of the %u nearest are found at %s %u, which searches take from now on\n",
+           100 * tuned->recall, tuned->k, graph ? "ef" : "nprobe",
+           graph ? tuned->ef : tuned->nprobe);
     if (tuned->recall < tuned->wanted)
-        assay_warn("no ef reaches a recall of %g", tuned->wanted);
+        assay_warn("no %s reaches a recall of %g", graph ? "ef" : "nprobe", tuned->wanted);
 }
 
 static int print_json(const char *collection, const assay_index_report *report, bool interrupted,
@@ -95,6 +100,9 @@ static int print_json(const char *collection, const assay_index_report *report, 
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
         assay_answer_set(&answer, answer.root, counts[i].name, assay_json_count(counts[i].value));
     assay_answer_set(&answer, answer.root, "seconds", assay_json_number(report->seconds));
+    if (report->vector_index != ASSAY_VECTORS_AUTO)
+        assay_answer_set(&answer, answer.root, "vector_index",
+                         json_string(assay_vector_index_name(report->vector_index)));
     assay_answer_set(&answer, answer.root, "interrupted", json_boolean(interrupted));
     if (tuned->kind != ASSAY_VECTORS_AUTO)
         assay_answer_tuning(&answer, answer.root, tuned);
@@ -119,6 +127,7 @@ static assay_status index_paths(const index_settings *settings, assay_store *sto
         .choose_vectors = settings->index > 0,
         .vectors = settings->index > 0 ? (assay_vector_index)(settings->index - 1)
                                        : ASSAY_VECTORS_AUTO,
+        .codes = (assay_vector_codes)settings->codes,
         .threads = settings->threads,
     };
     if (count == 0) /* for tuning alone */
@@ -207,7 +216,7 @@ static int run(const void *given, char **arguments, size_t count)
     index_settings settings = *(const index_settings *)given;
     if (!settings.collection)
         settings.collection = "default";
-    if (count == 0 && (!settings.tune || settings.index))
+    if (count == 0 && (!settings.tune || settings.index || settings.codes))
         return assay_usage(&assay_verb_index, "PATH... is missing");
     if (settings.tune && !read_tune(settings.tune, &unused))
         return assay_usage(&assay_verb_index, "--tune: '%s' is not recall=X or recall@K=X with X "
@@ -247,12 +256,16 @@ static const assay_option options[] = {
      "keep a file that answers BM25 faster (default: auto, from 20,000 passages on)", 0, 0},
     {"rebuild", ASSAY_OPTION_FLAG, offsetof(index_settings, rebuild), NULL,
      "index unchanged documents again", 0, 0},
-    {"index", ASSAY_OPTION_CHOICE, offsetof(index_settings, index), "as-is|auto|flat|hnsw",
-     "how vectors are searched: flat compares all, hnsw walks a graph; auto is hnsw from "
-     "50,000 vectors on (default: as-is, what was chosen before, at first auto)", 0, 0},
+    {"index", ASSAY_OPTION_CHOICE, offsetof(index_settings, index), "as-is|auto|flat|hnsw|ivf",
+     "how vectors are searched: flat compares all, hnsw walks a graph, ivf looks into the nearest "
+     "lists; auto is hnsw from 50,000 vectors on, else flat (default: as-is, what was chosen "
+     "before, at first auto)", 0, 0},
+    {"codes", ASSAY_OPTION_CHOICE, offsetof(index_settings, codes), "as-is|f32|f16|i8|b1",
+     "what hnsw and ivf keep of a vector to compare, before they score what they found exactly: b1 is a bit "
+     "a coordinate and wants more candidates (--tune) (default: as-is, at first i8)", 0, 0},
     {"tune", ASSAY_OPTION_TEXT, offsetof(index_settings, tune), "recall[@K]=X",
      "measure what share of the K nearest (default: 100) the vector index finds, and take the "
-     "least effort (--ef) that finds X of them, from then on; PATH may be left out then", 0, 0},
+     "least effort (--ef, --nprobe) that finds X of them, from then on; PATH may be left out then", 0, 0},
     {"tune-queries", ASSAY_OPTION_TEXT, offsetof(index_settings, tune_queries), "FILE",
      "queries to measure with, as assay eval reads them (default: 200 titles, or beginnings, of "
      "the collection's own passages)", 0, 0},

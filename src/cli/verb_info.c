@@ -145,6 +145,8 @@ static void tell_recall(const teller *t, const assay_vector_tuning *tuned)
     printf("%-22s%.1f%% of the %u nearest", "vector_recall", 100 * tuned->recall, tuned->k);
     if (tuned->kind == ASSAY_VECTORS_HNSW)
         printf(" at ef %u", tuned->ef);
+    if (tuned->kind == ASSAY_VECTORS_IVF)
+        printf(" at nprobe %u", tuned->nprobe);
     printf(", by %u queries over %s vectors; %g%% were wanted\n", tuned->queries,
            assay_print_count(digits, tuned->vectors), 100 * tuned->wanted);
 }
@@ -161,6 +163,12 @@ static void tell_index(const teller *t, const assay_vector_index_info *info)
         return;
     tell_recall(t, &info->tuned);
     tell_count(t, "vector_index_memory", info->memory_bytes);
+    if (info->kind == ASSAY_VECTORS_IVF) {
+        tell_count(t, "ivf_lists", info->lists);
+        tell_count(t, "ivf_longest", info->longest);
+        tell_text(t, "ivf_codes", info->codes);
+        tell_count(t, "ivf_code_bytes", info->code_bytes);
+    }
     if (info->kind != ASSAY_VECTORS_HNSW)
         return;
     tell_count(t, "hnsw_m", info->m);

@@ -257,6 +257,10 @@ static void print_people(const search_settings *settings, const char *question,
     printf("; %u found in %.0f ms", result->candidates, result->first_seconds * 1e3);
     if (result->vectors == ASSAY_VECTORS_HNSW)
         printf(" (vectors by hnsw, ef %u)", options.ef);
+    if (result->vectors == ASSAY_VECTORS_IVF && options.nprobe > 0)
+        printf(" (vectors by ivf, nprobe %u)", options.nprobe);
+    else if (result->vectors == ASSAY_VECTORS_IVF)
+        printf(" (vectors by ivf)");
     if (result->filtered)
         printf(", the filter lets %llu passages through", (unsigned long long)result->allowed);
     if (result->rerank_seconds > 0)
@@ -309,6 +313,8 @@ static int search_with(const search_settings *settings, assay_pipeline *pipeline
         return assay_report(&error);
     if (result.query_truncated)
         assay_warn("the question is longer than the bi-encoder reads; its end was not seen");
+    if (result.rebuilt.code != ASSAY_OK)
+        assay_warn("%s: %s", result.rebuilt.where, result.rebuilt.message);
     if (result.words.code != ASSAY_OK)
         assay_warn("%s: %s; the database answered without it, and 'assay index' makes it anew",
                    result.words.where, result.words.message);

@@ -28,6 +28,14 @@ assay_status assay_derived_header_finish(assay_new_file *file, void *header, siz
     return assay_new_file_write(file, header, size, error);
 }
 
+assay_status assay_derived_section_write(assay_new_file *file, const void *data, uint64_t bytes,
+                                         assay_error *error)
+{
+    static const uint8_t zeros[64];
+    ASSAY_TRY(assay_new_file_write(file, data, bytes, error));
+    return assay_new_file_write(file, zeros, assay_derived_padded(bytes) - bytes, error);
+}
+
 assay_status assay_derived_header_read(const assay_mapping *mapping, const char *path,
                                        const char magic[8], uint32_t version, void *header,
                                        size_t size, assay_error *error)

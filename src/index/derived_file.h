@@ -15,6 +15,14 @@ void assay_derived_header_seal(void *header, size_t size);
 assay_status assay_derived_header_finish(assay_new_file *file, void *header, size_t size,
                                          assay_error *error);
 
+/* Sections behind the header, each filled up with zeros to a multiple of 64 bytes. */
+static inline uint64_t assay_derived_padded(uint64_t bytes)
+{
+    return (bytes + 63) / 64 * 64;
+}
+assay_status assay_derived_section_write(assay_new_file *file, const void *data, uint64_t bytes,
+                                         assay_error *error);
+
 /* Copies the header of a mapped file. CORRUPT: too short, another kind of file, an older
  * version, a wrong checksum; VERSION: written by a newer assay. */
 assay_status assay_derived_header_read(const assay_mapping *mapping, const char *path,

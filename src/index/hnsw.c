@@ -67,7 +67,7 @@ uint64_t assay_hnsw_section_bytes(const assay_hnsw *hnsw, assay_hnsw_section sec
     case HNSW_CODES:
         return slots * assay_code_bytes(o->codes, o->dimensions);
     case HNSW_SCALES:
-        return assay_code_scaled(o->codes) ? slots * sizeof(float) : 0;
+        return assay_code_scale_count(o->codes, o->dimensions, slots) * sizeof(float);
     case HNSW_VECTORS:
         return o->codes == ASSAY_CODE_F32 ? 0 : slots * o->dimensions * sizeof(float);
     case HNSW_SECTIONS:
@@ -87,6 +87,22 @@ void assay_hnsw_arrange(assay_hnsw *h)
     h->codes = (assay_codes){h->options.codes, h->options.dimensions, s[HNSW_CODES],
                              s[HNSW_SCALES]};
     h->vectors = h->options.codes == ASSAY_CODE_F32 ? s[HNSW_CODES] : s[HNSW_VECTORS];
+    if (h->options.codes != ASSAY_CODE_B1)
+        h->builder = h->codes;
+}
+
+/* Bytes for building a graph of bits. */
+static assay_status allocate_builder(assay_hnsw *h, assay_error *error)
+{
+    uint32_t d = h->options.dimensions;
+    uint64_t bytes = h->capacity * (uint64_t)assay_code_bytes(ASSAY_CODE_I8, d);
+    if (h->options.codes != ASSAY_CODE_B1)
+        return ASSAY_OK;
+    h->builder = (assay_codes){ASSAY_CODE_I8, d, take(bytes),
+                               take(h->capacity * sizeof(float))};
+    if (h->builder.rows == NULL || h->builder.scales == NULL)
+        return assay_fail_memory(error, bytes);
+    return ASSAY_OK;
 }
 
 /* Upper lists for so many slots: one slot in m has one, one in m * m a second ...
@@ -113,7 +129,7 @@ assay_status assay_hnsw_allocate(assay_hnsw *h, uint32_t capacity, assay_error *
     if (h->free_slots == NULL)
         return assay_fail_memory(error, capacity * sizeof *h->free_slots);
     assay_hnsw_arrange(h);
-    return ASSAY_OK;
+    return allocate_builder(h, error);
 }
 
 assay_status assay_hnsw_new(const assay_hnsw_options *options, uint32_t capacity,
@@ -144,6 +160,10 @@ void assay_hnsw_free(assay_hnsw *h)
         return;
     for (assay_hnsw_section s = 0; !h->mapped && s < HNSW_SECTIONS; s++)
         free(h->sections[s]);
+    if (h->options.codes == ASSAY_CODE_B1) {
+        free(h->builder.rows);
+        free(h->builder.scales);
+    }
     free(h->free_slots);
     assay_map_close(&h->mapping);
     free(h);

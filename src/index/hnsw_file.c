@@ -10,7 +10,7 @@
  *       12      4  dimensions d
  *       16      8  collection key
  *       24      8  generation of the collection
- *       32      4  kind of code: 1 f32, 2 f16, 3 i8
+ *       32      4  kind of code: 1 f32, 2 f16, 3 i8, 4 b1
  *       36      4  m, neighbours of an upper list
  *       40      4  ef of the construction
  *       44      4  slots n
@@ -30,9 +30,11 @@
  *      4*n  number of each slot's first upper list
  *    8*m*n  neighbours on the ground: 2m slots each, ended by 0xffffffff
  *    4*m*u  upper lists: m slots each; a slot's lists from level 1 on follow each other
- *      w*n  codes: binary32 [d]; binary16 [d up to a multiple of 16]; or
- *           bytes [d up to a multiple of 64]
- *      4*n  scales, binary32, of bytes only
+ *      w*n  codes: binary32 [d]; binary16 [d up to a multiple of 16];
+ *           bytes [d up to a multiple of 64]; or of b1 bits [d up to a multiple of 64],
+ *           bit i of a byte for its coordinate i, then scale, addend and reach (codes.c),
+ *           binary32, and zeros up to a multiple of 64 bytes
+ *      4*n  scales, binary32, of bytes; of b1 4*d, the centre
  *    4*d*n  vectors, binary32; not where the codes are these already
  */
 #include <inttypes.h>
@@ -49,7 +51,7 @@
 
 static const char magic[8] = "ASSAYHNS";
 
-enum { FORMAT_VERSION = 1, HEADER_SIZE = 192, SECTION_STEP = 64 };
+enum { FORMAT_VERSION = 1, HEADER_SIZE = 192 };
 
 typedef struct header {
     char magic[8];
@@ -72,11 +74,6 @@ typedef struct header {
 } header;
 
 _Static_assert(sizeof(header) == HEADER_SIZE, "the header is laid out as documented");
-
-static uint64_t padded(uint64_t bytes)
-{
-    return (bytes + SECTION_STEP - 1) / SECTION_STEP * SECTION_STEP;
-}
 
 /* ----------------------------------------------------------------- writing */
 
@@ -109,12 +106,10 @@ static header header_of(const assay_hnsw *h, uint64_t collection, uint64_t gener
 static assay_status write_all(const assay_hnsw *h, const header *head, assay_new_file *file,
                               assay_error *error)
 {
-    static const uint8_t zeros[SECTION_STEP];
     ASSAY_TRY(assay_new_file_write(file, head, sizeof *head, error));
     for (assay_hnsw_section s = 0; s < HNSW_SECTIONS; s++) {
         uint64_t bytes = assay_hnsw_section_bytes(h, s, head->slots, head->upper_lists);
-        ASSAY_TRY(assay_new_file_write(file, h->sections[s], bytes, error));
-        ASSAY_TRY(assay_new_file_write(file, zeros, padded(bytes) - bytes, error));
+        ASSAY_TRY(assay_derived_section_write(file, h->sections[s], bytes, error));
     }
     return ASSAY_OK;
 }
@@ -166,7 +161,7 @@ static assay_status arrange(assay_hnsw *h, const header *head, assay_error *erro
     for (assay_hnsw_section s = 0; s < HNSW_SECTIONS; s++) {
         uint64_t bytes = assay_hnsw_section_bytes(h, s, head->slots, head->upper_lists);
         h->sections[s] = (uint8_t *)(uintptr_t)h->mapping.data + offset; /* only read */
-        offset += padded(bytes);
+        offset += assay_derived_padded(bytes);
         if (offset > h->mapping.size)
             break;
     }
@@ -238,9 +233,12 @@ static assay_status copy(const assay_hnsw *from, uint32_t more, assay_hnsw **out
     for (assay_hnsw_section s = 0; s < HNSW_SECTIONS; s++)
         memcpy(h->sections[s], from->sections[s],
                assay_hnsw_section_bytes(from, s, from->capacity, from->upper_lists));
-    for (uint32_t slot = from->capacity; slot-- > 0;)
+    for (uint32_t slot = from->capacity; slot-- > 0;) {
         if (assay_hnsw_key(h, slot) == 0)
             h->free_slots[h->free_count++] = slot;
+        if (h->builder.rows != h->codes.rows)
+            assay_codes_put(&h->builder, slot, assay_hnsw_vector(h, slot), NULL);
+    }
     *out = h;
     return ASSAY_OK;
 }

@@ -34,7 +34,7 @@ typedef enum assay_hnsw_section {
     HNSW_GROUND, /* assay_link [capacity][2m] */
     HNSW_HIGH,   /* assay_link [upper capacity][m] */
     HNSW_CODES,
-    HNSW_SCALES, /* float [capacity] where codes have them */
+    HNSW_SCALES, /* float: of i8 [capacity], of b1 the centre */
     HNSW_VECTORS, /* float [capacity][dimensions]; those of f32 codes are the codes */
     HNSW_SECTIONS,
 } assay_hnsw_section;
@@ -55,7 +55,9 @@ struct assay_hnsw {
     uint8_t *levels;
     uint32_t *upper;
     assay_link *ground, *high;
-    assay_codes codes;
+    assay_codes codes;   /* by which it is searched, */
+    assay_codes builder; /* and built: the same, but bytes in place of bits, which
+                            choose neighbours badly; they are not in the file */
     float *vectors;
 
     assay_mapping mapping; /* where it is of a file */

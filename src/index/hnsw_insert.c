@@ -33,7 +33,7 @@ enum {
 
 /* Whether a candidate may stand beside those chosen: nearer to the slot than to each of
  * them, or as near and not the same vector. scores: of the candidate and those. */
-static bool stands_apart(const assay_hnsw *h, assay_near candidate, const assay_code_query *query,
+static bool stands_apart(assay_near candidate, const assay_code_query *query,
                          const float *scores, uint32_t kept)
 {
     bool tie = false;
@@ -46,7 +46,7 @@ static bool stands_apart(const assay_hnsw *h, assay_near candidate, const assay_
         return true;
     float own;
     uint32_t slot = assay_near_slot(candidate);
-    assay_codes_score(&h->codes, query, &slot, 1, &own);
+    assay_codes_score(query, &slot, 1, &own);
     return own > candidate.score;
 }
 
@@ -56,9 +56,9 @@ uint32_t assay_hnsw_choose(const assay_hnsw *h, const assay_near *candidates, si
     uint32_t kept = 0;
     for (size_t i = 0; i < count && kept < most; i++) {
         uint32_t slot = assay_near_slot(candidates[i]);
-        assay_code_query query = assay_codes_ask_slot(&h->codes, slot, s->other);
-        assay_codes_score(&h->codes, &query, chosen, kept, s->scores);
-        if (stands_apart(h, candidates[i], &query, s->scores, kept))
+        assay_code_query query = assay_codes_ask_slot(&h->builder, slot, s->other);
+        assay_codes_score(&query, chosen, kept, s->scores);
+        if (stands_apart(candidates[i], &query, s->scores, kept))
             chosen[kept++] = slot;
     }
     return kept;
@@ -75,14 +75,14 @@ static int best_first(const void *left, const void *right)
 size_t assay_hnsw_rank(const assay_hnsw *h, uint32_t slot, assay_near *near, size_t count,
                        assay_hnsw_scratch *s)
 {
-    assay_code_query query = assay_codes_ask_slot(&h->codes, slot, s->room);
+    assay_code_query query = assay_codes_ask_slot(&h->builder, slot, s->room);
     for (size_t done = 0; done < count; done += 2 * ASSAY_HNSW_MOST_M) {
         size_t some = count - done;
         if (some > 2 * ASSAY_HNSW_MOST_M)
             some = 2 * ASSAY_HNSW_MOST_M;
         for (size_t i = 0; i < some; i++)
             s->slots[i] = near[done + i].slot;
-        assay_codes_score(&h->codes, &query, s->slots, some, s->scores);
+        assay_codes_score(&query, s->slots, some, s->scores);
         for (size_t i = 0; i < some; i++)
             near[done + i].score = s->scores[i] == s->scores[i] ? s->scores[i] : -INFINITY;
     }
@@ -134,7 +134,7 @@ static void find_neighbours(void *context, size_t item, uint32_t worker)
     uint32_t slot = in->batch[item], chosen[2 * ASSAY_HNSW_MOST_M];
     uint32_t top = (uint32_t)(atomic_load(&h->entry) >> 32);
     uint32_t level = h->levels[slot] < top ? h->levels[slot] : top;
-    assay_code_query query = assay_codes_ask_slot(&h->codes, slot, s->room);
+    assay_code_query query = assay_codes_ask_slot(&h->builder, slot, s->room);
     for (uint32_t l = 0; l <= level; l++) {
         assay_hnsw_walk(h, &query, l, h->options.ef_construction, s);
         uint32_t count = assay_hnsw_choose(h, s->pool, s->count, h->options.m, s, chosen);
@@ -246,7 +246,8 @@ static uint32_t level_of(const assay_hnsw *h, uint64_t key)
 }
 
 /* Fills a slot; readers come to it when a link leads there. */
-static void fill_slot(assay_hnsw *h, uint32_t slot, uint64_t key, const float *vector)
+static void fill_slot(assay_hnsw *h, uint32_t slot, uint64_t key, const float *vector,
+                      void *room)
 {
     uint32_t level = level_of(h, key);
     if (level > h->upper_capacity - h->upper_lists)
@@ -257,7 +258,9 @@ static void fill_slot(assay_hnsw *h, uint32_t slot, uint64_t key, const float *v
     assay_hnsw_set_key(h, slot, key);
     memcpy(h->vectors + (size_t)slot * h->options.dimensions, vector,
            h->options.dimensions * sizeof *vector);
-    assay_codes_put(&h->codes, slot, vector);
+    assay_codes_put(&h->codes, slot, vector, room);
+    if (h->builder.rows != h->codes.rows)
+        assay_codes_put(&h->builder, slot, vector, room);
     for (uint32_t l = 0; l <= level; l++)
         assay_hnsw_write_list(h, slot, l, NULL, 0);
 }
@@ -271,10 +274,7 @@ static assay_status check_vectors(const assay_hnsw *h, const uint64_t *keys,
                           "%zu vectors, and there is room for %zu", count,
                           h->capacity - slots + h->free_count);
     for (size_t i = 0; i < count; i++) {
-        float sum = 0;
-        for (uint32_t j = 0; j < h->options.dimensions; j++)
-            sum += 0 * vectors[i * h->options.dimensions + j];
-        if (sum != 0)
+        if (!assay_vector_is_finite(vectors + i * h->options.dimensions, h->options.dimensions))
             return assay_fail(error, ASSAY_E_ARGUMENT, NULL,
                               "the vector of %" PRIu64 " holds what is no number", keys[i]);
         if (keys[i] == 0)
@@ -283,14 +283,27 @@ static assay_status check_vectors(const assay_hnsw *h, const uint64_t *keys,
     return ASSAY_OK;
 }
 
+/* Bits are of what vectors are without the centre, which is that of the first to come. */
+static void find_centre(assay_hnsw *h, const float *vectors, size_t count)
+{
+    if (h->options.codes != ASSAY_CODE_B1 || atomic_load(&h->slots) > 0)
+        return;
+    for (size_t j = 0; j < h->options.dimensions; j++) {
+        double sum = 0;
+        for (size_t i = 0; i < count; i++)
+            sum += vectors[i * h->options.dimensions + j];
+        h->codes.scales[j] = (float)(sum / (double)count);
+    }
+}
+
 /* Slots for the vectors, in random order. */
 static void fill_slots(assay_hnsw *h, const uint64_t *keys, const float *vectors, size_t count,
-                       uint32_t *order)
+                       uint32_t *order, void *room)
 {
     uint32_t slots = atomic_load(&h->slots);
     for (size_t i = 0; i < count; i++) {
         order[i] = h->free_count > 0 ? h->free_slots[--h->free_count] : slots++;
-        fill_slot(h, order[i], keys[i], vectors + i * h->options.dimensions);
+        fill_slot(h, order[i], keys[i], vectors + i * h->options.dimensions, room);
     }
     atomic_store_explicit(&h->slots, slots, memory_order_release);
     for (size_t i = count; i > 1; i--) {
@@ -382,7 +395,8 @@ assay_status assay_hnsw_insert(assay_hnsw *h, const uint64_t *keys, const float 
         return assay_fail_memory(error, count * sizeof *order);
     assay_status status = insertion_new(h, count, threads, &in, error);
     if (status == ASSAY_OK) {
-        fill_slots(h, keys, vectors, count, order);
+        find_centre(h, vectors, count);
+        fill_slots(h, keys, vectors, count, order, in.workers[0].scratch->room);
         status = insert_all(&in, order, count, progress, user, error);
         insertion_free(&in);
     }

@@ -27,6 +27,8 @@ assay_hnsw_scratch *assay_hnsw_scratch_new(const assay_hnsw *h, uint32_t most_ef
     if (s == NULL)
         return NULL;
     size_t query = assay_code_query_bytes(h->options.codes, h->options.dimensions);
+    size_t built = assay_code_query_bytes(ASSAY_CODE_I8, h->options.dimensions);
+    query = query > built ? query : built;
     s->most = most_ef > 0 ? most_ef : 1;
     s->visited_words = h->capacity / 64 + 1;
     s->pool = aligned(((size_t)s->most + 1) * sizeof *s->pool);
@@ -125,7 +127,7 @@ static void walk_level(const assay_hnsw *h, const assay_code_query *query, uint3
     uint32_t width;
     while (s->next < s->count) {
         uint32_t count = meet(h, pool_take(s), level, s);
-        assay_codes_score(&h->codes, query, s->slots, count, s->scores);
+        assay_codes_score(query, s->slots, count, s->scores);
         for (uint32_t i = 0; i < count; i++)
             pool_add(s, s->slots[i], s->scores[i]);
         if (level == 0 && s->next < s->count)
@@ -140,7 +142,7 @@ static assay_near descend(const assay_hnsw *h, const assay_code_query *query, ui
     for (;;) {
         assay_near best = from;
         uint32_t count = assay_hnsw_read_list(h, from.slot, level, s->slots);
-        assay_codes_score(&h->codes, query, s->slots, count, s->scores);
+        assay_codes_score(query, s->slots, count, s->scores);
         for (uint32_t i = 0; i < count; i++)
             if (s->scores[i] > best.score)
                 best = (assay_near){s->scores[i], s->slots[i]};
@@ -158,7 +160,7 @@ void assay_hnsw_walk(const assay_hnsw *h, const assay_code_query *query, uint32_
     pool_clear(s, limit);
     if (from.slot >= h->capacity)
         return;
-    assay_codes_score(&h->codes, query, &from.slot, 1, &from.score);
+    assay_codes_score(query, &from.slot, 1, &from.score);
     for (uint32_t l = (uint32_t)(entry >> 32); l > level; l--)
         from = descend(h, query, l, from, s);
     memset(s->visited, 0, s->visited_words * sizeof *s->visited);
@@ -198,28 +200,34 @@ static void scan(const assay_hnsw *h, const assay_code_query *query, const uint6
         }
         if (count < 2 * ASSAY_HNSW_MOST_M && slot + 1 < slots)
             continue;
-        assay_codes_score(&h->codes, query, s->slots, count, s->scores);
+        assay_codes_score(query, s->slots, count, s->scores);
         for (uint32_t i = 0; i < count; i++)
             pool_add(s, s->slots[i], s->scores[i]);
         count = 0;
     }
 }
 
-/* Exact scores of the first candidates that may be found, sorted. */
-static size_t rescore(const assay_hnsw *h, const float *query, const assay_hnsw_find *find,
-                      uint32_t most, assay_hnsw_scratch *s, assay_candidate *out)
+enum { RESCORED_AT_ONCE = 32 };
+
+/* Exact scores of the first candidates that may be found, sorted. Those that even at
+ * their best would not be among the k are passed over. */
+static size_t rescore(const assay_hnsw *h, const float *query, const assay_code_query *coded,
+                      const assay_hnsw_find *find, uint32_t most, assay_hnsw_scratch *s,
+                      assay_candidate *out)
 {
     assay_best best = {.items = out, .limit = find->k};
+    bool bits = h->options.codes == ASSAY_CODE_B1;
     uint64_t key;
     uint32_t seen = 0;
     for (uint32_t i = 0; i < s->count && seen < most;) {
         uint32_t count = 0;
-        for (; i < s->count && count < 2 * ASSAY_HNSW_MOST_M && seen < most; i++) {
+        float least = best.count > 0 && best.count == best.limit ? out[0].score : -INFINITY;
+        for (; i < s->count && count < RESCORED_AT_ONCE && seen < most; i++) {
             uint32_t slot = assay_near_slot(s->pool[i]);
             bool may = slot < h->capacity && may_find(h, find->allowed, slot);
             s->slots[count] = slot;
-            count += may;
             seen += may;
+            count += may && !(bits && s->pool[i].score + assay_codes_reach(coded, slot) < least);
         }
         assay_kernels_active()->dots_at_f32(query, h->vectors, s->slots, count,
                                             h->options.dimensions, s->scores);
@@ -252,5 +260,9 @@ size_t assay_hnsw_search(const assay_hnsw *h, const float *query, const assay_hn
     else
         assay_hnsw_walk(h, &coded, 0, (uint32_t)wide, s);
     uint32_t most = find->rescore > find->k ? find->rescore : find->k + find->k / 2 + 10;
-    return rescore(h, query, find, h->options.codes == ASSAY_CODE_F32 ? find->k : most, s, out);
+    if (h->options.codes == ASSAY_CODE_F32)
+        most = find->k;
+    if (h->options.codes == ASSAY_CODE_B1) /* estimates: any of them may be the best */
+        most = ef;
+    return rescore(h, query, &coded, find, most, s, out);
 }

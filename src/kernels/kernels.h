@@ -34,7 +34,7 @@
 #include "kernels/kernels.inc"
 
 #define ASSAY_PANEL 16
-#define ASSAY_I8_STEP 64   /* of dots_at_i8 */
+#define ASSAY_I8_STEP 64   /* of dots_at_i8, dots_at_bits */
 #define ASSAY_MAXSIM_DEPTH 4096 /* of maxsim_i8 */
 #define ASSAY_BF16_STEP 32 /* depths of bfloat16 are filled up with zeros to this */
 
@@ -181,6 +181,10 @@ typedef struct assay_epilogue {
  * dots_at_i8          out[i] = query[n] · vectors[at[i]][n], bytes from -127 to 127
  *                     (-128 gives some number); n is a multiple of ASSAY_I8_STEP,
  *                     at most 65536, so that a sum fits 32 bits.
+ * dots_at_bits        out[i] = the sum of query[n], bytes from -127 to 127, each with its
+ *                     sign where bit j % 8 of byte j / 8 of the row is 1, else with the
+ *                     other. Row i begins at rows + at[i] * stride; n is a multiple of
+ *                     ASSAY_I8_STEP, at most 65536. The row is fetched ahead to its end.
  * maxsim_i8           maxsim_f32 of rows[count][depth] of integers as they are kept,
  *                     row i counting steps[i] each, and of panels by pack_i8 without
  *                     extra bytes: the largest of steps[i] * (the sum of products).

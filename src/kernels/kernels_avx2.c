@@ -36,6 +36,19 @@ INLINE integers i_dot_row(integers sums, integers query, integers row)
                       row_products(sums.high, query.high, row.high)};
 }
 
+INLINE __m256i sums_where(__m256i sums, __m256i query, const uint8_t *bits)
+{
+    __m256i chosen = _mm256_and_si256(query, bytes_where(bits));
+    __m256i pairs = _mm256_maddubs_epi16(_mm256_set1_epi8(1), chosen);
+    return _mm256_add_epi32(sums, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+}
+
+INLINE integers i_add_where(integers sums, integers query, const uint8_t *bits)
+{
+    return (integers){sums_where(sums.low, query.low, bits),
+                      sums_where(sums.high, query.high, bits + 4)};
+}
+
 #include "kernels/kernels_float.inc"
 
 #include "kernels/kernels_bf16.inc"

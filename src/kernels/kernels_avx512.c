@@ -30,6 +30,14 @@ INLINE integers i_dot_row(integers sums, integers query, integers row)
     return _mm512_add_epi32(sums, _mm512_madd_epi16(pairs, _mm512_set1_epi16(1)));
 }
 
+INLINE integers i_add_where(integers sums, integers query, const uint8_t *bits)
+{
+    __mmask64 set;
+    memcpy(&set, bits, sizeof set);
+    __m512i pairs = _mm512_maddubs_epi16(_mm512_set1_epi8(1), _mm512_maskz_mov_epi8(set, query));
+    return _mm512_add_epi32(sums, _mm512_madd_epi16(pairs, _mm512_set1_epi16(1)));
+}
+
 #include "kernels/kernels_float.inc"
 
 #include "kernels/kernels_bf16.inc"

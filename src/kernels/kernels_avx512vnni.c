@@ -29,4 +29,11 @@ INLINE integers i_dot_row(integers sums, integers query, integers row)
     return i_dot_i8(sums, _mm512_xor_si512(row, _mm512_set1_epi8(-128)), query);
 }
 
+INLINE integers i_add_where(integers sums, integers query, const uint8_t *bits)
+{
+    __mmask64 set;
+    memcpy(&set, bits, sizeof set);
+    return i_dot_i8(sums, _mm512_maskz_mov_epi8(set, _mm512_set1_epi8(1)), query);
+}
+
 #include "kernels/kernels_integer.inc"

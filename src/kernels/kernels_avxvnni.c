@@ -32,4 +32,12 @@ INLINE integers i_dot_row(integers sums, integers query, integers row)
     return i_dot_i8(sums, above, query);
 }
 
+INLINE integers i_add_where(integers sums, integers query, const uint8_t *bits)
+{
+    const __m256i one = _mm256_set1_epi8(1);
+    integers chosen = {_mm256_and_si256(bytes_where(bits), one),
+                       _mm256_and_si256(bytes_where(bits + 4), one)};
+    return i_dot_i8(sums, chosen, query);
+}
+
 #include "kernels/kernels_integer.inc"

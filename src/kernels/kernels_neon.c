@@ -72,4 +72,17 @@ INLINE integers i_dot_row(integers sums, integers query, integers row)
                       row_products(sums.c, query.c, row.c), row_products(sums.d, query.d, row.d)};
 }
 
+INLINE int32x4_t sums_where(int32x4_t sums, int32x4_t query, const uint8_t *bits)
+{
+    int8x16_t chosen = vandq_s8(vreinterpretq_s8_s32(query), bytes_where(bits));
+    return vpadalq_s16(sums, vpaddlq_s8(chosen));
+}
+
+INLINE integers i_add_where(integers sums, integers query, const uint8_t *bits)
+{
+    return (integers){sums_where(sums.a, query.a, bits), sums_where(sums.b, query.b, bits + 2),
+                      sums_where(sums.c, query.c, bits + 4),
+                      sums_where(sums.d, query.d, bits + 6)};
+}
+
 #include "kernels/kernels_integer.inc"

@@ -42,4 +42,17 @@ INLINE integers i_dot_row(integers sums, integers query, integers row)
 #undef ROW_DOT
 }
 
+INLINE int32x4_t sums_where(int32x4_t sums, int32x4_t query, const uint8_t *bits)
+{
+    int8x16_t one = vandq_s8(bytes_where(bits), vdupq_n_s8(1));
+    return vdotq_s32(sums, vreinterpretq_s8_s32(query), one);
+}
+
+INLINE integers i_add_where(integers sums, integers query, const uint8_t *bits)
+{
+    return (integers){sums_where(sums.a, query.a, bits), sums_where(sums.b, query.b, bits + 2),
+                      sums_where(sums.c, query.c, bits + 4),
+                      sums_where(sums.d, query.d, bits + 6)};
+}
+
 #include "kernels/kernels_integer.inc"

@@ -478,6 +478,17 @@ void assay_dots_at_i8_scalar(const int8_t *query, const int8_t *vectors, const u
     }
 }
 
+void assay_dots_at_bits_scalar(const int8_t *query, const uint8_t *rows, size_t stride,
+                               const uint32_t *at, size_t count, size_t n, int32_t *out)
+{
+    for (size_t v = 0; v < count; v++) {
+        const uint8_t *row = rows + (size_t)at[v] * stride;
+        out[v] = 0;
+        for (size_t i = 0; i < n; i++)
+            out[v] += row[i / 8] >> i % 8 & 1 ? query[i] : -query[i];
+    }
+}
+
 void assay_maxsim_i8_scalar(const int8_t *rows, const float *steps, size_t count,
                             const int8_t *panels, size_t columns, size_t depth, float *best)
 {

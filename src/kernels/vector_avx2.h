@@ -235,6 +235,18 @@ INLINE integers i_bits(vector a)
     return (integers){_mm256_castps_si256(a.low), _mm256_castps_si256(a.high)};
 }
 
+/* 32 bits as bytes: all ones where one is set. */
+INLINE __m256i bytes_where(const uint8_t *bits)
+{
+    int32_t four;
+    memcpy(&four, bits, sizeof four);
+    const __m256i spread = _mm256_setr_epi8(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1,
+                                            2, 2, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3);
+    const __m256i place = _mm256_set1_epi64x((int64_t)0x8040201008040201);
+    __m256i bytes = _mm256_shuffle_epi8(_mm256_set1_epi32(four), spread);
+    return _mm256_cmpeq_epi8(_mm256_and_si256(bytes, place), place);
+}
+
 /* Lanes that fit into 16 bits. */
 INLINE void i_store_i16(int16_t *x, integers a)
 {

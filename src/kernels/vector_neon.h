@@ -341,6 +341,14 @@ INLINE integers i_bits(vector a)
     return (integers)EACH(vreinterpretq_s32_f32, a);
 }
 
+/* 16 bits as bytes: all ones where one is set. */
+INLINE int8x16_t bytes_where(const uint8_t *bits)
+{
+    const uint8x16_t place = vreinterpretq_u8_u64(vdupq_n_u64(0x8040201008040201));
+    uint8x16_t bytes = vcombine_u8(vdup_n_u8(bits[0]), vdup_n_u8(bits[1]));
+    return vreinterpretq_s8_u8(vtstq_u8(bytes, place));
+}
+
 /* Lanes that fit into 16 bits. */
 INLINE void i_store_i16(int16_t *x, integers a)
 {

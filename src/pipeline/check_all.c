@@ -9,34 +9,32 @@
 #include "pipeline/vectors.h"
 #include "store/score_cache.h"
 
-static assay_status check_vectors(assay_store *store, const char *name, assay_error *error)
+/* A file, where it is there. */
+static assay_status check_file(assay_vector_index kind, const char *path, assay_error *error)
 {
-    assay_collection collection;
+    assay_hnsw *hnsw = NULL;
+    assay_ivf *ivf = NULL;
+    assay_status status = kind == ASSAY_VECTORS_HNSW ? assay_hnsw_open(path, &hnsw, error)
+                                                     : assay_ivf_open(path, &ivf, error);
+    if (status == ASSAY_OK)
+        status = hnsw != NULL ? assay_hnsw_verify(hnsw, error) : assay_ivf_verify(ivf, error);
+    assay_hnsw_free(hnsw);
+    assay_ivf_free(ivf);
+    return status == ASSAY_E_NOT_FOUND ? ASSAY_OK : status;
+}
+
+static assay_status check_flat(assay_store *store, const assay_collection *collection,
+                               const char *path, assay_error *error)
+{
     assay_flat *flat;
-    assay_hnsw *hnsw;
-    char path[1024];
-    ASSAY_TRY(assay_collection_open(store, name, &collection, error));
-    if (collection.config.dimensions == 0)
-        return ASSAY_OK;
-    ASSAY_TRY(assay_vectors_path(store, &collection, ASSAY_VECTORS_HNSW, path, sizeof path,
-                                 error));
-    assay_status status = assay_hnsw_open(path, &hnsw, error);
-    if (status == ASSAY_OK) {
-        status = assay_hnsw_verify(hnsw, error);
-        assay_hnsw_free(hnsw);
-    }
-    if (status != ASSAY_E_NOT_FOUND)
-        ASSAY_TRY(status);
-    ASSAY_TRY(assay_vectors_path(store, &collection, ASSAY_VECTORS_FLAT, path, sizeof path,
-                                 error));
-    status = assay_flat_open(path, &flat, error);
+    assay_status status = assay_flat_open(path, &flat, error);
     if (status == ASSAY_E_NOT_FOUND)
         return ASSAY_OK;
     ASSAY_TRY(status);
     status = assay_flat_verify(flat, error);
     uint64_t stored = assay_flat_count(flat);
-    if (status == ASSAY_OK && assay_vectors_current(flat, &collection))
-        status = assay_store_vector_count(store, &collection, &stored, error);
+    if (status == ASSAY_OK && assay_vectors_current(flat, collection))
+        status = assay_store_vector_count(store, collection, &stored, error);
     if (status == ASSAY_OK && assay_flat_count(flat) != stored)
         status = assay_fail(error, ASSAY_E_CORRUPT, path,
                             "holds %llu vectors, the store %llu; remove the file, the next "
@@ -45,6 +43,22 @@ static assay_status check_vectors(assay_store *store, const char *name, assay_er
                             (unsigned long long)stored);
     assay_flat_close(flat);
     return status;
+}
+
+static assay_status check_vectors(assay_store *store, const char *name, assay_error *error)
+{
+    assay_collection collection;
+    char path[1024];
+    ASSAY_TRY(assay_collection_open(store, name, &collection, error));
+    if (collection.config.dimensions == 0)
+        return ASSAY_OK;
+    for (assay_vector_index kind = ASSAY_VECTORS_HNSW; kind <= ASSAY_VECTORS_IVF; kind++) {
+        ASSAY_TRY(assay_vectors_path(store, &collection, kind, path, sizeof path, error));
+        ASSAY_TRY(check_file(kind, path, error));
+    }
+    ASSAY_TRY(assay_vectors_path(store, &collection, ASSAY_VECTORS_FLAT, path, sizeof path,
+                                 error));
+    return check_flat(store, &collection, path, error);
 }
 
 typedef struct check {

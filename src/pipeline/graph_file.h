@@ -6,12 +6,12 @@
 #include "index/hnsw.h"
 #include "store/store.h"
 
-/* Makes the file at `path` that of the collection as it is now. Passages have a key for
+/* Makes the file at `path` that of the collection as it is now, with codes of a kind. Passages have a key for
  * good and a vector that does not change, so a file that is behind lacks those with new
  * keys and has some that are gone: these are put in and taken out, unless they are many
- * or the file is damaged; then it is built anew. `progress` may be NULL. */
+ * or the file is damaged or has other codes; then it is built anew. `progress` may be NULL. */
 assay_status assay_graph_file_update(assay_store *store, const assay_collection *collection,
-                                     const char *path, assay_progress_fn progress, void *user,
-                                     assay_error *error);
+                                     assay_code_kind codes, const char *path,
+                                     assay_progress_fn progress, void *user, assay_error *error);
 
 #endif

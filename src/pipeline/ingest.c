@@ -581,8 +581,31 @@ static assay_status complete_tokens(ingest *in, assay_error *error)
 static assay_status choose_vectors(ingest *in, assay_error *error)
 {
     assay_vector_choice choice = assay_vector_choice_read(in->store, &in->collection);
-    choice.kind = in->options->vectors;
+    assay_code_kind codes = (assay_code_kind)in->options->codes;
+    if (in->options->choose_vectors)
+        choice.kind = in->options->vectors;
+    if (codes != 0 && codes != choice.codes)
+        choice.tuned = (assay_vector_tuning){0}; /* of other codes */
+    if (codes != 0)
+        choice.codes = codes;
     return assay_vector_choice_write(in->store, &in->collection, &choice, error);
+}
+
+static assay_status index_vectors(ingest *in, assay_error *error)
+{
+    assay_vectors vectors = {.verify = true};
+    if (in->options->choose_vectors || in->options->codes != ASSAY_CODES_AUTO)
+        ASSAY_TRY(choose_vectors(in, error));
+    ASSAY_TRY(assay_vectors_open(in->store, &in->collection, &vectors, in->progress, in->user,
+                                 error));
+    in->report->vector_index = assay_vectors_kind(&vectors);
+    in->report->by_size = assay_vector_choice_read(in->store, &in->collection).kind ==
+                          ASSAY_VECTORS_AUTO;
+    assay_status status = ASSAY_OK;
+    if (vectors.notice.code != ASSAY_OK)
+        status = tell(in, NULL, &vectors.notice, error);
+    assay_vectors_close(&vectors);
+    return status;
 }
 
 static assay_status run(ingest *in, const char *name, const char *const *paths, size_t count,
@@ -609,15 +632,7 @@ static assay_status run(ingest *in, const char *name, const char *const *paths, 
     ASSAY_TRY(assay_word_index_update(in->store, &in->collection, in->options->word_index,
                                       ASSAY_DEFAULT_K1, ASSAY_DEFAULT_B, in->progress, in->user,
                                       error));
-    if (in->model == NULL)
-        return ASSAY_OK;
-    if (in->options->choose_vectors)
-        ASSAY_TRY(choose_vectors(in, error));
-    assay_vectors vectors = {0};
-    assay_status status = assay_vectors_open(in->store, &in->collection, &vectors, in->progress,
-                                             in->user, error);
-    assay_vectors_close(&vectors);
-    return status;
+    return in->model != NULL ? index_vectors(in, error) : ASSAY_OK;
 }
 
 assay_status assay_index(assay_store *store, const char *name, const char *const *paths,

@@ -7,7 +7,8 @@
 
 typedef struct assay_nearest_options {
     uint32_t k;              /* wanted */
-    uint32_t ef;             /* of hnsw: vectors kept on the way */
+    uint32_t ef;             /* of hnsw vectors kept on the way, of ivf those scored exactly */
+    uint32_t nprobe;         /* of ivf: lists looked into; 0: by default */
     bool exact;              /* compare with all, whatever index there is */
     uint32_t threads;        /* of comparing with all; 0: all */
     const assay_bits *slots; /* that may be found; NULL: all */
@@ -20,6 +21,9 @@ typedef struct assay_nearest {
     assay_hnsw_scratch *hnsw;
     const assay_hnsw *hnsw_of;
     uint32_t hnsw_ef;
+    assay_ivf_scratch *ivf;
+    const assay_ivf *ivf_of;
+    uint32_t ivf_ef;
 } assay_nearest;
 
 /* Writes at most k candidates, best first, with exact scores. */

@@ -56,6 +56,8 @@ struct assay_pipeline {
 
 /* Candidates of a search where nobody says how many. */
 #define ASSAY_RETRIEVE 100u
+/* Vectors that it keeps on its way beyond these. */
+#define ASSAY_MORE_EF 100u
 
 /* The model that made the collection's vectors, in a session for queries; the caller
  * closes both, on failure too. */

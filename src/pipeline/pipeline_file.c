@@ -56,6 +56,9 @@ static const field pipeline_fields[] = {
     {"ef", COUNT, IN_PIPELINE(ef), NULL, 1, 65536,
      "vectors that a search of an hnsw index keeps on its way; when absent as the index was tuned, "
      "else retrieve + 100", 0},
+    {"nprobe", COUNT, IN_PIPELINE(nprobe), NULL, 1, 65536,
+     "lists of an ivf index that a search looks into; when absent as the index was tuned, else one "
+     "in 24", 0},
     {"exact", FLAG, IN_PIPELINE(exact), NULL, 0, 0,
      "compare with all vectors, whatever index there is", 0},
     {"keep", COUNT, IN_PIPELINE(rerank), NULL, 1, 100000,

@@ -120,6 +120,7 @@ static assay_status retrieve_dense(assay_pipeline *p, assay_text query, size_t *
     const assay_nearest_options options = {
         .k = o->retrieve,
         .ef = o->ef,
+        .nprobe = o->nprobe,
         .exact = o->exact,
         .threads = o->threads,
         .slots = r->allowed.filter != NULL ? &r->allowed.slots : NULL,

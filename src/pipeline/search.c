@@ -151,9 +151,10 @@ static assay_status run(assay_pipeline *p, assay_text query, uint32_t top, assay
     result->word_index = p->retrieval.postings != NULL;
     result->words = p->retrieval.words;
     if (p->settings.options.retriever & ASSAY_RETRIEVER_DENSE)
-        result->vectors = p->retrieval.vectors.hnsw != NULL && !p->settings.options.exact
-                              ? ASSAY_VECTORS_HNSW
-                              : ASSAY_VECTORS_FLAT;
+        result->vectors = p->settings.options.exact ? ASSAY_VECTORS_FLAT
+                                                    : assay_vectors_kind(&p->retrieval.vectors);
+    result->rebuilt = p->retrieval.vectors.notice;
+    p->retrieval.vectors.notice = (assay_error){0};
     result->filtered = p->retrieval.allowed.filter != NULL;
     result->allowed = p->retrieval.allowed.count;
     result->missing = p->retrieval.allowed.missing;

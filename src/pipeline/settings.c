@@ -11,8 +11,7 @@
 
 #include "pipeline/pipeline.h"
 
-enum { DEFAULT_RERANK = 30, MAX_RETRIEVE = 100000,
-       MORE_EF = 100 };
+enum { DEFAULT_RERANK = 30, MAX_RETRIEVE = 100000 };
 
 #define DEFAULT_BM25_WEIGHT 1.0
 #define DEFAULT_DENSE_WEIGHT 1.0
@@ -36,7 +35,7 @@ static assay_status settle_retrieval(assay_pipeline_options *o, assay_error *err
         return assay_fail(error, ASSAY_E_ARGUMENT, "retrieve",
                           "%" PRIu32 " is more than the limit of %d", o->retrieve, MAX_RETRIEVE);
     if (o->ef == 0)
-        o->ef = o->retrieve + MORE_EF;
+        o->ef = o->retrieve + ASSAY_MORE_EF;
     if (o->ef < o->retrieve)
         o->ef = o->retrieve;
     if (o->ef > ASSAY_HNSW_MOST_EF)

@@ -7,7 +7,8 @@
  * standing for the question that its document's title asks, or, without one, its
  * beginning. They are embedded as questions are, so none of their vectors is in the
  * index. Recall is the share of the k nearest that a search finds; as near as the k-th
- * counts, since equal vectors stand in no order. It grows with the effort (ef), but for
+ * counts, since equal vectors stand in no order. It grows with the effort (ef of a
+ * graph, nprobe of lists), but for
  * noise, so the least that reaches the recall is found by widening until one does and
  * halving the rest.
  */
@@ -160,7 +161,12 @@ static assay_status search(tuning *t, size_t query, uint32_t effort, bool exact,
                            assay_error *error)
 {
     const assay_nearest_options options = {
-        .k = t->options.k, .ef = effort, .exact = exact, .threads = t->options.threads};
+        .k = t->options.k,
+        .ef = t->vectors.ivf != NULL ? t->options.k + ASSAY_MORE_EF : effort,
+        .nprobe = effort,
+        .exact = exact,
+        .threads = t->options.threads,
+    };
     return assay_nearest_search(&t->nearest, &t->vectors,
                                 t->queries + query * t->collection.config.dimensions, &options,
                                 t->found, count, error);
@@ -248,6 +254,26 @@ static assay_status settle(assay_tune_options *o, assay_error *error)
     return ASSAY_OK;
 }
 
+static assay_status tune_graph(tuning *t, assay_vector_tuning *out, assay_error *error)
+{
+    assay_hnsw_info info;
+    assay_hnsw_describe(t->vectors.hnsw, &info);
+    uint32_t most = info.live > t->options.k ? info.live : t->options.k;
+    if (most > ASSAY_HNSW_MOST_EF)
+        most = ASSAY_HNSW_MOST_EF;
+    out->kind = ASSAY_VECTORS_HNSW;
+    out->vectors = info.live;
+    return find_effort(t, t->options.k, most, &out->ef, &out->recall, error);
+}
+
+static assay_status tune_lists(tuning *t, assay_vector_tuning *out, assay_error *error)
+{
+    assay_ivf_info info;
+    assay_ivf_describe(t->vectors.ivf, &info);
+    out->kind = ASSAY_VECTORS_IVF;
+    return find_effort(t, 1, info.options.lists, &out->nprobe, &out->recall, error);
+}
+
 static assay_status run(tuning *t, assay_vector_tuning *out, assay_error *error)
 {
     t->arena = assay_arena_new(0);
@@ -266,16 +292,9 @@ static assay_status run(tuning *t, assay_vector_tuning *out, assay_error *error)
         .queries = (uint32_t)t->options.query_count,
         .vectors = assay_flat_count(t->vectors.flat),
     };
-    if (t->vectors.hnsw == NULL)
-        return ASSAY_OK;
-    assay_hnsw_info info;
-    assay_hnsw_describe(t->vectors.hnsw, &info);
-    uint32_t most = info.live > t->options.k ? info.live : t->options.k;
-    if (most > ASSAY_HNSW_MOST_EF)
-        most = ASSAY_HNSW_MOST_EF;
-    out->kind = ASSAY_VECTORS_HNSW;
-    out->vectors = info.live;
-    return find_effort(t, t->options.k, most, &out->ef, &out->recall, error);
+    if (t->vectors.hnsw != NULL)
+        return tune_graph(t, out, error);
+    return t->vectors.ivf != NULL ? tune_lists(t, out, error) : ASSAY_OK;
 }
 
 assay_status assay_vector_index_tune(assay_store *store, const char *name,
@@ -312,6 +331,8 @@ void assay_tune_apply(const assay_store *store, const assay_collection *collecti
         return;
     /* Of more than were measured, as many times more are kept on the way. */
     uint64_t ef = k > t.k ? (t.ef * k + t.k - 1) / t.k : t.ef;
+    if (o->nprobe == 0 && t.kind == ASSAY_VECTORS_IVF)
+        o->nprobe = t.nprobe;
     if (o->ef == 0 && t.kind == ASSAY_VECTORS_HNSW)
         o->ef = ef < ASSAY_HNSW_MOST_EF ? (uint32_t)ef : ASSAY_HNSW_MOST_EF;
 }

@@ -10,7 +10,7 @@
 #include "base/file.h"
 #include "base/json.h"
 
-static const char *const names[] = {"auto", "flat", "hnsw"};
+static const char *const names[] = {"auto", "flat", "hnsw", "ivf"};
 
 enum { KINDS = sizeof names / sizeof *names, FILE_LIMIT = 4096 };
 
@@ -41,11 +41,12 @@ static assay_vector_index read_kind(const json_t *object)
 /* All of it, or nothing. */
 static assay_vector_tuning read_tuned(const json_t *object)
 {
-    uint64_t k = 0, queries = 0, ef = 0, vectors = 0;
+    uint64_t k = 0, queries = 0, ef = 0, nprobe = 0, vectors = 0;
     double wanted = 0, recall = 0;
     bool fine = assay_json_uint(object, "k", "", 1, UINT32_MAX, &k, NULL) == ASSAY_OK &&
                 assay_json_uint(object, "queries", "", 1, UINT32_MAX, &queries, NULL) == ASSAY_OK &&
                 assay_json_uint(object, "ef", "", 0, UINT32_MAX, &ef, NULL) == ASSAY_OK &&
+                assay_json_uint(object, "nprobe", "", 0, UINT32_MAX, &nprobe, NULL) == ASSAY_OK &&
                 assay_json_uint(object, "vectors", "", 0, INT64_MAX, &vectors, NULL) == ASSAY_OK &&
                 assay_json_double(object, "wanted", "", 0, 1, &wanted, NULL) == ASSAY_OK &&
                 assay_json_double(object, "recall", "", 0, 1, &recall, NULL) == ASSAY_OK;
@@ -58,6 +59,7 @@ static assay_vector_tuning read_tuned(const json_t *object)
         .k = (uint32_t)k,
         .queries = (uint32_t)queries,
         .ef = (uint32_t)ef,
+        .nprobe = (uint32_t)nprobe,
         .vectors = vectors,
     };
 }
@@ -67,11 +69,14 @@ assay_vector_choice assay_vector_choice_read(const assay_store *store,
 {
     char path[1024];
     json_t *json;
+    const char *codes = NULL;
     assay_vector_choice choice = {0};
     if (path_of(store, collection, path, NULL) != ASSAY_OK ||
         assay_json_read(path, FILE_LIMIT, &json, NULL) != ASSAY_OK)
         return choice;
     choice.kind = read_kind(json);
+    if (assay_json_string(json, "codes", "", &codes, NULL) == ASSAY_OK && codes != NULL)
+        assay_code_named(codes, &choice.codes);
     choice.tuned = read_tuned(json_object_get(json, "tuned"));
     json_decref(json);
     return choice;
@@ -91,12 +96,15 @@ static json_t *json_of(const assay_vector_choice *choice)
 {
     const assay_vector_tuning *t = &choice->tuned;
     json_t *json = json_pack("{s:s}", "index", names[choice->kind]);
+    if (json != NULL && choice->codes != 0)
+        json_object_set_new(json, "codes", json_string(assay_code_name(choice->codes)));
     if (json != NULL && t->kind != ASSAY_VECTORS_AUTO)
         json_object_set_new(json, "tuned",
-                            json_pack("{s:s, s:f, s:f, s:I, s:I, s:I, s:I}", "index",
+                            json_pack("{s:s, s:f, s:f, s:I, s:I, s:I, s:I, s:I}", "index",
                                       names[t->kind], "wanted", t->wanted, "recall", t->recall,
                                       "k", (json_int_t)t->k, "queries", (json_int_t)t->queries,
-                                      "ef", (json_int_t)t->ef, "vectors",
+                                      "ef", (json_int_t)t->ef, "nprobe",
+                                      (json_int_t)t->nprobe, "vectors",
                                       (json_int_t)t->vectors));
     return json;
 }

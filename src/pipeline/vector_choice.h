@@ -3,7 +3,7 @@
  * vector_choice.h: which vector index a collection is to have, and what was measured
  * of it: <home>/index/<collection key>.json, beside the index.
  *
- *   {"index": "hnsw", "tuned": {"index": "hnsw", "wanted": 0.95, "recall": 0.9531,
+ *   {"index": "hnsw", "codes": "i8", "tuned": {"index": "hnsw", "wanted": 0.95, "recall": 0.9531,
  *    "k": 100, "queries": 200, "ef": 140, "vectors": 50000}}
  *
  * A file that is missing or cannot be understood says nothing: the choice is auto, and
@@ -12,10 +12,12 @@
 #ifndef ASSAY_VECTOR_CHOICE_H
 #define ASSAY_VECTOR_CHOICE_H
 
+#include "index/codes.h"
 #include "store/store.h"
 
 typedef struct assay_vector_choice {
     assay_vector_index kind;
+    assay_code_kind codes;     /* 0: nobody has chosen */
     assay_vector_tuning tuned; /* its kind is AUTO: nothing was measured */
 } assay_vector_choice;
 

@@ -13,6 +13,7 @@
 
 #include "base/file.h"
 #include "pipeline/graph_file.h"
+#include "pipeline/lists_file.h"
 #include "pipeline/vector_choice.h"
 
 void assay_vector_scale(float *vector, size_t n)
@@ -39,16 +40,18 @@ assay_status assay_vectors_path(const assay_store *store, const assay_collection
     return assay_path_join(path, size, assay_store_home(store), name, error);
 }
 
-/* The kind that the collection is to have now. */
-static assay_status kind_of(assay_store *store, const assay_collection *collection,
-                            assay_vector_index *kind, assay_error *error)
+/* What the collection is to have now: kind and codes are never "as you like". */
+static assay_status wanted_now(assay_store *store, const assay_collection *collection,
+                               assay_vector_choice *choice, assay_error *error)
 {
     uint64_t count;
-    *kind = assay_vector_choice_read(store, collection).kind;
-    if (*kind != ASSAY_VECTORS_AUTO)
+    *choice = assay_vector_choice_read(store, collection);
+    if (choice->codes == 0)
+        choice->codes = ASSAY_CODE_I8;
+    if (choice->kind != ASSAY_VECTORS_AUTO)
         return ASSAY_OK;
     ASSAY_TRY(assay_store_vector_count(store, collection, &count, error));
-    *kind = count >= ASSAY_VECTORS_HNSW_FROM ? ASSAY_VECTORS_HNSW : ASSAY_VECTORS_FLAT;
+    choice->kind = count >= ASSAY_VECTORS_HNSW_FROM ? ASSAY_VECTORS_HNSW : ASSAY_VECTORS_FLAT;
     return ASSAY_OK;
 }
 
@@ -137,7 +140,15 @@ void assay_vectors_close(assay_vectors *vectors)
 {
     assay_flat_close(vectors->flat);
     assay_hnsw_free(vectors->hnsw);
-    *vectors = (assay_vectors){0};
+    assay_ivf_free(vectors->ivf);
+    *vectors = (assay_vectors){.verify = vectors->verify};
+}
+
+assay_vector_index assay_vectors_kind(const assay_vectors *vectors)
+{
+    return vectors->hnsw != NULL  ? ASSAY_VECTORS_HNSW
+           : vectors->ivf != NULL ? ASSAY_VECTORS_IVF
+                                  : ASSAY_VECTORS_FLAT;
 }
 
 static assay_status open_file(assay_vector_index kind, const char *path, assay_vectors *out,
@@ -145,20 +156,79 @@ static assay_status open_file(assay_vector_index kind, const char *path, assay_v
 {
     if (kind == ASSAY_VECTORS_FLAT)
         return assay_flat_open(path, &out->flat, error);
-    ASSAY_TRY(assay_hnsw_open(path, &out->hnsw, error));
-    out->flat = assay_hnsw_flat(out->hnsw);
+    if (kind == ASSAY_VECTORS_HNSW) {
+        ASSAY_TRY(assay_hnsw_open(path, &out->hnsw, error));
+        out->flat = assay_hnsw_flat(out->hnsw);
+    } else {
+        ASSAY_TRY(assay_ivf_open(path, &out->ivf, error));
+        out->flat = assay_ivf_flat(out->ivf);
+    }
     return out->flat != NULL ? ASSAY_OK : assay_fail_memory(error, 1024);
 }
 
-/* The file of the other kind is of no use any more. */
-static void remove_other(const assay_store *store, const assay_collection *collection,
-                         assay_vector_index kind)
+static assay_status verify(const assay_vectors *vectors, assay_error *error)
+{
+    return vectors->hnsw != NULL  ? assay_hnsw_verify(vectors->hnsw, error)
+           : vectors->ivf != NULL ? assay_ivf_verify(vectors->ivf, error)
+                                  : assay_flat_verify(vectors->flat, error);
+}
+
+static bool has_codes(const assay_vectors *vectors, assay_code_kind codes)
+{
+    assay_hnsw_info graph;
+    assay_ivf_info lists;
+    if (vectors->hnsw != NULL) {
+        assay_hnsw_describe(vectors->hnsw, &graph);
+        return graph.options.codes == codes;
+    }
+    if (vectors->ivf == NULL)
+        return true;
+    assay_ivf_describe(vectors->ivf, &lists);
+    return lists.options.codes == codes;
+}
+
+/* Whether the file is there, of what is wanted, and, where that is asked, whole. What is
+ * wrong with one that is of no use to this assay goes to the vectors' notice. */
+static bool open_current(const assay_collection *collection, const assay_vector_choice *wanted,
+                         const char *path, assay_vectors *vectors)
+{
+    assay_error problem;
+    assay_status status = open_file(wanted->kind, path, vectors, &problem);
+    bool current = status == ASSAY_OK && assay_vectors_current(vectors->flat, collection) &&
+                   has_codes(vectors, wanted->codes);
+    if (current && vectors->verify)
+        status = verify(vectors, &problem);
+    if (current && status == ASSAY_OK)
+        return true;
+    assay_vectors_close(vectors);
+    if (status != ASSAY_OK && status != ASSAY_E_NOT_FOUND)
+        assay_fail(&vectors->notice, status, problem.where, "%s; it was made anew",
+                   problem.message);
+    return false;
+}
+
+/* The files of other kinds are of no use any more. */
+static void remove_others(const assay_store *store, const assay_collection *collection,
+                          assay_vector_index kind)
 {
     char path[1024];
-    assay_vector_index other = kind == ASSAY_VECTORS_FLAT ? ASSAY_VECTORS_HNSW
-                                                          : ASSAY_VECTORS_FLAT;
-    if (assay_vectors_path(store, collection, other, path, sizeof path, NULL) == ASSAY_OK)
-        unlink(path);
+    for (assay_vector_index other = ASSAY_VECTORS_FLAT; other <= ASSAY_VECTORS_IVF; other++)
+        if (other != kind && assay_vectors_path(store, collection, other, path, sizeof path,
+                                                NULL) == ASSAY_OK)
+            unlink(path);
+}
+
+static assay_status make_file(assay_store *store, const assay_collection *collection,
+                              const assay_vector_choice *wanted, const char *path,
+                              assay_progress_fn progress, void *user, assay_error *error)
+{
+    if (wanted->kind == ASSAY_VECTORS_FLAT)
+        return write_file(store, collection, path, progress, user, error);
+    if (wanted->kind == ASSAY_VECTORS_IVF)
+        return assay_lists_file_update(store, collection, wanted->codes, path, progress, user,
+                                       error);
+    return assay_graph_file_update(store, collection, wanted->codes, path, progress, user,
+                                   error);
 }
 
 assay_status assay_vectors_open(assay_store *store, const assay_collection *collection,
@@ -166,26 +236,45 @@ assay_status assay_vectors_open(assay_store *store, const assay_collection *coll
                                 assay_error *error)
 {
     char path[1024];
-    assay_vector_index kind;
+    assay_vector_choice wanted;
     if (vectors->flat != NULL && assay_vectors_current(vectors->flat, collection))
         return ASSAY_OK;
     assay_vectors_close(vectors);
-    ASSAY_TRY(kind_of(store, collection, &kind, error));
-    ASSAY_TRY(assay_vectors_path(store, collection, kind, path, sizeof path, error));
-    if (open_file(kind, path, vectors, NULL) == ASSAY_OK &&
-        assay_vectors_current(vectors->flat, collection))
+    ASSAY_TRY(wanted_now(store, collection, &wanted, error));
+    ASSAY_TRY(assay_vectors_path(store, collection, wanted.kind, path, sizeof path, error));
+    if (open_current(collection, &wanted, path, vectors))
         return ASSAY_OK;
-    assay_vectors_close(vectors);
     if (assay_vector_folder_make(store, NULL) != ASSAY_OK)
         return make_private(store, collection, &vectors->flat, error);
-    ASSAY_TRY(kind == ASSAY_VECTORS_FLAT
-                  ? write_file(store, collection, path, progress, user, error)
-                  : assay_graph_file_update(store, collection, path, progress, user, error));
-    remove_other(store, collection, kind);
-    return open_file(kind, path, vectors, error);
+    ASSAY_TRY(make_file(store, collection, &wanted, path, progress, user, error));
+    remove_others(store, collection, wanted.kind);
+    return open_file(wanted.kind, path, vectors, error);
 }
 
 /* --------------------------------------------------------------- describing */
+
+static void describe_graph(const assay_hnsw *hnsw, assay_vector_index_info *out)
+{
+    assay_hnsw_info info;
+    assay_hnsw_describe(hnsw, &info);
+    out->vectors = info.live;
+    out->m = info.options.m;
+    out->ef_construction = info.options.ef_construction;
+    out->codes = assay_code_name(info.options.codes);
+    out->graph_bytes = info.graph_bytes;
+    out->code_bytes = info.code_bytes;
+}
+
+static void describe_lists(const assay_ivf *ivf, assay_vector_index_info *out)
+{
+    assay_ivf_info info;
+    assay_ivf_describe(ivf, &info);
+    out->lists = info.options.lists;
+    out->longest = info.longest;
+    out->codes = assay_code_name(info.options.codes);
+    out->graph_bytes = info.list_bytes;
+    out->code_bytes = info.code_bytes;
+}
 
 static void describe_file(const assay_vectors *vectors, const assay_collection *collection,
                           assay_vector_index kind, assay_vector_index_info *out)
@@ -195,39 +284,35 @@ static void describe_file(const assay_vectors *vectors, const assay_collection *
     out->vectors = assay_flat_count(vectors->flat);
     out->dimensions = assay_flat_stamp_of(vectors->flat).dimensions;
     out->memory_bytes = out->vectors * out->dimensions * sizeof(float);
-    if (vectors->hnsw == NULL)
-        return;
-    assay_hnsw_info info;
-    assay_hnsw_describe(vectors->hnsw, &info);
-    out->vectors = info.live;
-    out->m = info.options.m;
-    out->ef_construction = info.options.ef_construction;
-    out->codes = assay_code_name(info.options.codes);
-    out->graph_bytes = info.graph_bytes;
-    out->code_bytes = info.code_bytes;
-    out->memory_bytes = info.graph_bytes + info.code_bytes;
+    if (vectors->hnsw != NULL)
+        describe_graph(vectors->hnsw, out);
+    if (vectors->ivf != NULL)
+        describe_lists(vectors->ivf, out);
+    if (kind != ASSAY_VECTORS_FLAT)
+        out->memory_bytes = out->graph_bytes + out->code_bytes;
 }
 
 assay_status assay_vector_index_describe(assay_store *store, const char *name,
                                          assay_vector_index_info *out, assay_error *error)
 {
     assay_collection collection;
-    assay_vector_index kind;
-    assay_vector_choice choice;
+    assay_vector_choice wanted, chosen;
     assay_vectors vectors = {0};
     struct stat file;
     char path[1024];
     ASSAY_TRY(assay_collection_open(store, name, &collection, error));
     if (collection.config.dimensions == 0)
         return assay_fail(error, ASSAY_E_ARGUMENT, name, "has no vectors: it is for BM25 only");
-    ASSAY_TRY(kind_of(store, &collection, &kind, error));
-    ASSAY_TRY(assay_vectors_path(store, &collection, kind, path, sizeof path, error));
-    choice = assay_vector_choice_read(store, &collection);
-    *out = (assay_vector_index_info){.wanted = choice.kind, .codes = ""};
-    if (choice.tuned.kind == kind)
-        out->tuned = choice.tuned;
-    if (open_file(kind, path, &vectors, NULL) == ASSAY_OK)
-        describe_file(&vectors, &collection, kind, out);
+    chosen = assay_vector_choice_read(store, &collection);
+    ASSAY_TRY(wanted_now(store, &collection, &wanted, error));
+    ASSAY_TRY(assay_vectors_path(store, &collection, wanted.kind, path, sizeof path, error));
+    *out = (assay_vector_index_info){.wanted = chosen.kind,
+                                     .wanted_codes = (assay_vector_codes)chosen.codes,
+                                     .codes = ""};
+    if (chosen.tuned.kind == wanted.kind)
+        out->tuned = chosen.tuned;
+    if (open_file(wanted.kind, path, &vectors, NULL) == ASSAY_OK)
+        describe_file(&vectors, &collection, wanted.kind, out);
     if (out->kind != ASSAY_VECTORS_AUTO && stat(path, &file) == 0)
         out->file_bytes = (uint64_t)file.st_size;
     assay_vectors_close(&vectors);

@@ -13,11 +13,11 @@ index() { assay index "$@" --collection c --json 2>/dev/null | json '[d["added"]
 described() { assay info --collection c --json | json '[d.get(k) for k in ("vector_index", "vector_index_wanted", "vector_index_current", "vectors", "hnsw_codes")]'; }
 found() { assay search 'Note about word4' --collection c --retriever dense --rerank none --retrieve 20 --top 20 --json "$@"; }
 same() {
-    found "$@" | json '[d["vector_index"], sorted((h["document"], round(h["score_dense"], 5)) for h in d["hits"])]' >near.txt
-    found --exact "$@" | json '[d["vector_index"], sorted((h["document"], round(h["score_dense"], 5)) for h in d["hits"])]' >exact.txt
-    cut -c1-8 near.txt exact.txt
-    cut -c9- near.txt >a.txt
-    cut -c9- exact.txt >b.txt
+    found "$@" | json '"%s %s" % (d["vector_index"], sorted((h["document"], round(h["score_dense"], 5)) for h in d["hits"]))' >near.txt
+    found --exact "$@" | json '"%s %s" % (d["vector_index"], sorted((h["document"], round(h["score_dense"], 5)) for h in d["hits"]))' >exact.txt
+    cut -d' ' -f1 near.txt exact.txt
+    cut -d' ' -f2- near.txt >a.txt
+    cut -d' ' -f2- exact.txt >b.txt
     cmp a.txt b.txt
 }
 index records.jsonl
@@ -85,3 +85,33 @@ code assay index --index hnsw --tune recall=0.9 --collection c 2>&1 | head -1
 code assay index --tune recall=0.9 --collection c --tune-queries none.tsv 2>&1 | head -1
 code assay index --tune-queries asked.tsv records.jsonl --collection c 2>&1 | head -1
 code assay index --tune recall=0.9 --collection d 2>&1 | head -1
+echo '-- codes of a bit, lists'
+index records.jsonl --index hnsw --codes b1
+described
+ls "$ASSAY_HOME/index"
+same --ef 400
+index records.jsonl --index ivf
+assay info --collection c --json | json '[d.get(k) for k in ("vector_index", "vector_index_current", "ivf_codes")]'
+ls "$ASSAY_HOME/index"
+same --nprobe 1000 --ef 400
+same --nprobe 1000 --ef 400 --filter "n < 40 or n > 390"
+assay search 'Note about word4' --collection c --rerank none --nprobe 3 | sed -n 's/in [0-9]* ms/in N ms/; s/.*\(found in.*\)/\1/p'
+assay index --collection c --tune recall@10=0.9 --json | json '[d["tuned"][k] for k in ("index", "k")] + [d["tuned"]["nprobe"] > 0, d["tuned"]["recall"] >= 0.9]'
+index more.jsonl
+same --nprobe 1000 --ef 400
+assay check
+python3 - <<'PY'
+import os
+path = os.environ["ASSAY_HOME"] + "/index/1.ivf"
+data = bytearray(open(path, "rb").read())
+data[len(data) // 2] ^= 0x40
+open(path, "wb").write(data)
+PY
+code assay check
+assay index more.jsonl --collection c >/dev/null
+assay check
+head -c 5000 "$ASSAY_HOME/index/1.ivf" >cut && cp cut "$ASSAY_HOME/index/1.ivf"
+assay index more.jsonl --collection c >/dev/null
+same --nprobe 1000 --ef 400
+printf 'ASSAYIVF\011' | dd of="$ASSAY_HOME/index/1.ivf" conv=notrunc status=none
+same --nprobe 1000 --ef 400

@@ -14,68 +14,9 @@
 
 #include "base/threads.h"
 #include "index/hnsw_graph.h"
+#include "index/rotation.h"
 
-enum { COUNT = 4000, DIMENSIONS = 48, CLUSTERS = 60, QUERIES = 100, K = 10, EF = 100 };
-
-static char path[] = "/tmp/assay-hnsw-XXXXXX";
-static float vectors[COUNT][DIMENSIONS], queries[QUERIES][DIMENSIONS];
-static uint64_t keys[COUNT];
-static assay_error error;
-
-static uint64_t state_of_random = 1;
-
-static double uniform(void)
-{
-    state_of_random += 0x9e3779b97f4a7c15u; /* SplitMix64 */
-    uint64_t z = state_of_random;
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-    return (double)((z ^ z >> 31) >> 11) * 0x1p-53;
-}
-
-static float gauss(void)
-{
-    return (float)(sqrt(-2 * log(uniform() + 1e-12)) * cos(6.283185307 * uniform()));
-}
-
-static void normalise(float *x)
-{
-    double squares = 0;
-    for (size_t i = 0; i < DIMENSIONS; i++)
-        squares += (double)x[i] * x[i];
-    for (size_t i = 0; i < DIMENSIONS; i++)
-        x[i] /= (float)sqrt(squares);
-}
-
-/* Clustered as embeddings are, every fiftieth vector equal to the one before. */
-static int make_vectors(void **state)
-{
-    (void)state;
-    static float centres[CLUSTERS][DIMENSIONS];
-    for (size_t c = 0; c < CLUSTERS; c++)
-        for (size_t j = 0; j < DIMENSIONS; j++)
-            centres[c][j] = gauss();
-    for (size_t i = 0; i < COUNT + QUERIES; i++) {
-        float *x = i < COUNT ? vectors[i] : queries[i - COUNT];
-        size_t c = (size_t)(uniform() * CLUSTERS);
-        for (size_t j = 0; j < DIMENSIONS; j++)
-            x[j] = centres[c][j] + 0.6f * gauss();
-        normalise(x);
-        if (i > 0 && i < COUNT && i % 50 == 0)
-            memcpy(x, vectors[i - 1], sizeof vectors[0]);
-    }
-    for (size_t i = 0; i < COUNT; i++)
-        keys[i] = 10 * i + 3;
-    int fd = mkstemp(path);
-    close(fd);
-    return fd < 0 ? -1 : 0;
-}
-
-static int remove_file(void **state)
-{
-    (void)state;
-    return unlink(path);
-}
+#include "clustered.h" /* last: it has names of its own */
 
 static assay_hnsw *build(assay_code_kind codes, size_t count, uint32_t capacity, uint32_t threads)
 {
@@ -85,6 +26,68 @@ static assay_hnsw *build(assay_code_kind codes, size_t count, uint32_t capacity,
     if (assay_hnsw_insert(h, keys, vectors[0], count, threads, NULL, NULL, &error) != ASSAY_OK)
         fail_msg("%s", error.message);
     return h;
+}
+
+/* --------------------------------------------------------------------- codes */
+
+/* Of what is left without the centre, one bit a coordinate tells the product within a
+ * bound, and on average the truth. */
+static void bits_estimate_without_bias(void **state)
+{
+    (void)state;
+    enum { ALL = 1000 };
+    assay_hnsw *h = build(ASSAY_CODE_B1, ALL, ALL, 0);
+    void *room = aligned_alloc(64, 4096);
+    double bias = 0, squares = 0;
+    size_t within = 0, all = 0;
+    for (size_t q = 0; q < QUERIES; q++) {
+        assay_code_query coded = assay_codes_ask(&h->codes, queries[q], room);
+        for (uint32_t slot = 0; slot < ALL; slot += 7, all++) {
+            float estimate, truth = dot(queries[q], assay_hnsw_vector(h, slot));
+            assay_codes_score(&coded, &slot, 1, &estimate);
+            bias += estimate - truth;
+            squares += (estimate - truth) * (estimate - truth);
+            within += fabsf(estimate - truth) <= assay_codes_reach(&coded, slot);
+        }
+    }
+    bias /= (double)all;
+    squares /= (double)all;
+    if (fabs(bias) > 0.01 || squares > 0.02 || within < 0.9 * (double)all)
+        fail_msg("bias %g, mean square %g, %zu of %zu within the bound", bias, squares, within,
+                 all);
+    free(room);
+    assay_hnsw_free(h);
+}
+
+/* Lengths and products stay; the same bits each time. */
+static void a_rotation_keeps_products(void **state)
+{
+    (void)state;
+    for (size_t width = ASSAY_ROTATION_STEP; width <= 4096; width = width * 2 + width % 3 * 64) {
+        width -= width % ASSAY_ROTATION_STEP;
+        float *a = calloc(width, sizeof *a), *b = calloc(width, sizeof *b);
+        double before = 0, after = 0, length = 0, turned = 0, largest = 0;
+        a[0] = 1; /* one direction becomes all */
+        for (size_t i = 0; i < width; i++)
+            b[i] = gauss();
+        for (size_t i = 0; i < width; i++) {
+            before += (double)a[i] * b[i];
+            length += (double)b[i] * b[i];
+        }
+        assay_rotate(a, width);
+        assay_rotate(b, width);
+        for (size_t i = 0; i < width; i++) {
+            after += (double)a[i] * b[i];
+            turned += (double)b[i] * b[i];
+            largest = fabs(a[i]) > largest ? fabs(a[i]) : largest;
+        }
+        assert_true(fabs(before - after) < 1e-3);
+        assert_true(fabs(length - turned) < 1e-3 * length);
+        if (largest > 6 / sqrt((double)width))
+            fail_msg("width %zu: a coordinate of %g", width, largest);
+        free(a);
+        free(b);
+    }
 }
 
 /* ------------------------------------------------------------------ promises */
@@ -133,14 +136,6 @@ static void expect_sound(const assay_hnsw *h)
     free(queue);
 }
 
-static float dot(const float *a, const float *b)
-{
-    double sum = 0;
-    for (size_t i = 0; i < DIMENSIONS; i++)
-        sum += (double)a[i] * b[i];
-    return (float)sum;
-}
-
 /* Share of the K best that are found: as good as the K-th best counts, since equal
  * vectors stand in no order. */
 static double recall(const assay_hnsw *h, const uint64_t *allowed, uint32_t ef)
@@ -171,12 +166,13 @@ static double recall(const assay_hnsw *h, const uint64_t *allowed, uint32_t ef)
 static void finds_what_is_near(void **state)
 {
     (void)state;
-    for (assay_code_kind codes = ASSAY_CODE_F32; codes <= ASSAY_CODE_I8; codes++) {
+    for (assay_code_kind codes = ASSAY_CODE_F32; codes <= ASSAY_CODE_B1; codes++) {
         assay_hnsw *h = build(codes, COUNT, COUNT, 0);
         expect_sound(h);
-        double found = recall(h, NULL, EF);
+        uint32_t ef = codes == ASSAY_CODE_B1 ? 3 * EF : EF; /* of 48 bits little can be told */
+        double found = recall(h, NULL, ef);
         if (found < 0.95)
-            fail_msg("%s: recall %.3f at ef %d, expected 0.95", assay_code_name(codes), found, EF);
+            fail_msg("%s: recall %.3f at ef %u, expected 0.95", assay_code_name(codes), found, ef);
         found = recall(h, NULL, 2000);
         if (found < 0.995)
             fail_msg("%s: recall %.3f at ef 2000", assay_code_name(codes), found);
@@ -248,9 +244,8 @@ static void removed_ones_are_not_found(void **state)
 }
 
 /* Removed, saved, loaded, and put in again under new keys: as good as a new one. */
-static void churn_keeps_recall(void **state)
+static void expect_churn_keeps_recall(assay_code_kind codes, uint32_t ef)
 {
-    (void)state;
     uint64_t gone[COUNT / 5], again[COUNT / 5];
     static float moved[COUNT / 5][DIMENSIONS];
     for (size_t i = 0; i < COUNT / 5; i++) {
@@ -258,8 +253,8 @@ static void churn_keeps_recall(void **state)
         again[i] = keys[5 * i] + 1000000;
         memcpy(moved[i], vectors[5 * i], sizeof moved[i]);
     }
-    assay_hnsw *h = build(ASSAY_CODE_I8, COUNT, COUNT, 0);
-    double fresh = recall(h, NULL, 40);
+    assay_hnsw *h = build(codes, COUNT, COUNT, 0);
+    double fresh = recall(h, NULL, ef);
     assert_int_equal(assay_hnsw_remove(h, gone, COUNT / 5, 0, &error), ASSAY_OK);
     assert_int_equal(assay_hnsw_save(h, path, 7, 9, &error), ASSAY_OK);
     assay_hnsw_free(h);
@@ -268,10 +263,17 @@ static void churn_keeps_recall(void **state)
                      ASSAY_OK);
     assert_int_equal(atomic_load(&h->slots), COUNT);
     expect_sound(h);
-    double churned = recall(h, NULL, 40);
+    double churned = recall(h, NULL, ef);
     if (churned < fresh - 0.01)
         fail_msg("recall %.3f, of a fresh build %.3f", churned, fresh);
     assay_hnsw_free(h);
+}
+
+static void churn_keeps_recall(void **state)
+{
+    (void)state;
+    expect_churn_keeps_recall(ASSAY_CODE_I8, 40);
+    expect_churn_keeps_recall(ASSAY_CODE_B1, 300);
 }
 
 static void copies_of_one_vector_are_all_found(void **state)
@@ -331,10 +333,9 @@ static void readers_go_on_while_it_grows(void **state)
 
 /* ------------------------------------------------------------------ the file */
 
-static void a_file_gives_the_same_answers(void **state)
+static void expect_file_gives_the_same_answers(assay_code_kind codes)
 {
-    (void)state;
-    assay_hnsw *h = build(ASSAY_CODE_F16, COUNT, COUNT + 100, 0), *mapped;
+    assay_hnsw *h = build(codes, COUNT, COUNT + 100, 0), *mapped;
     assert_int_equal(assay_hnsw_save(h, path, 7, 9, &error), ASSAY_OK);
     assert_int_equal(assay_hnsw_open(path, &mapped, &error), ASSAY_OK);
     assert_int_equal(assay_hnsw_verify(mapped, &error), ASSAY_OK);
@@ -358,30 +359,16 @@ static void a_file_gives_the_same_answers(void **state)
     assay_hnsw_free(mapped);
 }
 
-static uint8_t *read_all(size_t *size)
-{
-    FILE *file = fopen(path, "rb");
-    assert_non_null(file);
-    fseek(file, 0, SEEK_END);
-    *size = (size_t)ftell(file);
-    rewind(file);
-    uint8_t *bytes = malloc(*size);
-    assert_int_equal(fread(bytes, 1, *size, file), *size);
-    fclose(file);
-    return bytes;
-}
-
-static void write_all(const uint8_t *bytes, size_t size)
-{
-    FILE *file = fopen(path, "wb");
-    assert_int_equal(fwrite(bytes, 1, size, file), size);
-    fclose(file);
-}
-
-static void damaged_files_are_refused(void **state)
+static void a_file_gives_the_same_answers(void **state)
 {
     (void)state;
-    assay_hnsw *h = build(ASSAY_CODE_I8, 500, 500, 0), *read;
+    for (assay_code_kind codes = ASSAY_CODE_F32; codes <= ASSAY_CODE_B1; codes++)
+        expect_file_gives_the_same_answers(codes);
+}
+
+static void expect_damage_is_refused(assay_code_kind codes)
+{
+    assay_hnsw *h = build(codes, 500, 500, 0), *read;
     size_t size;
     assert_int_equal(assay_hnsw_save(h, path, 7, 9, &error), ASSAY_OK);
     assay_hnsw_free(h);
@@ -413,6 +400,13 @@ static void damaged_files_are_refused(void **state)
     }
     free(bytes);
     assert_int_equal(assay_hnsw_open("/nonexistent/file", &read, &error), ASSAY_E_NOT_FOUND);
+}
+
+static void damaged_files_are_refused(void **state)
+{
+    (void)state;
+    expect_damage_is_refused(ASSAY_CODE_I8);
+    expect_damage_is_refused(ASSAY_CODE_B1);
 }
 
 /* ------------------------------------------------------------------ bad input */
@@ -477,6 +471,8 @@ static void a_stop_leaves_a_whole_graph(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_rotation_keeps_products),
+        cmocka_unit_test(bits_estimate_without_bias),
         cmocka_unit_test(finds_what_is_near),
         cmocka_unit_test(is_the_same_with_any_threads),
         cmocka_unit_test(keeps_recall_under_a_filter),

@@ -441,6 +441,39 @@ static void dots_at_agree(void **state)
     }
 }
 
+static void bits_agree(void **state)
+{
+    (void)state;
+    for (size_t n = 0; n <= 1024; n += ASSAY_I8_STEP) {
+        size_t rows = 1 + below(90), count = below(70), stride = n / 8 + below(3) * 12;
+        int8_t *query = block(n);
+        uint8_t *bits = block(rows * stride);
+        uint32_t *at = block(count * sizeof *at);
+        int32_t *expected = block(count * sizeof *expected), *got = block(count * sizeof *got);
+        bool extreme = below(3) == 0;
+        for (size_t i = 0; i < n; i++)
+            query[i] = extreme ? -127 : (int8_t)((int)below(255) - 127);
+        for (size_t i = 0; i < rows * stride; i++)
+            bits[i] = extreme ? (below(2) ? 255 : 0) : (uint8_t)below(256);
+        for (size_t i = 0; i < count; i++)
+            at[i] = (uint32_t)below(rows);
+        scalar()->dots_at_bits(query, bits, stride, at, count, n, expected);
+        const assay_kernels *set;
+        for (size_t s = 1; (set = next_set(&s)) != NULL;) {
+            set->dots_at_bits(query, bits, stride, at, count, n, got);
+            for (size_t i = 0; i < count; i++)
+                if (got[i] != expected[i])
+                    fail_msg("%s dots_at_bits: %d, expected %d", set->name, (int)got[i],
+                             (int)expected[i]);
+        }
+        free(query);
+        free(bits);
+        free(at);
+        free(expected);
+        free(got);
+    }
+}
+
 int main(void)
 {
     read_settings();
@@ -452,6 +485,7 @@ int main(void)
         cmocka_unit_test(attention_agrees_and_is_right),
         cmocka_unit_test(probabilities_sum_to_one),
         cmocka_unit_test(dots_at_agree),
+        cmocka_unit_test(bits_agree),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * bench_hnsw.c: the HNSW index over vectors from a file, at the command of bench/ann.
+ * bench_ann.c: the HNSW and IVF indexes over vectors from a file, at the command of
+ * bench/ann.
  *
- *   bench_hnsw BASE QUERIES TRUTH DIMENSIONS CODES M EF_CONSTRUCTION THREADS
+ *   bench_ann BASE QUERIES TRUTH DIMENSIONS KIND CODES M EF_CONSTRUCTION THREADS
  *
  * BASE and QUERIES are binary32, one vector after another; TRUTH holds the numbers of
- * each query's ten nearest, uint32. Builds and prints a line of JSON, then answers
- * lines of standard input with a line of JSON each, on one thread: "search EF" searches
- * for all queries, "exact" compares some of them with all vectors, "filter EF SHARE"
+ * each query's ten nearest, uint32. KIND is hnsw or ivf. Builds and prints a line of
+ * JSON, then answers lines of standard input with a line of JSON each, on one thread:
+ * "search EFFORT" (ef, nprobe) searches for all queries, "exact" compares some of them with all vectors, "filter EF SHARE"
  * searches for some where a filter lets SHARE of the vectors through.
  */
 #include <inttypes.h>
@@ -21,21 +22,24 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "index/hnsw.h"
+#include "index/ivf.h"
 
-enum { K = 10, MOST_EF = 20000, SOME = 200 };
+enum { K = 10, MOST_EF = 20000, SOME = 200, IVF_EF = 100 };
 
 typedef struct bench {
     assay_mapping base, queries, truth;
     uint32_t dimensions, count, query_count;
     assay_hnsw *hnsw;
     assay_hnsw_scratch *scratch;
+    assay_ivf *ivf; /* one of the two is NULL */
+    assay_ivf_scratch *ivf_scratch;
     assay_flat *flat;
     assay_flat_scratch *scan;
 } bench;
 
 static int fail(const char *what)
 {
-    fprintf(stderr, "bench_hnsw: %s\n", what);
+    fprintf(stderr, "bench_ann: %s\n", what);
     return 1;
 }
 
@@ -46,30 +50,54 @@ static double cpu_seconds(clockid_t clock)
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
+static void tell_built(const bench *b, double seconds, double cpu)
+{
+    assay_hnsw_info graph = {0};
+    assay_ivf_info lists = {0};
+    if (b->hnsw != NULL)
+        assay_hnsw_describe(b->hnsw, &graph);
+    else
+        assay_ivf_describe(b->ivf, &lists);
+    printf("{\"build_seconds\": %.3f, \"build_cpu_seconds\": %.3f, \"graph_bytes\": %" PRIu64
+           ", \"code_bytes\": %" PRIu64 ", \"vector_bytes\": %" PRIu64 ", \"lists\": %" PRIu32 "}\n",
+           seconds, cpu, graph.graph_bytes + lists.list_bytes,
+           graph.code_bytes + lists.code_bytes, graph.vector_bytes + lists.vector_bytes,
+           lists.options.lists);
+    fflush(stdout);
+}
+
+static assay_status build_kind(bench *b, char **argv, const uint64_t *keys, assay_error *error)
+{
+    const float *base = (const float *)(const void *)b->base.data;
+    uint32_t threads = (uint32_t)atol(argv[9]);
+    assay_code_kind codes = 0;
+    assay_code_named(argv[6], &codes);
+    if (strcmp(argv[5], "ivf") == 0) {
+        const assay_ivf_options options = {.dimensions = b->dimensions, .codes = codes};
+        return assay_ivf_build(&options, keys, base, b->count, threads, NULL, NULL, &b->ivf, error);
+    }
+    const assay_hnsw_options options = {.dimensions = b->dimensions,
+                                        .codes = codes,
+                                        .m = (uint32_t)atol(argv[7]),
+                                        .ef_construction = (uint32_t)atol(argv[8])};
+    ASSAY_TRY(assay_hnsw_new(&options, b->count, &b->hnsw, error));
+    return assay_hnsw_insert(b->hnsw, keys, base, b->count, threads, NULL, NULL, error);
+}
+
 static int build(bench *b, char **argv)
 {
     assay_error error;
-    assay_hnsw_options options = {.dimensions = b->dimensions,
-                                  .m = (uint32_t)atol(argv[6]),
-                                  .ef_construction = (uint32_t)atol(argv[7])};
     uint64_t *keys = calloc(b->count, sizeof *keys);
-    if (keys == NULL || !assay_code_named(argv[5], &options.codes))
-        return fail("no memory, or no kind of code");
+    if (keys == NULL)
+        return fail("no memory");
     for (uint32_t i = 0; i < b->count; i++)
         keys[i] = i + 1;
     double begun = assay_seconds(), cpu = cpu_seconds(CLOCK_PROCESS_CPUTIME_ID);
-    if (assay_hnsw_new(&options, b->count, &b->hnsw, &error) != ASSAY_OK ||
-        assay_hnsw_insert(b->hnsw, keys, (const float *)(const void *)b->base.data, b->count,
-                          (uint32_t)atol(argv[8]), NULL, NULL, &error) != ASSAY_OK)
-        return fail(error.message);
-    assay_hnsw_info info;
-    assay_hnsw_describe(b->hnsw, &info);
-    printf("{\"build_seconds\": %.3f, \"build_cpu_seconds\": %.3f, \"graph_bytes\": %" PRIu64
-           ", \"code_bytes\": %" PRIu64 ", \"vector_bytes\": %" PRIu64 "}\n",
-           assay_seconds() - begun, cpu_seconds(CLOCK_PROCESS_CPUTIME_ID) - cpu, info.graph_bytes,
-           info.code_bytes, info.vector_bytes);
-    fflush(stdout);
+    assay_status status = build_kind(b, argv, keys, &error);
     free(keys);
+    if (status != ASSAY_OK)
+        return fail(error.message);
+    tell_built(b, assay_seconds() - begun, cpu_seconds(CLOCK_PROCESS_CPUTIME_ID) - cpu);
     return 0;
 }
 
@@ -93,15 +121,27 @@ static void tell(uint32_t queries, double cpu, size_t hits, size_t wanted)
     fflush(stdout);
 }
 
+/* With an effort, which is ef or nprobe. */
+static size_t search_one(bench *b, const float *query, uint32_t effort, const uint64_t *allowed,
+                         assay_candidate *found)
+{
+    if (b->ivf != NULL) {
+        const assay_ivf_find find = {
+            .k = K, .nprobe = effort, .ef = IVF_EF, .allowed = allowed};
+        return assay_ivf_search(b->ivf, query, &find, b->ivf_scratch, found);
+    }
+    const assay_hnsw_find find = {.k = K, .ef = effort, .allowed = allowed};
+    return assay_hnsw_search(b->hnsw, query, &find, b->scratch, found);
+}
+
 static void search(bench *b, uint32_t ef)
 {
     const uint32_t *truth = (const void *)b->truth.data;
-    const assay_hnsw_find find = {.k = K, .ef = ef};
     size_t hits = 0;
     double begun = cpu_seconds(CLOCK_THREAD_CPUTIME_ID);
     for (uint32_t q = 0; q < b->query_count; q++) {
         assay_candidate found[K];
-        size_t count = assay_hnsw_search(b->hnsw, query_of(b, q), &find, b->scratch, found);
+        size_t count = search_one(b, query_of(b, q), ef, NULL, found);
         for (size_t i = 0; i < count; i++)
             hits += among(truth + (size_t)q * K, found[i].passage);
     }
@@ -131,13 +171,12 @@ static void search_filtered(bench *b, uint32_t ef, double share)
     for (uint32_t i = 0; i < b->count; i++)
         if ((double)assay_hash64(&i, sizeof i) * 0x1p-64 < share)
             assay_bits_add(&bits, i);
-    const assay_hnsw_find find = {.k = K, .ef = ef, .allowed = bits.words};
     size_t hits = 0, wanted = 0;
     double spent = 0;
     for (uint32_t q = 0; q < some_queries(b); q++) {
         assay_candidate found[K], best[K];
         double begun = cpu_seconds(CLOCK_THREAD_CPUTIME_ID);
-        size_t count = assay_hnsw_search(b->hnsw, query_of(b, q), &find, b->scratch, found);
+        size_t count = search_one(b, query_of(b, q), ef, bits.words, found);
         spent += cpu_seconds(CLOCK_THREAD_CPUTIME_ID) - begun;
         size_t all = assay_flat_search(b->flat, query_of(b, q), &bits, b->scan, best);
         wanted += all;
@@ -164,8 +203,8 @@ static void answer(bench *b, const char *line)
 int main(int argc, char **argv)
 {
     bench b = {0};
-    if (argc != 9)
-        return fail("BASE QUERIES TRUTH DIMENSIONS CODES M EF_CONSTRUCTION THREADS");
+    if (argc != 10)
+        return fail("BASE QUERIES TRUTH DIMENSIONS KIND CODES M EF_CONSTRUCTION THREADS");
     b.dimensions = (uint32_t)atol(argv[4]);
     if (b.dimensions == 0 || assay_map_open(argv[1], &b.base, NULL) != ASSAY_OK ||
         assay_map_open(argv[2], &b.queries, NULL) != ASSAY_OK ||
@@ -177,16 +216,21 @@ int main(int argc, char **argv)
         return fail("the truth is too short");
     if (build(&b, argv) != 0)
         return 1;
-    b.scratch = assay_hnsw_scratch_new(b.hnsw, MOST_EF);
-    b.flat = assay_hnsw_flat(b.hnsw);
+    if (b.hnsw != NULL)
+        b.scratch = assay_hnsw_scratch_new(b.hnsw, MOST_EF);
+    else
+        b.ivf_scratch = assay_ivf_scratch_new(b.ivf, IVF_EF);
+    b.flat = b.hnsw != NULL ? assay_hnsw_flat(b.hnsw) : assay_ivf_flat(b.ivf);
     b.scan = assay_flat_scratch_new(K, 1);
     char line[100];
-    while (b.scratch && b.flat && b.scan && fgets(line, sizeof line, stdin) != NULL)
+    while ((b.scratch || b.ivf_scratch) && b.flat && b.scan && fgets(line, sizeof line, stdin) != NULL)
         answer(&b, line);
     assay_flat_scratch_free(b.scan);
     assay_flat_close(b.flat);
     assay_hnsw_scratch_free(b.scratch);
+    assay_ivf_scratch_free(b.ivf_scratch);
     assay_hnsw_free(b.hnsw);
+    assay_ivf_free(b.ivf);
     assay_map_close(&b.base);
     assay_map_close(&b.queries);
     assay_map_close(&b.truth);

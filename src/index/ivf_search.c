@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* ivf_search.c: searching lists: the nearest centres, the codes of their lists, and the
+ * vectors of the best of these. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "index/ivf_lists.h"
+#include "kernels/kernels.h"
+
+enum {
+    AT_ONCE = 256,         /* slots that are scored at a time */
+    RESCORED_AT_ONCE = 32,
+    DEFAULT_SHARE = 24,    /* of the lists one in so many is looked into ... */
+    DEFAULT_LEAST = 8,     /* ... and so many at least */
+};
+
+struct assay_ivf_scratch {
+    uint32_t most;
+    float *products;         /* [lists] */
+    assay_candidate *lists;  /* [lists] nearest first; the passage is the list's number */
+    assay_candidate *pool;   /* [most] best first; the passage is the slot */
+    uint32_t slots[AT_ONCE];
+    float scores[AT_ONCE];
+    void *room;              /* of the query */
+};
+
+assay_ivf_scratch *assay_ivf_scratch_new(const assay_ivf *ivf, uint32_t most)
+{
+    assay_ivf_scratch *s = calloc(1, sizeof *s);
+    if (s == NULL)
+        return NULL;
+    size_t room = assay_code_query_bytes(ivf->options.codes, ivf->options.dimensions);
+    s->most = most > 0 ? most : 1;
+    s->products = calloc(ivf->options.lists, sizeof *s->products);
+    s->lists = calloc(ivf->options.lists, sizeof *s->lists);
+    s->pool = calloc(s->most, sizeof *s->pool);
+    s->room = aligned_alloc(64, (room + 63) / 64 * 64);
+    if (!s->products || !s->lists || !s->pool || !s->room) {
+        assay_ivf_scratch_free(s);
+        return NULL;
+    }
+    return s;
+}
+
+void assay_ivf_scratch_free(assay_ivf_scratch *s)
+{
+    if (s == NULL)
+        return;
+    free(s->products);
+    free(s->lists);
+    free(s->pool);
+    free(s->room);
+    free(s);
+}
+
+uint32_t assay_ivf_nprobe(const assay_ivf *ivf)
+{
+    uint32_t lists = ivf->options.lists, share = lists / DEFAULT_SHARE;
+    if (share < DEFAULT_LEAST)
+        share = DEFAULT_LEAST;
+    return share < lists ? share : lists;
+}
+
+/* The nearest lists, to s->lists; returns their number. */
+static size_t choose_lists(const assay_ivf *ivf, const float *query, uint32_t nprobe,
+                           assay_ivf_scratch *s)
+{
+    uint32_t lists = ivf->options.lists;
+    assay_best best = {.items = s->lists, .limit = nprobe};
+    assay_kernels_active()->dots_f32(query, ivf->centres, lists, ivf->options.dimensions,
+                                     s->products);
+    for (uint32_t l = 0; l < lists; l++)
+        assay_best_add(&best, (assay_candidate){l, s->products[l]});
+    assay_best_sort(&best);
+    return best.count;
+}
+
+static bool may_find(const assay_ivf *ivf, const uint64_t *allowed, uint32_t slot)
+{
+    return ivf->keys[slot] != 0 && (allowed == NULL || (allowed[slot / 64] >> slot % 64 & 1));
+}
+
+static void score_some(const assay_code_query *query, size_t count, assay_ivf_scratch *s,
+                       assay_best *pool)
+{
+    assay_codes_score(query, s->slots, count, s->scores);
+    for (size_t i = 0; i < count; i++)
+        assay_best_add(pool, (assay_candidate){s->slots[i], s->scores[i]});
+}
+
+/* The codes of the chosen lists. */
+static void scan(const assay_ivf *ivf, const assay_code_query *query, const uint64_t *allowed,
+                 size_t lists, assay_ivf_scratch *s, assay_best *pool)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < lists; i++) {
+        uint32_t l = (uint32_t)s->lists[i].passage;
+        for (uint32_t slot = ivf->starts[l]; slot < ivf->starts[l + 1]; slot++) {
+            s->slots[count] = slot;
+            count += may_find(ivf, allowed, slot);
+            if (count < AT_ONCE)
+                continue;
+            score_some(query, count, s, pool);
+            count = 0;
+        }
+    }
+    score_some(query, count, s, pool);
+}
+
+/* Exact scores of the pool; what even at its best would not be among the k is passed
+ * over. */
+static size_t rescore(const assay_ivf *ivf, const float *query, const assay_code_query *coded,
+                      const assay_best *pool, uint32_t k, assay_ivf_scratch *s,
+                      assay_candidate *out)
+{
+    assay_best best = {.items = out, .limit = k};
+    bool bits = ivf->options.codes == ASSAY_CODE_B1;
+    for (size_t i = 0; i < pool->count;) {
+        size_t count = 0;
+        float least = best.count > 0 && best.count == k ? out[0].score : -INFINITY;
+        for (; i < pool->count && count < RESCORED_AT_ONCE; i++) {
+            uint32_t slot = (uint32_t)pool->items[i].passage;
+            s->slots[count] = slot;
+            count += !(bits && pool->items[i].score + assay_codes_reach(coded, slot) < least);
+        }
+        assay_kernels_active()->dots_at_f32(query, ivf->vectors, s->slots, count,
+                                            ivf->options.dimensions, s->scores);
+        for (size_t j = 0; j < count; j++)
+            assay_best_add(&best, (assay_candidate){ivf->keys[s->slots[j]], s->scores[j]});
+    }
+    assay_best_sort(&best);
+    return best.count;
+}
+
+static uint32_t count_allowed(const assay_ivf *ivf, const uint64_t *allowed)
+{
+    uint32_t count = 0;
+    for (uint32_t slot = 0; slot < ivf->count; slot++)
+        count += allowed[slot / 64] >> slot % 64 & 1;
+    return count;
+}
+
+/* As many lists as hold what would be compared without a filter. */
+static uint32_t lists_to_probe(const assay_ivf *ivf, const assay_ivf_find *find)
+{
+    uint32_t lists = ivf->options.lists;
+    double nprobe = find->nprobe > 0 ? find->nprobe : assay_ivf_nprobe(ivf);
+    if (find->allowed != NULL)
+        nprobe = ceil(nprobe * ivf->count / (count_allowed(ivf, find->allowed) + 1e-9));
+    return nprobe < lists ? (uint32_t)nprobe : lists;
+}
+
+size_t assay_ivf_search(const assay_ivf *ivf, const float *query, const assay_ivf_find *find,
+                        assay_ivf_scratch *s, assay_candidate *out)
+{
+    if (ivf->count == 0 || find->k == 0)
+        return 0;
+    uint32_t ef = find->ef > find->k ? find->ef : find->k;
+    if (ivf->options.codes == ASSAY_CODE_F32)
+        ef = find->k;
+    assay_best pool = {.items = s->pool, .limit = ef < s->most ? ef : s->most};
+    assay_code_query coded = assay_codes_ask(&ivf->codes, query, s->room);
+    size_t lists = choose_lists(ivf, query, lists_to_probe(ivf, find), s);
+    scan(ivf, &coded, find->allowed, lists, s, &pool);
+    assay_best_sort(&pool);
+    return rescore(ivf, query, &coded, &pool, find->k, s, out);
+}
