@@ -214,6 +214,19 @@ INLINE void i_store_u8(uint8_t *x, integers a)
     _mm_storeu_si128((__m128i *)x, _mm_xor_si128(bytes, _mm_set1_epi8(-128)));
 }
 
+/* Four times sixteen lanes that fit into 16 bits, `more` added to each: bytes from 0
+ * to 255, what is beyond them being the nearer end. */
+#define I_STORE_FOUR
+INLINE void i_store_sum_u8(uint8_t *x, const integers a[4], int32_t more)
+{
+    const __m512i sixteen = _mm512_set1_epi16((int16_t)more);
+    const __m512i places = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    __m512i low = _mm512_adds_epi16(_mm512_packs_epi32(a[0], a[1]), sixteen);
+    __m512i high = _mm512_adds_epi16(_mm512_packs_epi32(a[2], a[3]), sixteen);
+    __m512i bytes = _mm512_packus_epi16(low, high);
+    _mm512_storeu_si512(x, _mm512_permutexvar_epi32(places, bytes));
+}
+
 /* Sixteen pairs of 16-bit integers: a's product sums added to the sums. */
 INLINE integers i_dot_i16(integers sums, integers a, integers b)
 {
