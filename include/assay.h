@@ -679,6 +679,8 @@ typedef struct assay_index_options {
                                 (ColBERT, or a bi-encoder read so; "late": the default
                                 one), for reranking by late interaction; "none": no
                                 more; NULL: as the collection does */
+    int input;               /* descriptor that "-" is read from, and which is closed; 0:
+                                standard input */
     bool prune;              /* remove documents of these sources now gone */
     bool rebuild;            /* take documents whose content is unchanged too */
     assay_word_index word_index;
@@ -970,6 +972,36 @@ ASSAY_API assay_status assay_document_text(assay_store *store, const char *colle
                                            const char *document, assay_text *title,
                                            assay_text *text, assay_error *error);
 
+typedef struct assay_document_info {
+    const char *id, *title, *source; /* as of a hit; "-" where it came from no file */
+    const char *metadata; /* a JSON object; NULL: none */
+    assay_text text;      /* of assay_document_get alone */
+    uint64_t bytes;       /* of the text */
+    uint64_t passages;
+} assay_document_info;
+
+typedef struct assay_documents {
+    size_t count;
+    assay_document_info *items; /* [count] */
+    void *block;          /* owner of the memory behind them */
+} assay_documents;
+
+/* Up to `most` (0: 10000) documents whose id comes behind `after` (NULL: the first), in
+ * the order of ids, byte by byte. *out is owned by the caller: assay_documents_free. */
+ASSAY_API assay_status assay_document_list(assay_store *store, const char *collection,
+                                           const char *after, size_t most, assay_documents *out,
+                                           assay_error *error);
+/* One document with its text; NOT_FOUND. */
+ASSAY_API assay_status assay_document_get(assay_store *store, const char *collection,
+                                          const char *id, assay_documents *out,
+                                          assay_error *error);
+ASSAY_API void assay_documents_free(assay_documents *documents);
+/* Deletes those of these documents that are there, with their passages, in one
+ * transaction; *deleted tells how many. */
+ASSAY_API assay_status assay_documents_delete(assay_store *store, const char *collection,
+                                              const char *const *ids, size_t count,
+                                              size_t *deleted, assay_error *error);
+
 /* -------------------------------------------------------------- evaluation */
 
 typedef struct assay_queries {
@@ -1124,6 +1156,236 @@ typedef enum assay_loss_kind {
 
 /* "listwise", "margin-mse". Never NULL. */
 ASSAY_API const char *assay_loss_name(assay_loss_kind kind);
+/* ---------------------------------------------------------------- feedback */
+
+/* What was asked, what was answered, and what came of it: feedback.sqlite in the data
+ * directory. A question is kept as a hash with a key that lies in the same file (whoever
+ * has the file can test guesses, and no more), its text only where that is asked for;
+ * a session likewise; of documents their ids. One thread; several may have it open. */
+typedef struct assay_feedback assay_feedback;
+
+typedef struct assay_feedback_options {
+    bool read_only;      /* for reports: NOT_FOUND where nothing was recorded yet */
+    bool keep_text;      /* of questions */
+    uint32_t keep_days;  /* searches older than that are removed; 0: 90 */
+} assay_feedback_options;
+
+/* home NULL: assay_home. Makes the file, but not the directory. */
+ASSAY_API assay_status assay_feedback_open(const char *home,
+                                           const assay_feedback_options *options,
+                                           assay_feedback **out, assay_error *error);
+ASSAY_API void assay_feedback_close(assay_feedback *feedback);
+
+typedef struct assay_answered_hit {
+    const char *document;
+    uint32_t rank_first; /* before reranking */
+    bool reranked;
+    bool second;         /* of an interleaved answer: the second pipeline put it here */
+} assay_answered_hit;
+
+/* How a search took part in a comparison of two pipelines. */
+typedef enum assay_trial {
+    ASSAY_TRIAL_NONE = 0,
+    ASSAY_TRIAL_INTERLEAVED, /* both answered: `pipeline` is the first, `rival` the second */
+    ASSAY_TRIAL_SPLIT,       /* `pipeline` answered this session, `rival` answers others */
+} assay_trial;
+
+/* A search as it was answered. */
+typedef struct assay_answered {
+    const char *search;     /* id, 1 to 128 bytes, by which events name it */
+    const char *collection; /* NULL: documents came with the request */
+    const char *pipeline;   /* by name; NULL: "default" */
+    const char *rival;      /* of a trial */
+    assay_trial trial;
+    const char *session;    /* whose search; NULL: not known */
+    assay_text query;
+    const assay_answered_hit *hits; /* [count] candidates, best first, one a document */
+    size_t count;           /* the first thousand are kept */
+    size_t shown;           /* of them to the user */
+    uint32_t scored, truncated; /* passages: reranked, and of these cut */
+    bool degraded;          /* a reranker could not work */
+    double first_seconds, rerank_seconds;
+    int64_t at;             /* milliseconds since 1970; 0: now */
+} assay_answered;
+
+/* Records a search. One whose id is there already is left out (*kept false; may be
+ * NULL). A search of the same session within two minutes, of another question that
+ * shares half of the words, makes the one before it a reformulated one. */
+ASSAY_API assay_status assay_feedback_search(assay_feedback *feedback,
+                                             const assay_answered *answered, bool *kept,
+                                             assay_error *error);
+
+typedef enum assay_event_kind {
+    ASSAY_EVENT_IMPRESSION = 0, /* the user saw this document, and those above it */
+    ASSAY_EVENT_CLICK,
+    ASSAY_EVENT_DWELL,          /* and stayed for `seconds` */
+    ASSAY_EVENT_REFORMULATION,  /* and asked again, in other words */
+    ASSAY_EVENT_UP,             /* said that the document is right */
+    ASSAY_EVENT_DOWN,           /* or wrong */
+    ASSAY_EVENT_KINDS,
+} assay_event_kind;
+
+/* "impression", "click", "dwell", "reformulation", "up", "down". Never NULL. */
+ASSAY_API const char *assay_event_name(assay_event_kind kind);
+
+typedef struct assay_event {
+    assay_event_kind kind;
+    const char *search;
+    const char *document; /* NULL of a reformulation; else may be given by `position` */
+    uint32_t position;    /* 1 is the first that was shown; 0: see document */
+    double seconds;       /* of a dwell */
+    int64_t at;           /* milliseconds since 1970; 0: now */
+} assay_event;
+
+/* Records an event. *known (may be NULL) is false when there is no such search, as
+ * when it was not among those recorded: then nothing is. ARGUMENT for an event that
+ * makes no sense. */
+ASSAY_API assay_status assay_feedback_event(assay_feedback *feedback, const assay_event *event,
+                                            bool *known, assay_error *error);
+
+/* A mean with its 95% confidence interval (Student's t over searches). Of no use, and
+ * NAN, where count is 0; low and high are NAN where it is 1. */
+typedef struct assay_interval {
+    uint64_t count;
+    double mean, low, high;
+} assay_interval;
+
+typedef struct assay_feedback_query {
+    const char *id;       /* hash, 32 hex digits */
+    assay_text text;      /* length 0 where it was not kept */
+    uint64_t searches, clicks;
+    double lift;          /* mean, of clicked places */
+} assay_feedback_query;
+
+typedef struct assay_feedback_document {
+    const char *document;
+    uint64_t clicks;
+} assay_feedback_document;
+
+typedef struct assay_feedback_day {
+    char date[11];        /* 2026-01-31, UTC */
+    uint64_t searches, clicked;
+    double mrr_before, mrr_after; /* of the clicked; NAN where there are none */
+    double rerank_ms;             /* mean */
+} assay_feedback_day;
+
+typedef struct assay_feedback_trial {
+    const char *first, *second; /* pipelines */
+    assay_trial trial;
+    uint64_t searches;    /* interleaved; of split: sessions of both */
+    uint64_t wins_first, wins_second, ties; /* interleaved: searches by who had more clicks */
+    assay_interval mrr_first, mrr_second;   /* split: click MRR by session, 0 without clicks */
+    double p_value;       /* two-sided: sign test; of split Welch's. NAN: too few */
+    int better;           /* 1, 2; 0: no difference shown (p >= 0.05, or less than
+                             twenty searches or sessions that say something) */
+} assay_feedback_trial;
+
+#define ASSAY_FEEDBACK_RANKS 10u
+#define ASSAY_FEEDBACK_MOVES 21u /* -10 and less ... +10 and more places */
+
+typedef struct assay_feedback_report {
+    uint64_t searches;    /* recorded, in the time and the places asked about */
+    uint64_t sessions;
+    uint64_t read;        /* of these, the newest, looked into for all below */
+    uint64_t clicked;     /* searches with a click, those of an interleaved trial apart,
+                             which have no one order before */
+    uint64_t clicks;      /* a document counts once a search */
+    int64_t from, until;  /* first and last search, milliseconds since 1970; 0: none */
+
+    assay_interval lift;        /* places that clicked documents were moved up, a search */
+    assay_interval lift_weighted; /* the same, each click weighted by 1 / propensity */
+    assay_interval mrr_before;  /* 1 / rank of the best placed clicked document */
+    assay_interval mrr_after;
+    assay_interval mrr_gain;    /* after less before, by search */
+    double mrr_p_value;         /* of that: assay_compare; NAN without clicks */
+    uint32_t top;
+    double top_changed;         /* share of answers whose first `top` are others, or in
+                                   another order, than before reranking */
+    double first_changed;       /* whose first is another */
+    assay_interval correlation; /* Kendall's tau of the orders before and after, over
+                                   what was reranked */
+    double reformulated;        /* share of the searches with a session */
+    double first_ms, rerank_ms, rerank_ms_median, rerank_ms_95;
+    double truncated;           /* share of reranked passages that were cut */
+    double degraded;            /* share of searches without a reranker */
+    uint64_t up, down;
+    uint64_t dwells;
+    double dwell_median;        /* seconds; NAN: none */
+    double satisfied;           /* share of dwells of 30 s and more */
+
+    uint64_t click_counts[ASSAY_FEEDBACK_RANKS];  /* at ranks 1.., and how often */
+    uint64_t shown_counts[ASSAY_FEEDBACK_RANKS];  /* a document was shown there */
+    double propensities[ASSAY_FEEDBACK_RANKS];    /* that a user looks at it, 1 at rank 1 */
+    bool estimated;       /* from documents seen at several ranks; else 1 / rank is taken */
+    uint64_t telling;     /* pairs of question and document that were */
+    uint64_t moves[ASSAY_FEEDBACK_MOVES];         /* clicks by places moved up */
+
+    uint64_t unseen_clicks;     /* on documents that were no candidates: what retrieval
+                                   missed no reranker can bring */
+    size_t unseen_count;        /* at most 10, most clicks first */
+    const assay_feedback_document *unseen;
+    size_t hurt_count;          /* at most 10: questions whose clicks were moved down */
+    const assay_feedback_query *hurt;
+    size_t day_count;           /* the last 90 with searches, in order */
+    const assay_feedback_day *days;
+    size_t trial_count;
+    const assay_feedback_trial *trials;
+    void *block;                /* owner of the memory behind these */
+} assay_feedback_report;
+
+typedef struct assay_report_options {
+    const char *collection; /* NULL: all */
+    const char *pipeline;   /* by name, as the first or the second; NULL: all */
+    uint32_t days;          /* back from now; 0: all that is kept */
+    uint32_t top;           /* 0: 5 */
+    uint32_t read;          /* most searches looked into, the newest; 0: 50000 */
+} assay_report_options;
+
+/* Sums up what was recorded. *out is owned by the caller: assay_feedback_report_free. */
+ASSAY_API assay_status assay_feedback_sum(assay_feedback *feedback,
+                                          const assay_report_options *options,
+                                          assay_feedback_report *out, assay_error *error);
+ASSAY_API void assay_feedback_report_free(assay_feedback_report *report);
+/* As a JSON object on one line, field names as above. *out is freed with assay_free. */
+ASSAY_API assay_status assay_feedback_report_json(const assay_feedback_report *report,
+                                                  char **out, assay_error *error);
+
+/* What clicks say about a document for a question. */
+typedef struct assay_judgment {
+    const char *query;    /* hash, 32 hex digits */
+    assay_text text;      /* of the question; length 0 where it was not kept */
+    const char *document;
+    double attraction;    /* that a user who looks at it clicks */
+    double examined;      /* how often it was looked at, by the propensities */
+    uint32_t grade;       /* 0 to 3: attraction from 0.15, 0.35, 0.6 on */
+} assay_judgment;
+
+typedef struct assay_judgments {
+    size_t count;
+    const assay_judgment *items; /* sorted by query, then document */
+    bool estimated;       /* as in assay_feedback_report */
+    void *block;
+} assay_judgments;
+
+/* Judgments from clicks by a position-based model (Craswell et al. 2008): of documents
+ * examined at least twice, for questions with one of grade 1 or more. */
+ASSAY_API assay_status assay_feedback_judge(assay_feedback *feedback,
+                                            const assay_report_options *options,
+                                            assay_judgments *out, assay_error *error);
+ASSAY_API void assay_judgments_free(assay_judgments *judgments);
+
+/* Team-draft interleaving (Radlinski, Kurup & Joachims 2008) of two rankings of document
+ * ids: in every round the lists take turns in an order that a coin decides, each giving
+ * its best that is not there yet. picks[top]: *count are written. The same seed gives
+ * the same list. */
+typedef struct assay_pick {
+    size_t place; /* in the list that gave it */
+    bool second;  /* which list */
+} assay_pick;
+ASSAY_API assay_status assay_interleave(const char *const *first, size_t first_count,
+                                        const char *const *second, size_t second_count,
+                                        size_t top, uint64_t seed, assay_pick *picks,
+                                        size_t *count, assay_error *error);
 
 /* --------------------------------------------------------------- downloads */
 

@@ -5,7 +5,7 @@ _assay() {
     local verb=${COMP_WORDS[1]} words=
     COMPREPLY=()
     if [ "$COMP_CWORD" -eq 1 ]; then
-        words="index search rerank embed tokenize eval mine pipeline info check pull quantize bench serve help --help --version"
+        words="index search rerank embed tokenize eval mine pipeline info check pull quantize bench serve report doctor help --help --version"
         COMPREPLY=($(compgen -W "$words" -- "$word"))
         return
     fi
@@ -31,6 +31,7 @@ _assay() {
     mine:--retriever) words="auto bm25 dense hybrid" ;;
     info:--precision) words="auto fp32 int8 bf16" ;;
     bench:--precision) words="auto fp32 int8 bf16" ;;
+    serve:--compare-by) words="interleave split" ;;
     serve:--precision) words="auto fp32 int8 bf16" ;;
     esac
     if [ -n "$words" ]; then
@@ -52,7 +53,9 @@ _assay() {
     pull) words="--revision --endpoint --to --home --json --help" ;;
     quantize) words="--force --home --json --help" ;;
     bench) words="--profile --repeats --jsonl --precision --max-tokens --threads --home --json --help" ;;
-    serve) words="--config --host --port --socket --model --collection --rerank --precision --keys --add-key --certificate --private-key --threads --workers --batch-tokens --queue --max-body --max-documents --connections --timeout --drain --quiet --home --json --help" ;;
+    serve) words="--config --host --port --socket --model --collection --write --rerank --pipeline --record --record-text --record-days --compare --compare-by --precision --keys --add-key --certificate --private-key --threads --workers --batch-tokens --queue --max-body --max-documents --connections --timeout --drain --traces --quiet --home --json --help" ;;
+    report) words="--days --collection --pipeline --top --html --qrels --queries --home --json --help" ;;
+    doctor) words="--model --host --port --home --json --help" ;;
     help) words="--man --completion --home --json --help" ;;
     esac
     COMPREPLY=($(compgen -W "$words" -- "$word"))

@@ -4,8 +4,10 @@
 
 const $ = id => document.getElementById(id);
 const SVG = "http://www.w3.org/2000/svg";
+const session = Array.from(crypto.getRandomValues(new Uint8Array(12)), b => b.toString(16)).join("");
 let mode = "search";
 let hits = [];
+let answered = null; // the id of the search shown, where it was recorded
 
 function element(name, text, className) {
   const made = document.createElement(name);
@@ -42,22 +44,44 @@ async function ask(path, body) {
 // ---- Asking
 
 async function search(query) {
-  const answer = await ask("v1/search", {query, collection: $("collection").value,
-                                         top: Number($("top").value) || 10});
+  const body = {query, collection: $("collection").value, top: Number($("top").value) || 10, session};
+  if ($("pipeline").value) body.pipeline = $("pipeline").value;
+  if ($("explain").checked) body.explain = true;
+  const answer = await ask("v1/search", body);
+  answered = answer.recorded ? answer.search : null;
   const time = answer.latency_ms;
   const notes = [`${answer.candidates} candidates in ${time.first.toFixed(0)} ms`];
-  if (time.rerank) notes.push(`reranked in ${time.rerank.toFixed(0)} ms`);
+  if (time.rerank)
+    notes.push(`reranked in ${time.rerank.toFixed(0)} ms` + (time.stages.length > 1
+      ? ` (${time.stages.map(ms => ms.toFixed(0)).join(" + ")})` : ""));
   if (answer.cached) notes.push(`${answer.cached} of ${answer.scored} scores from the cache`);
   for (const reason of [answer.degraded, answer.rerank_skipped])
     if (reason) notes.push("not reranked: " + reason);
   say(notes.join(" · "));
+  const other = $("versus").value ? await rivals(body) : null;
   return answer.hits.map(hit => ({
-    name: hit.title || hit.document, text: hit.text, before: hit.rank_first, after: hit.rank,
+    name: hit.title || hit.document, text: hit.text, document: hit.document, after: hit.rank,
+    before: other ? other.get(hit.document) : hit.rank_first,
+    spans: hit.explanation ? spans(hit) : null,
     scores: [hit.heading, hit.rank_bm25 && `bm25 #${hit.rank_bm25}`,
              hit.rank_dense && `dense #${hit.rank_dense} (${hit.score_dense.toFixed(3)})`,
-             hit.reranked && `probability ${hit.probability.toFixed(3)}`,
+             hit.probability !== null && `probability ${hit.probability.toFixed(3)}`,
              hit.truncated && "its end was not seen"].filter(Boolean).join(" · "),
   }));
+}
+
+// Where the other pipeline puts each document.
+async function rivals(body) {
+  const answer = await ask("v1/search", {...body, pipeline: $("versus").value, explain: false, top: 100});
+  return new Map(answer.hits.map(hit => [hit.document, hit.rank]));
+}
+
+// What late interaction found in the passage, as places in the string; the server counts bytes.
+function spans(hit) {
+  const bytes = new TextEncoder().encode(hit.text), decoder = new TextDecoder();
+  const at = byte => decoder.decode(bytes.subarray(0, byte)).length;
+  return hit.explanation.matches.filter(m => m.end > m.begin && m.query_end > m.query_begin)
+    .map(m => [at(m.begin), at(m.end)]).sort((a, b) => a[0] - b[0]);
 }
 
 async function rank(query) {
@@ -65,6 +89,7 @@ async function rank(query) {
   if (!texts.length) throw new Error("There are no passages to rank.");
   const begun = performance.now();
   const answer = await ask("tei/rerank", {query, texts});
+  answered = null;
   say(`${texts.length} passages in ${(performance.now() - begun).toFixed(0)} ms`);
   return answer.map((one, place) => ({
     name: texts[one.index], text: texts[one.index], before: one.index + 1, after: place + 1,
@@ -78,15 +103,50 @@ function words(text) {
   return new Set((text.toLowerCase().match(/[\p{L}\p{N}]{3,}/gu) || []));
 }
 
-// The passage, words of the question marked.
-function passage(text, asked) {
+// The passage, marked where late interaction found the question, or the question's words are.
+function passage(text, asked, found) {
   const shown = element("p");
+  if (found) {
+    let end = 0;
+    for (const [from, to] of found) {
+      if (from < end) continue;
+      shown.append(text.slice(end, from), element("mark", text.slice(from, to)));
+      end = to;
+    }
+    shown.append(text.slice(end));
+    return shown;
+  }
   for (const part of text.split(/([\p{L}\p{N}]+)/u))
     shown.append(asked.has(part.toLowerCase()) ? element("mark", part) : part);
   return shown;
 }
 
+// Tells the server what became of a hit, where it records that.
+async function tell(type, hit, seconds) {
+  if (!answered) return;
+  const event = {search: answered, type, document: hit.document};
+  if (seconds !== undefined) event.seconds = seconds;
+  try { await ask("v1/events", event); } catch (error) { say(error.message, true); }
+}
+
+function votes(hit) {
+  const made = element("span", undefined, "votes");
+  for (const [type, sign, label] of [["up", "👍", "right"], ["down", "👎", "wrong"]]) {
+    const button = element("button", sign);
+    button.type = "button";
+    button.setAttribute("aria-label", `this is ${label}`);
+    button.addEventListener("click", event => {
+      event.stopPropagation();
+      tell(type, hit);
+      for (const other of made.children) other.setAttribute("aria-pressed", String(other === button));
+    });
+    made.append(button);
+  }
+  return made;
+}
+
 function move(hit) {
+  if (!hit.before) return ["up", "new"];
   const by = hit.before - hit.after;
   return by > 0 ? ["up", `▲ ${by}`] : by < 0 ? ["down", `▼ ${-by}`] : ["", "="];
 }
@@ -103,8 +163,9 @@ function item(hit, place, detailed, asked) {
     li.setAttribute("aria-expanded", "false");
     const scores = element("span", undefined, "line scores");
     scores.append(element("span", text, "move " + way), " " + hit.scores);
-    const full = passage(hit.text, asked);
+    const full = passage(hit.text, asked, hit.spans);
     full.hidden = true;
+    if (answered) scores.append(votes(hit));
     li.append(scores, full);
   }
   return li;
@@ -136,7 +197,8 @@ function draw() {
 
 function show(query) {
   const asked = words(query);
-  const by = key => [...hits].sort((a, b) => a[key] - b[key]);
+  const by = key => hits.filter(hit => hit[key]).sort((a, b) => a[key] - b[key]);
+  $("left").textContent = mode === "search" && $("versus").value ? $("versus").value : "Before";
   $("before").replaceChildren(...by("before").map(hit => item(hit, hit.before, false, asked)));
   $("after").replaceChildren(...by("after").map(hit => item(hit, hit.after, true, asked)));
   $("result").hidden = hits.length === 0;
@@ -148,6 +210,13 @@ function toggle(li) {
   const text = li.querySelector("p");
   if (!text) return;
   text.hidden = !text.hidden;
+  const hit = hits[li.dataset.hit];
+  if (!text.hidden) {
+    hit.opened = performance.now();
+    tell("click", hit);
+  } else if (hit.opened) {
+    tell("dwell", hit, (performance.now() - hit.opened) / 1000);
+  }
   li.setAttribute("aria-expanded", String(!text.hidden));
   draw();
 }
@@ -167,9 +236,24 @@ async function submit(event) {
   }
 }
 
+async function report() {
+  try {
+    say("…");
+    Report.show($("report"), await ask("v1/report?days=" + $("days").value));
+    say("");
+  } catch (error) {
+    $("report").replaceChildren();
+    say(error.message, true);
+  }
+}
+
 function choose(wanted) {
   mode = wanted;
-  for (const name of ["search", "paste"]) {
+  $("result").hidden = wanted === "report" || hits.length === 0;
+  $("form").hidden = wanted === "report";
+  if (wanted === "report") report();
+  else say("");
+  for (const name of ["search", "paste", "report"]) {
     $("tab-" + name).setAttribute("aria-selected", String(name === wanted));
     for (const part of document.querySelectorAll(".of-" + name)) part.hidden = name !== wanted;
   }
@@ -178,8 +262,11 @@ function choose(wanted) {
 async function begin() {
   choose("search");
   try {
-    const {collections} = await ask("v1/collections");
+    const {collections, pipelines, recorded} = await ask("v1/collections");
     $("collection").replaceChildren(...collections.map(c => new Option(c.name)));
+    $("pipeline").append(...pipelines.slice(1).map(name => new Option(name)));
+    $("versus").append(...pipelines.map(name => new Option(name)));
+    $("tab-report").hidden = !recorded;
     if (!collections.length) choose("paste");
   } catch (error) {
     say(error.message, true);
@@ -189,6 +276,8 @@ async function begin() {
 $("form").addEventListener("submit", submit);
 $("tab-search").addEventListener("click", () => choose("search"));
 $("tab-paste").addEventListener("click", () => choose("paste"));
+$("tab-report").addEventListener("click", () => choose("report"));
+$("days").addEventListener("change", report);
 $("key").addEventListener("change", begin);
 window.addEventListener("resize", draw);
 for (const list of ["before", "after"]) {

@@ -7,11 +7,13 @@
 
 typedef struct serve_settings {
     assay_common common;
-    assay_option_list models, collections;
+    assay_option_list models, collections, pipelines;
     const char *config, *host, *socket, *reranker, *keys, *add_key, *certificate, *private_key;
     uint32_t port, precision, threads, workers, batch_tokens, queue, max_body, max_documents;
-    uint32_t connections, timeout, drain;
-    bool quiet;
+    uint32_t connections, timeout, drain, record_days, compare_by;
+    const char *compare, *traces;
+    assay_setting record;
+    bool quiet, record_text, write;
 } serve_settings;
 
 _Static_assert(sizeof(serve_settings) <= ASSAY_SETTINGS_MAX, "the parser's room");
@@ -35,7 +37,9 @@ static const char *word_of(const json_t *value, char number[32])
         return "true";
     if (json_is_integer(value))
         snprintf(number, 32, "%lld", (long long)json_integer_value(value));
-    return json_is_integer(value) ? number : json_string_value(value);
+    else if (json_is_real(value))
+        snprintf(number, 32, "%.17g", json_real_value(value));
+    return json_is_number(value) ? number : json_string_value(value);
 }
 
 static bool take_field(const char *name, const json_t *value, serve_settings *s)
@@ -52,7 +56,7 @@ static bool take_field(const char *name, const json_t *value, serve_settings *s)
             return false;
     }
     if (!json_is_array(value))
-        assay_usage(&assay_verb_serve, "%s: '%s' must be a string, a whole number, true, false, or "
+        assay_usage(&assay_verb_serve, "%s: '%s' must be a string, a number, true, false, or "
                     "a list of strings", s->config, name);
     return json_is_array(value);
 }
@@ -62,10 +66,11 @@ static void take_if_unsaid(const assay_option *option, serve_settings *s,
                            const serve_settings *said)
 {
     static const char nothing[sizeof(assay_option_list)];
-    size_t size = option->kind == ASSAY_OPTION_FLAG   ? sizeof(bool)
-                  : option->kind == ASSAY_OPTION_TEXT ? sizeof(char *)
-                  : option->kind == ASSAY_OPTION_LIST ? sizeof(assay_option_list)
-                                                      : sizeof(uint32_t);
+    size_t size = option->kind == ASSAY_OPTION_FLAG     ? sizeof(bool)
+                  : option->kind == ASSAY_OPTION_TEXT   ? sizeof(char *)
+                  : option->kind == ASSAY_OPTION_LIST   ? sizeof(assay_option_list)
+                  : option->kind == ASSAY_OPTION_NUMBER ? sizeof(assay_setting)
+                                                        : sizeof(uint32_t);
     if (memcmp((char *)s + option->offset, nothing, size) == 0)
         memcpy((char *)s + option->offset, (const char *)said + option->offset, size);
 }
@@ -101,6 +106,9 @@ static int serve(const serve_settings *s)
         return assay_usage(&assay_verb_serve, "--certificate and --private-key go together");
     if (s->add_key != NULL)
         return add_key(s);
+    if (s->compare != NULL && !(s->record.value > 0))
+        return assay_usage(&assay_verb_serve, "--compare needs --record: what is not recorded "
+                           "cannot be compared");
     const assay_serve_options options = {
         .host = s->host,
         .port = s->port,
@@ -108,6 +116,14 @@ static int serve(const serve_settings *s)
         .models = {s->models.count, s->models.items},
         .collections = {s->collections.count, s->collections.items},
         .reranker = s->reranker,
+        .pipelines = {s->pipelines.count, s->pipelines.items},
+        .trial = s->compare,
+        .split = s->compare_by == 1,
+        .record = s->record.value,
+        .record_text = s->record_text,
+        .record_days = s->record_days,
+        .writable = s->write,
+        .traces = s->traces,
         .precision = (assay_precision)s->precision,
         .keys = s->keys,
         .certificate = s->certificate,
@@ -153,8 +169,23 @@ static const assay_option options[] = {
      0, 0},
     {"collection", ASSAY_OPTION_LIST, FIELD(collections), "NAME",
      "collection to serve; may be repeated (default: all that are there)", 0, 0},
+    {"write", ASSAY_OPTION_FLAG, FIELD(write), NULL,
+     "let documents be put and deleted over HTTP (default: they are only read)", 0, 0},
     {"rerank", ASSAY_OPTION_TEXT, FIELD(reranker), "NAME",
      "cross-encoder for searches, 'none' for none (default: cross)", 0, 0},
+    {"pipeline", ASSAY_OPTION_LIST, FIELD(pipelines), "NAME=FILE|PRESET",
+     "pipeline that searches may name; may be repeated; 'default=...' stands in for --rerank", 0,
+     0},
+    {"record", ASSAY_OPTION_NUMBER, FIELD(record), "SHARE",
+     "share of the answers that is recorded, 0 to 1, for `assay report` (default: 0)", 0, 1},
+    {"record-text", ASSAY_OPTION_FLAG, FIELD(record_text), NULL,
+     "record the text of questions, too, not only a hash", 0, 0},
+    {"record-days", ASSAY_OPTION_COUNT, FIELD(record_days), "N",
+     "days that records are kept (default: 90)", 1, 36500},
+    {"compare", ASSAY_OPTION_TEXT, FIELD(compare), "A,B",
+     "answer recorded searches by both of these pipelines, to see which users prefer", 0, 0},
+    {"compare-by", ASSAY_OPTION_CHOICE, FIELD(compare_by), "interleave|split",
+     "both in one answer, or each its share of the sessions (default: interleave)", 0, 0},
     {"precision", ASSAY_OPTION_CHOICE, FIELD(precision), ASSAY_PRECISIONS,
      "arithmetic of the models (default: auto, the fastest that keeps rankings)", 0, 0},
     {"keys", ASSAY_OPTION_TEXT, FIELD(keys), "FILE",
@@ -182,6 +213,8 @@ static const assay_option options[] = {
      "time that a request may take, in milliseconds (default: 60000)", 1, 3600000},
     {"drain", ASSAY_OPTION_COUNT, FIELD(drain), "MS",
      "time for what is under way when asked to end (default: 30000)", 1, 3600000},
+    {"traces", ASSAY_OPTION_TEXT, FIELD(traces), "URL",
+     "send spans to this OpenTelemetry collector, http://HOST:4318 (default: none)", 0, 0},
     {"quiet", ASSAY_OPTION_FLAG, FIELD(quiet), NULL, "no access log on standard error", 0, 0},
 };
 
@@ -190,6 +223,8 @@ static const assay_example examples[] = {
     {"assay serve --host 0.0.0.0 --model mine=models/mine --keys keys.txt",
      "One reranker under a name, for those who have a key"},
     {"assay serve --keys keys.txt --add-key alice", "Makes a key; prints it once"},
+    {"assay serve --record 1 --pipeline wide=thorough --compare default,wide",
+     "Records what users click, and lets two pipelines compete"},
     {NULL, NULL},
 };
 

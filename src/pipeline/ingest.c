@@ -616,6 +616,7 @@ static assay_status run(ingest *in, const char *name, const char *const *paths, 
         .id_field = in->options->id_field,
         .title_field = in->options->title_field,
         .text_field = in->options->text_field,
+        .input = in->options->input,
     };
     ASSAY_TRY(assay_reader_open(paths, count, &fields, &in->reader, error));
     ASSAY_TRY(open_collection(in, name, paths, count, error));

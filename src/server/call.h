@@ -24,6 +24,7 @@ typedef enum assay_fault {
     ASSAY_FAULT_TOO_LARGE,  /* the body */
     ASSAY_FAULT_MEDIA,      /* the body is said to be something else than JSON */
     ASSAY_FAULT_KEY,        /* no API key, or a wrong one */
+    ASSAY_FAULT_FORBIDDEN,  /* the server does not do that */
     ASSAY_FAULT_RATE,       /* the key's limit */
     ASSAY_FAULT_PATH,
     ASSAY_FAULT_METHOD,
@@ -44,6 +45,12 @@ typedef struct assay_ranking {
     size_t *order;           /* [count] best first */
 } assay_ranking;
 
+/* A hit, from which of the job's results. */
+typedef struct assay_answer_hit {
+    const assay_hit *hit;
+    bool second;
+} assay_answer_hit;
+
 typedef struct assay_call {
     /* What came. */
     assay_server *server;
@@ -52,11 +59,12 @@ typedef struct assay_call {
     char id[65];
     char remote[64];
     char key[64];             /* name of the API key; "" for none */
+    char traceparent[64];     /* the header, where spans are sent; "" for none */
     const assay_route *route; /* NULL for a path that is not known */
     const struct assay_dialect *dialect;
     bool shared;              /* a path of several dialects, without the name of one */
     const char *rest;         /* of the path, behind a route that ends in "*" */
-    const char *allowed;      /* the method that the path has, where this one is not */
+    char allowed[64];         /* the methods that the path has, where this one is not */
     char *body;
     size_t body_length, body_capacity;
     uint64_t body_expected;   /* Content-Length; 0 when it was not said */
@@ -77,6 +85,14 @@ typedef struct assay_call {
     /* Settings that a dialect notes for its answer. */
     bool raw, echo, single, base64, truncate;
     uint64_t number, cut;
+
+    /* Of a search, and of any call what a clerk does of it. */
+    const char *collection, *pipeline, *rival, *session;
+    assay_trial trial;
+    bool sampled;             /* to be recorded */
+    assay_answer_hit *hits;   /* [hit_count], of which [shown] are answered */
+    size_t hit_count, shown;
+    void *work;
 
     /* What goes back. */
     unsigned status;
@@ -104,7 +120,12 @@ struct assay_route {
     const char *path;   /* may end in "*" */
     bool (*begin)(assay_call *call);
     bool (*finish)(assay_call *call); /* NULL where begin answers */
-    bool open;                        /* needs no API key */
+    unsigned flags;                   /* of ASSAY_ROUTE_* */
+};
+
+enum {
+    ASSAY_ROUTE_OPEN = 1, /* needs no API key */
+    ASSAY_ROUTE_LIST = 2, /* the body may be a list */
 };
 
 extern const assay_dialect assay_dialect_own, assay_dialect_tei, assay_dialect_openai,
@@ -116,6 +137,7 @@ extern const assay_dialect assay_dialect_own, assay_dialect_tei, assay_dialect_o
 bool assay_page_html_begin(assay_call *call);
 bool assay_page_css_begin(assay_call *call);
 bool assay_page_js_begin(assay_call *call);
+bool assay_page_report_begin(assay_call *call);
 bool assay_page_openapi_begin(assay_call *call);
 
 /* ---- Faults. All return false. */
@@ -186,5 +208,7 @@ void assay_call_header(assay_call *call, const char *name, const char *format, .
     __attribute__((format(printf, 3, 4)));
 /* A header of the request; NULL when it is not there. */
 const char *assay_call_asked(const assay_call *call, const char *name);
+/* A parameter in the address, decoded; NULL when it is not there. */
+const char *assay_call_parameter(const assay_call *call, const char *name);
 
 #endif

@@ -82,8 +82,8 @@ static bool finish(assay_call *call)
 }
 
 static const assay_route routes[] = {
-    {"POST", "/v1/rerank", v1_begin, finish, false},
-    {"POST", "/v2/rerank", v2_begin, finish, false},
+    {"POST", "/v1/rerank", v1_begin, finish, 0},
+    {"POST", "/v2/rerank", v2_begin, finish, 0},
     {0},
 };
 

@@ -72,7 +72,7 @@ static bool finish(assay_call *call)
 }
 
 static const assay_route routes[] = {
-    {"POST", "/_inference/rerank/*", begin, finish, false},
+    {"POST", "/_inference/rerank/*", begin, finish, 0},
     {0},
 };
 

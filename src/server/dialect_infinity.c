@@ -92,8 +92,8 @@ static bool finish(assay_call *call)
 }
 
 static const assay_route routes[] = {
-    {"POST", "/rerank", begin, finish, false},
-    {"POST", "/v1/rerank", begin, finish, false},
+    {"POST", "/rerank", begin, finish, 0},
+    {"POST", "/v1/rerank", begin, finish, 0},
     {0},
 };
 

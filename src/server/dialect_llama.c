@@ -64,10 +64,10 @@ static bool finish(assay_call *call)
 }
 
 static const assay_route routes[] = {
-    {"POST", "/reranking", begin, finish, false},
-    {"POST", "/v1/reranking", begin, finish, false},
-    {"POST", "/rerank", begin, finish, false},
-    {"POST", "/v1/rerank", begin, finish, false},
+    {"POST", "/reranking", begin, finish, 0},
+    {"POST", "/v1/reranking", begin, finish, 0},
+    {"POST", "/rerank", begin, finish, 0},
+    {"POST", "/v1/rerank", begin, finish, 0},
     {0},
 };
 

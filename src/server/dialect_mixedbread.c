@@ -69,7 +69,7 @@ static bool finish(assay_call *call)
 }
 
 static const assay_route routes[] = {
-    {"POST", "/v1/reranking", begin, finish, false},
+    {"POST", "/v1/reranking", begin, finish, 0},
     {0},
 };
 

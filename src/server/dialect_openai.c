@@ -131,11 +131,11 @@ static bool model_begin(assay_call *call)
 }
 
 static const assay_route routes[] = {
-    {"POST", "/v1/embeddings", embeddings_begin, embeddings_finish, false},
-    {"POST", "/embeddings", embeddings_begin, embeddings_finish, false},
-    {"GET", "/v1/models", models_begin, NULL, false},
-    {"GET", "/models", models_begin, NULL, false},
-    {"GET", "/v1/models/*", model_begin, NULL, false},
+    {"POST", "/v1/embeddings", embeddings_begin, embeddings_finish, 0},
+    {"POST", "/embeddings", embeddings_begin, embeddings_finish, 0},
+    {"GET", "/v1/models", models_begin, NULL, 0},
+    {"GET", "/models", models_begin, NULL, 0},
+    {"GET", "/v1/models/*", model_begin, NULL, 0},
     {0},
 };
 

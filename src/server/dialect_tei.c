@@ -347,10 +347,10 @@ static bool info_begin(assay_call *call)
 }
 
 static const assay_route routes[] = {
-    {"POST", "/rerank", rerank_begin, rerank_finish, false},
-    {"POST", "/predict", predict_begin, predict_finish, false},
-    {"POST", "/embed", embed_begin, embed_finish, false},
-    {"GET", "/info", info_begin, NULL, false},
+    {"POST", "/rerank", rerank_begin, rerank_finish, 0},
+    {"POST", "/predict", predict_begin, predict_finish, 0},
+    {"POST", "/embed", embed_begin, embed_finish, 0},
+    {"GET", "/info", info_begin, NULL, 0},
     {0},
 };
 

@@ -171,11 +171,11 @@ static bool score_finish(assay_call *call)
 }
 
 static const assay_route routes[] = {
-    {"POST", "/rerank", rerank_begin, rerank_finish, false},
-    {"POST", "/v1/rerank", rerank_begin, rerank_finish, false},
-    {"POST", "/v2/rerank", rerank_begin, rerank_finish, false},
-    {"POST", "/score", score_begin, score_finish, false},
-    {"POST", "/v1/score", score_begin, score_finish, false},
+    {"POST", "/rerank", rerank_begin, rerank_finish, 0},
+    {"POST", "/v1/rerank", rerank_begin, rerank_finish, 0},
+    {"POST", "/v2/rerank", rerank_begin, rerank_finish, 0},
+    {"POST", "/score", score_begin, score_finish, 0},
+    {"POST", "/v1/score", score_begin, score_finish, 0},
     {0},
 };
 

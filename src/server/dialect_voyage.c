@@ -67,7 +67,7 @@ static bool finish(assay_call *call)
 }
 
 static const assay_route routes[] = {
-    {"POST", "/v1/rerank", begin, finish, false},
+    {"POST", "/v1/rerank", begin, finish, 0},
     {0},
 };
 

@@ -65,10 +65,10 @@ static bool probe_begin(assay_call *call)
 }
 
 static const assay_route routes[] = {
-    {"POST", "/rerank", begin, finish, false},
-    {"GET", "/meta", meta_begin, NULL, false},
-    {"GET", "/.well-known/live", probe_begin, NULL, true},
-    {"GET", "/.well-known/ready", probe_begin, NULL, true},
+    {"POST", "/rerank", begin, finish, 0},
+    {"GET", "/meta", meta_begin, NULL, 0},
+    {"GET", "/.well-known/live", probe_begin, NULL, ASSAY_ROUTE_OPEN},
+    {"GET", "/.well-known/ready", probe_begin, NULL, ASSAY_ROUTE_OPEN},
     {0},
 };
 

@@ -313,11 +313,33 @@ static assay_status run_embed(worker *w, const batch *b, assay_error *error)
     return status;
 }
 
-static assay_status run_search(assay_pipeline *pipeline, assay_job *job, assay_error *error)
+static assay_status explain(assay_pipeline *pipeline, assay_job *job, assay_error *error)
 {
-    assay_status status = assay_pipeline_filter(pipeline, job->filter, error);
-    if (status == ASSAY_OK)
-        status = assay_search(pipeline, job->query, job->top, &job->result, error);
+    assay_status status = ASSAY_OK;
+    job->explanations = calloc(job->explain, sizeof *job->explanations);
+    if (job->explanations == NULL) {
+        *error = (assay_error){.code = ASSAY_E_MEMORY, .message = "out of memory"};
+        return ASSAY_E_MEMORY;
+    }
+    for (size_t i = 0; i < job->results[0].count && i < job->explain && status == ASSAY_OK; i++)
+        status = assay_pipeline_explain(pipeline, job->query, &job->results[0].hits[i],
+                                        &job->explanations[i], error);
+    return status;
+}
+
+static assay_status run_search(assay_lane *lane, assay_job *job, assay_error *error)
+{
+    assay_status status = ASSAY_OK;
+    if (lane->pipelines[0] == NULL && lane->open != NULL)
+        status = lane->open(lane, error);
+    for (int i = 0; i < 2 && status == ASSAY_OK && lane->pipelines[i] != NULL; i++) {
+        status = assay_pipeline_filter(lane->pipelines[i], job->filter, error);
+        if (status == ASSAY_OK)
+            status = assay_search(lane->pipelines[i], job->query, job->top, &job->results[i],
+                                  error);
+    }
+    if (status == ASSAY_OK && job->explain > 0)
+        status = explain(lane->pipelines[0], job, error);
     return status;
 }
 
@@ -332,7 +354,7 @@ static assay_status run_batch(worker *w, const batch *b, assay_error *error)
     case ASSAY_JOB_SEARCH:
         break;
     }
-    return run_search(b->lane->pipeline, job, error);
+    return run_search(b->lane, job, error);
 }
 
 /* Counts what the model saw of a finished job. */

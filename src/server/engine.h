@@ -31,12 +31,15 @@ typedef enum assay_outcome {
     ASSAY_OUTCOME_LEFT,    /* the client did */
 } assay_outcome;
 
-/* Where jobs run: made before the engine starts, and part of it from then on. */
+/* Where jobs run: one search at a time, any number of pairs and texts. */
 typedef struct assay_lane {
     assay_job_kind kind;
     assay_model *model;       /* RERANK, EMBED */
     assay_role role;          /* EMBED */
-    assay_pipeline *pipeline; /* SEARCH: one search at a time */
+    assay_pipeline *pipelines[2]; /* SEARCH: by the second, where there is one, too */
+    /* Fills in the pipelines when they are first needed; NULL: they are there. */
+    assay_status (*open)(struct assay_lane *lane, assay_error *error);
+    void *owner;              /* open's */
     bool busy;                /* the engine's */
 } assay_lane;
 
@@ -49,6 +52,7 @@ typedef struct assay_job {
     assay_text query;         /* SEARCH */
     const char *filter;       /* of it; NULL: none */
     uint32_t top;
+    uint32_t explain;         /* so many hits of the first result; 0: none */
     double deadline;          /* assay_now() then; 0: none */
     int client;               /* socket to watch; -1: none */
     bool bulk;
@@ -59,7 +63,8 @@ typedef struct assay_job {
     assay_score *scores;        /* [count] */
     float *vectors;             /* [count][dimensions] */
     assay_embedding_info *infos; /* [count] */
-    assay_result result;
+    assay_result results[2];    /* by each of the lane's pipelines */
+    assay_explanation *explanations; /* [explain], or as many as there are hits; to be freed */
     assay_outcome outcome;
     assay_error error;
     double queued_at, begun_at, done_at;
@@ -89,7 +94,8 @@ typedef struct assay_engine_state {
 
 typedef struct assay_engine assay_engine;
 
-/* lanes: owned by the caller, alive until the engine is closed. */
+/* lanes: those of models, owned by the caller, alive until the engine is closed. Lanes
+ * of searches are the caller's, too, and may come later. */
 assay_status assay_engine_open(assay_lane *lanes, size_t count,
                                const assay_engine_options *options, assay_engine **out,
                                assay_error *error);

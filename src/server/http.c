@@ -16,6 +16,8 @@
 #include <unistd.h>
 
 #include "server/microhttp.h"
+#include "server/recording.h"
+#include "server/traces.h"
 
 enum {
     HTTP_THREADS = 2,
@@ -187,6 +189,8 @@ assay_call *assay_http_call(assay_server *server, void *connection, const char *
     call->truncate = true;
     name_call(call);
     name_remote(call);
+    const char *parent = server->traces != NULL ? assay_call_asked(call, "traceparent") : NULL;
+    snprintf(call->traceparent, sizeof call->traceparent, "%.63s", parent != NULL ? parent : "");
     atomic_fetch_add(&active, 1);
     return call;
 }
@@ -201,7 +205,11 @@ void assay_http_free(assay_call *call)
     free(call->job.scores);
     free(call->job.vectors);
     free(call->job.infos);
-    assay_result_free(&call->job.result);
+    for (size_t i = 0; call->job.explanations != NULL && i < call->job.explain; i++)
+        assay_explanation_free(&call->job.explanations[i]);
+    free(call->job.explanations);
+    assay_result_free(&call->job.results[0]);
+    assay_result_free(&call->job.results[1]);
     json_decref(call->json);
     free(call->body);
     assay_writer_free(&call->out);
@@ -213,6 +221,11 @@ void assay_http_free(assay_call *call)
 const char *assay_call_asked(const assay_call *call, const char *name)
 {
     return assay_http.MHD_lookup_connection_value(call->connection, MHD_HEADER_KIND, name);
+}
+
+const char *assay_call_parameter(const assay_call *call, const char *name)
+{
+    return assay_http.MHD_lookup_connection_value(call->connection, MHD_GET_ARGUMENT_KIND, name);
 }
 
 void assay_http_suspend(assay_call *call)
@@ -304,7 +317,7 @@ static const char *key_asked(const assay_call *call)
 static bool check_key(assay_call *call)
 {
     unsigned retry_after = 1;
-    if (call->server->keys == NULL || call->route->open)
+    if (call->server->keys == NULL || (call->route->flags & ASSAY_ROUTE_OPEN) != 0)
         return true;
     const char *key = key_asked(call);
     assay_key_answer answer = ASSAY_KEY_UNKNOWN;
@@ -398,7 +411,7 @@ static bool read_json(assay_call *call)
     if (call->json == NULL)
         return assay_call_fail(call, ASSAY_FAULT_JSON, NULL, "line %d column %d: %s",
                                reason.line, reason.column, reason.text);
-    if (!json_is_object(call->json))
+    if (!json_is_object(call->json) && !((call->route->flags & ASSAY_ROUTE_LIST) != 0 && json_is_array(call->json)))
         return assay_call_fail(call, ASSAY_FAULT_FIELD, NULL, "expected a JSON object");
     return true;
 }
@@ -547,7 +560,10 @@ static void on_completed(void *context, struct MHD_Connection *connection, void 
     assay_metrics_count(server->metrics, call, now - call->begun);
     if (!server->options.quiet)
         log_call(call, now);
-    assay_http_free(call);
+    if (server->traces != NULL)
+        assay_traces_take(server->traces, call);
+    if (!assay_recording_take(call))
+        assay_http_free(call);
     *place = NULL;
 }
 

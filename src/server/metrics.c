@@ -2,17 +2,20 @@
 /* metrics.c: see metrics.h. Names follow Prometheus' conventions: seconds, _total. */
 #include "server/metrics.h"
 
+#include <math.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/call.h"
+#include "server/recording.h"
+#include "server/traces.h"
 
 static const double bounds[] = {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25,
                                 0.5,   1,      2.5,   5,    10,    30};
 enum {
     BOUNDS = sizeof bounds / sizeof *bounds,
     MOST_COUNTERS = 64, /* of (dialect, status) */
+    DECILES = 10,
 };
 
 typedef struct histogram {
@@ -32,7 +35,10 @@ struct assay_metrics {
     size_t request_kinds;
     histogram total, queue, engine, first, rerank;
     uint64_t documents, tokens, truncated, left, expired, refused;
-    uint64_t searches, degraded, scored, cached;
+    uint64_t searches, degraded, scored, cached, changed;
+    uint64_t answered, failed;
+    uint64_t probabilities[DECILES]; /* of passages, up to 0.1, 0.2 ... */
+    double probability_sum;
 };
 
 assay_metrics *assay_metrics_new(void)
@@ -70,6 +76,35 @@ static void count_request(assay_metrics *m, const char *dialect, unsigned status
     m->requests[i].value++;
 }
 
+static void observe_probability(assay_metrics *m, float probability)
+{
+    if (!(probability >= 0 && probability <= 1)) /* late interaction has none */
+        return;
+    int place = (int)ceil((double)probability * DECILES) - 1;
+    m->probabilities[place < 0 ? 0 : place]++;
+    m->probability_sum += (double)probability;
+}
+
+/* Whether reranking put another document first. */
+static bool first_changed(const assay_result *result)
+{
+    return result->count > 0 && result->hits[0].rank_first != 1;
+}
+
+static void count_search(assay_metrics *m, const assay_result *result)
+{
+    observe(&m->first, result->first_seconds);
+    observe(&m->rerank, result->rerank_seconds);
+    m->searches++;
+    m->degraded += result->degraded.code != ASSAY_OK;
+    m->scored += result->scored;
+    m->cached += result->cached;
+    m->changed += first_changed(result);
+    for (size_t i = 0; i < result->count; i++)
+        if (result->hits[i].reranked)
+            observe_probability(m, result->hits[i].probability);
+}
+
 static void count_job(assay_metrics *m, const assay_job *job)
 {
     observe(&m->queue, (job->begun_at > 0 ? job->begun_at : job->done_at) - job->queued_at);
@@ -80,17 +115,13 @@ static void count_job(assay_metrics *m, const assay_job *job)
     observe(&m->engine, job->done_at - job->begun_at);
     m->tokens += job->tokens;
     m->truncated += job->truncated;
-    if (job->lane->kind != ASSAY_JOB_SEARCH) {
-        m->documents += job->count;
+    if (job->lane->kind == ASSAY_JOB_SEARCH) {
+        count_search(m, &job->results[0]);
         return;
     }
-    const assay_result *result = &job->result;
-    observe(&m->first, result->first_seconds);
-    observe(&m->rerank, result->rerank_seconds);
-    m->searches++;
-    m->degraded += result->degraded.code != ASSAY_OK;
-    m->scored += result->scored;
-    m->cached += result->cached;
+    m->documents += job->count;
+    for (size_t i = 0; i < job->count && job->lane->kind == ASSAY_JOB_RERANK; i++)
+        observe_probability(m, job->scores[i].probability);
 }
 
 void assay_metrics_count(assay_metrics *m, const assay_call *call, double seconds)
@@ -99,6 +130,8 @@ void assay_metrics_count(assay_metrics *m, const assay_call *call, double second
     count_request(m, call->dialect->name, call->status);
     observe(&m->total, seconds);
     m->refused += call->fault == ASSAY_FAULT_OVERLOADED;
+    m->answered += call->submitted && call->status < 400;
+    m->failed += call->status >= 400;
     if (call->submitted)
         count_job(m, &call->job);
     pthread_mutex_unlock(&m->lock);
@@ -148,16 +181,75 @@ static void write_counters(const assay_metrics *m, assay_writer *out)
         {"assay_searches_total", "Searches of collections.", m->searches},
         {"assay_degraded_total", "Searches answered without their reranker.", m->degraded},
         {"assay_scored_total", "Passages reranked in searches.", m->scored},
+        {"assay_first_changed_total", "Searches whose first hit reranking changed.", m->changed},
         {"assay_cached_total", "Of those, taken from the score cache.", m->cached},
     };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         write_number(out, all[i].name, "counter", all[i].help, (double)all[i].value);
 }
 
+static void write_probabilities(const assay_metrics *m, assay_writer *out)
+{
+    const char *name = "assay_probability";
+    unsigned long long sum = 0;
+    write_head(out, name, "histogram", "What rerankers said of passages.");
+    for (int i = 0; i < DECILES; i++) {
+        sum += m->probabilities[i];
+        assay_write_format(out, "%s_bucket{le=\"%g\"} %llu\n", name, (i + 1) / 10.0, sum);
+    }
+    assay_write_format(out, "%s_bucket{le=\"+Inf\"} %llu\n%s_sum %.9g\n%s_count %llu\n", name,
+                       sum, name, m->probability_sum, name, sum);
+}
+
+/* What dashboards made for TEI look for. */
+static void write_tei(const assay_metrics *m, assay_writer *out)
+{
+    write_number(out, "te_request_success", "counter", "Requests that a model answered.",
+                 (double)m->answered);
+    write_number(out, "te_request_failure", "counter", "Requests that failed.",
+                 (double)m->failed);
+    write_histogram(out, "te_request_duration", "As assay_request_seconds.", &m->total);
+    write_histogram(out, "te_request_queue_duration", "As assay_queue_seconds.", &m->queue);
+    write_histogram(out, "te_request_inference_duration", "As assay_engine_seconds.",
+                    &m->engine);
+}
+
+static void write_recording(const assay_server *server, assay_writer *out)
+{
+    assay_recording_counts counts;
+    if (server->recording == NULL)
+        return;
+    assay_recording_look(server->recording, &counts);
+    write_number(out, "assay_recorded_total", "counter", "Answers recorded.",
+                 (double)counts.recorded);
+    write_number(out, "assay_record_dropped_total", "counter",
+                 "Answers that should have been recorded.", (double)counts.dropped);
+    write_head(out, "assay_events_total", "counter", "Events of recorded searches.");
+    for (int kind = 0; kind < ASSAY_EVENT_KINDS; kind++)
+        assay_write_format(out, "assay_events_total{kind=\"%s\"} %llu\n",
+                           assay_event_name((assay_event_kind)kind),
+                           (unsigned long long)counts.events[kind]);
+    write_number(out, "assay_events_unknown_total", "counter",
+                 "Events of searches that are not recorded.", (double)counts.unknown);
+}
+
+static void write_traces(const assay_server *server, assay_writer *out)
+{
+    assay_traces_counts counts;
+    if (server->traces == NULL)
+        return;
+    assay_traces_look(server->traces, &counts);
+    write_number(out, "assay_spans_sent_total", "counter", "Requests whose spans were sent.",
+                 (double)counts.sent);
+    write_number(out, "assay_spans_dropped_total", "counter", "Requests whose spans were not.",
+                 (double)counts.dropped);
+}
+
 static void write_engine(const assay_server *server, assay_writer *out)
 {
     assay_engine_state s;
     assay_engine_look(server->engine, &s);
+    write_number(out, "te_queue_size", "gauge", "As assay_queue_jobs.", (double)s.waiting);
     write_number(out, "assay_queue_jobs", "gauge", "Jobs waiting.", (double)s.waiting);
     write_number(out, "assay_queue_tokens", "gauge", "Estimated tokens waiting.",
                  (double)s.waiting_tokens);
@@ -191,6 +283,10 @@ void assay_metrics_write(const assay_server *server, assay_writer *out)
     write_histogram(out, "assay_search_first_seconds", "Retrieval and fusion.", &m->first);
     write_histogram(out, "assay_search_rerank_seconds", "Reranking in searches.", &m->rerank);
     write_counters(m, out);
+    write_probabilities(m, out);
+    write_tei(m, out);
     pthread_mutex_unlock(&m->lock);
+    write_recording(server, out);
+    write_traces(server, out);
     write_engine(server, out);
 }

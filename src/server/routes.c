@@ -9,6 +9,7 @@
  * them knows. "vllm" answers what is left on /rerank, as its answer holds what
  * clients of the others read; "jina" on /v1/rerank.
  */
+#include <stdio.h>
 #include <string.h>
 
 #include "server/http.h"
@@ -51,6 +52,15 @@ static bool method_fits(const assay_route *route, const char *method)
            (strcmp(route->method, "GET") == 0 && strcmp(method, "HEAD") == 0);
 }
 
+/* Adds a method to those that the path has. */
+static void allow(assay_call *call, const char *method)
+{
+    size_t length = strlen(call->allowed);
+    if (strstr(call->allowed, method) == NULL)
+        snprintf(call->allowed + length, sizeof call->allowed - length, "%s%s",
+                 length > 0 ? ", " : "", method);
+}
+
 /* Looks in one dialect's table. */
 static bool find_in(assay_call *call, const assay_dialect *dialect, const char *path)
 {
@@ -60,7 +70,7 @@ static bool find_in(assay_call *call, const assay_dialect *dialect, const char *
         if (call->dialect == NULL)
             call->dialect = dialect;
         if (!method_fits(route, call->method)) {
-            call->allowed = route->method;
+            allow(call, route->method);
             continue;
         }
         call->dialect = dialect;

@@ -22,6 +22,9 @@
 
 #include "server/http.h"
 #include "server/microhttp.h"
+#include "server/own.h"
+#include "server/recording.h"
+#include "server/traces.h"
 
 enum { BACKLOG = 1024, FIRST_HANDED_SOCKET = 3, MOST_SOCKETS = 8 };
 #define LINGER_SECONDS 0.3
@@ -97,66 +100,10 @@ static assay_status open_models(assay_server *server, assay_error *error)
     return ASSAY_OK;
 }
 
-/* -------------------------------------------------------------- collections */
-
-static assay_status open_collection(assay_server *server, const char *name, assay_error *error)
-{
-    assay_served_collection *c = &server->collections[server->collection_count];
-    const assay_serve_options *o = &server->options;
-    assay_pipeline_options options = {
-        .reranker = strcmp(o->reranker, "none") == 0 ? NULL : o->reranker,
-        .precision = o->precision,
-        .threads = o->threads,
-    };
-    snprintf(c->name, sizeof c->name, "%s", name);
-    assay_status status =
-        assay_store_open(NULL, &(assay_store_options){.read_only = true}, &c->store, error);
-    if (status == ASSAY_OK)
-        status = assay_pipeline_open(c->store, name, &options, &c->pipeline, error);
-    server->collection_count++; /* half opened, it is closed with the others */
-    return status;
-}
-
-/* All that the data directory has; none where there is no directory. */
-static assay_status list_collections(assay_collection_info **list, size_t *count,
-                                     assay_error *error)
-{
-    assay_store *store;
-    *list = NULL;
-    *count = 0;
-    assay_status status =
-        assay_store_open(NULL, &(assay_store_options){.read_only = true}, &store, error);
-    if (status == ASSAY_E_NOT_FOUND)
-        return ASSAY_OK;
-    if (status != ASSAY_OK)
-        return status;
-    status = assay_collection_list(store, list, count, error);
-    assay_store_close(store);
-    return status;
-}
-
-static assay_status open_collections(assay_server *server, assay_error *error)
-{
-    assay_serve_names names = server->options.collections;
-    assay_collection_info *list = NULL;
-    size_t count = names.count;
-    assay_status status = ASSAY_OK;
-    if (count == 0)
-        status = list_collections(&list, &count, error);
-    server->collections = calloc(count + 1, sizeof *server->collections);
-    if (server->collections == NULL && status == ASSAY_OK)
-        status = fail(error, ASSAY_E_MEMORY, "collections", "out of memory");
-    for (size_t i = 0; i < count && status == ASSAY_OK; i++)
-        status = open_collection(server, list != NULL ? list[i].name : names.items[i], error);
-    assay_free(list);
-    return status;
-}
-
-/* One for a reranker, three for an embedding model, one for a collection. */
+/* One for a reranker, three for an embedding model. */
 static assay_status make_lanes(assay_server *server, assay_error *error)
 {
-    size_t most = 3 * server->model_count + server->collection_count;
-    server->lanes = calloc(most + 1, sizeof *server->lanes);
+    server->lanes = calloc(3 * server->model_count + 1, sizeof *server->lanes);
     if (server->lanes == NULL)
         return fail(error, ASSAY_E_MEMORY, "lanes", "out of memory");
     assay_lane *lane = server->lanes;
@@ -168,11 +115,6 @@ static assay_status make_lanes(assay_server *server, assay_error *error)
                                  .model = served->model, .role = (assay_role)role};
             served->lanes[role] = lane++;
         }
-    }
-    for (size_t i = 0; i < server->collection_count; i++) {
-        assay_served_collection *c = &server->collections[i];
-        *lane = (assay_lane){.kind = ASSAY_JOB_SEARCH, .pipeline = c->pipeline};
-        c->lane = lane++;
     }
     server->lane_count = (size_t)(lane - server->lanes);
     return ASSAY_OK;
@@ -366,6 +308,8 @@ static assay_status run(assay_server *server, int signals, assay_error *error)
     }
     assay_engine_close(server->engine); /* ends its jobs, which resumes their calls */
     server->engine = NULL;
+    assay_desk_end(server);
+    assay_recording_end(server->recording);
     return status;
 }
 
@@ -377,8 +321,15 @@ static assay_status open_all(assay_server *server, assay_error *error)
     if (status == ASSAY_OK)
         status = open_models(server, error);
     if (status == ASSAY_OK)
-        status = open_collections(server, error);
-    if (status == ASSAY_OK && server->model_count + server->collection_count == 0)
+        status = assay_shelf_open(&server->options, &server->shelf, error);
+    if (status == ASSAY_OK)
+        status = assay_desk_open(server, error);
+    if (status == ASSAY_OK && server->options.record > 0)
+        status = assay_recording_open(server, error);
+    if (status == ASSAY_OK && server->options.traces != NULL)
+        status = assay_traces_open(server->options.traces, &server->traces, error);
+    if (status == ASSAY_OK && server->model_count + assay_shelf_count(server->shelf) == 0 &&
+        !server->options.writable)
         status = fail(error, ASSAY_E_NOT_FOUND, "models",
                       "there is neither a model nor a collection to serve");
     if (status == ASSAY_OK)
@@ -394,13 +345,12 @@ static assay_status open_all(assay_server *server, assay_error *error)
 static void close_all(assay_server *server)
 {
     assay_http_stop(server);
-    for (size_t i = 0; i < server->collection_count; i++) {
-        assay_pipeline_close(server->collections[i].pipeline);
-        assay_store_close(server->collections[i].store);
-    }
+    assay_traces_close(server->traces);
+    assay_desk_close(server);
+    assay_recording_close(server->recording);
+    assay_shelf_close(server->shelf);
     for (size_t i = 0; i < server->model_count; i++)
         assay_model_close(server->models[i].model);
-    free(server->collections);
     free(server->models);
     free(server->lanes);
     assay_keys_close(server->keys);

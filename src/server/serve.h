@@ -10,6 +10,7 @@
 #define ASSAY_SERVER_SERVE_H
 
 #include <assay.h>
+#include <stdio.h>
 
 typedef struct assay_serve_names {
     size_t count;
@@ -23,7 +24,15 @@ typedef struct assay_serve_options {
     const char *socket;          /* path of a Unix socket, besides; NULL: none */
     assay_serve_names models;    /* "NAME" or "NAME=FOLDER"; none: cross and dense */
     assay_serve_names collections; /* to be searched; none: all that are there */
-    const char *reranker;        /* of collections; NULL: cross; "none" */
+    const char *reranker;        /* of the pipeline "default"; NULL: cross; "none" */
+    assay_serve_names pipelines; /* "NAME=FILE|PRESET": further ones, of every collection */
+    const char *trial;           /* "A,B": pipelines that searches compare; NULL: none */
+    bool split;                  /* by sessions; else by interleaving */
+    double record;               /* share of the searches that are recorded; 0: none */
+    bool record_text;            /* with the text of their questions */
+    uint32_t record_days;        /* for so long; 0: 90 */
+    const char *traces;          /* URL of an OTLP collector; NULL: none */
+    bool writable;               /* documents may be put and deleted */
     assay_precision precision;
     const char *keys;            /* file of API keys; NULL: everyone may ask */
     const char *certificate, *private_key; /* PEM files; both or none */
@@ -47,5 +56,9 @@ assay_status assay_serve(const assay_serve_options *options, assay_error *error)
  * which is kept nowhere, to key[64]. */
 assay_status assay_serve_add_key(const char *file, const char *name, char key[64],
                                  assay_error *error);
+
+/* A page that shows a report (assay_feedback_report_json) with charts, and needs nothing
+ * else. */
+void assay_serve_report_page(FILE *file, const char *json);
 
 #endif

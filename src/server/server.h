@@ -9,6 +9,7 @@
 #include "server/keys.h"
 #include "server/metrics.h"
 #include "server/serve.h"
+#include "server/shelf.h"
 
 /* A model by the name it is served under. */
 typedef struct assay_served {
@@ -18,20 +19,19 @@ typedef struct assay_served {
     assay_lane *lanes[3]; /* of a bi-encoder by role; of a cross-encoder the first */
 } assay_served;
 
-typedef struct assay_served_collection {
-    char name[128];
-    assay_store *store;
-    assay_pipeline *pipeline;
-    assay_lane *lane;
-} assay_served_collection;
+/* What recording and trials keep; recording.c's. */
+typedef struct assay_recording assay_recording;
+typedef struct assay_traces assay_traces; /* traces.c's */
 
 typedef struct assay_server {
     assay_serve_options options; /* defaults filled in */
     assay_served *models;
     size_t model_count;
-    assay_served_collection *collections;
-    size_t collection_count;
-    assay_lane *lanes;
+    assay_shelf *shelf;         /* collections and pipelines; NULL: there is no data directory */
+    assay_recording *recording; /* NULL: searches are not recorded */
+    assay_traces *traces;       /* NULL: no spans are sent */
+    struct assay_desk *desk;    /* own_documents.c's */
+    assay_lane *lanes;          /* of models */
     size_t lane_count;
     assay_engine *engine;
     assay_keys *keys;

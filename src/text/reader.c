@@ -145,7 +145,8 @@ uint64_t assay_reader_skipped(const assay_reader *reader)
 
 /* ----------------------------------------------------------------- JSONL */
 
-static assay_status open_lines(line_stream *lines, const char *path, assay_error *error)
+static assay_status open_lines(line_stream *lines, const char *path, int input,
+                               assay_error *error)
 {
     lines->number = 0;
     lines->begin = lines->end = 0;
@@ -153,7 +154,7 @@ static assay_status open_lines(line_stream *lines, const char *path, assay_error
     lines->path = strdup(path);
     if (lines->path == NULL)
         return assay_fail_memory(error, strlen(path) + 1);
-    lines->fd = strcmp(path, "-") == 0 ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
+    lines->fd = strcmp(path, "-") == 0 ? input : open(path, O_RDONLY | O_CLOEXEC);
     int reason = errno;
     if (lines->fd >= 0)
         return ASSAY_OK;
@@ -335,7 +336,7 @@ assay_reading assay_reader_next(assay_reader *reader, assay_document *document,
         if (found == ASSAY_WALK_FAILURE)
             return ASSAY_READ_FAILURE;
         if (file.kind == ASSAY_FILE_JSONL) {
-            if (open_lines(&reader->lines, file.path, error) == ASSAY_OK)
+            if (open_lines(&reader->lines, file.path, reader->options.input, error) == ASSAY_OK)
                 continue;
             reader->pending = file.size;
             return ASSAY_READ_FAILURE;

@@ -43,7 +43,8 @@ typedef struct assay_document {
 } assay_document;
 
 typedef struct assay_reader_options {
-    const char *id_field, *title_field, *text_field; /* as assay_index_options */
+    const char *id_field, *title_field, *text_field; /* as assay_index_options, and: */
+    int input;
 } assay_reader_options;
 
 typedef struct assay_reader assay_reader; /* one thread */

@@ -9,6 +9,7 @@
 
 #include "server/http.h"
 #include "server/microhttp.h"
+#include "server/own.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -17,7 +18,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static const char *const paths[] = {
     "/rerank", "/predict", "/embed", "/v1/embeddings", "/v1/rerank", "/v2/rerank", "/score",
     "/v1/reranking", "/reranking", "/_inference/rerank/x", "/v1/search",
-    "/v1/collections/x/search", "/tei/rerank", "/cohere/v1/rerank", "/jina/v1/rerank",
+    "/v1/collections/x/search", "/v1/collections/x/documents", "/v1/events", "/tei/rerank", "/cohere/v1/rerank", "/jina/v1/rerank",
     "/voyage/v1/rerank", "/vllm/rerank", "/infinity/rerank", "/mixedbread/v1/reranking",
     "/weaviate/rerank",
 };
@@ -84,6 +85,10 @@ static void start(void)
     server.options = (assay_serve_options){.max_documents = 20, .timeout_ms = 60000};
     serve_model("cross-f32", "cross", true);
     serve_model("dense-mean", "dense", false);
+    setenv("ASSAY_HOME", "/nonexistent", 1);
+    if (assay_shelf_open(&server.options, &server.shelf, NULL) != ASSAY_OK ||
+        assay_desk_open(&server, NULL) != ASSAY_OK)
+        abort();
     if (assay_engine_open(lanes, server.lane_count, &(assay_engine_options){.workers = 1},
                           &server.engine, NULL) != ASSAY_OK)
         abort();

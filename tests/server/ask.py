@@ -28,6 +28,7 @@ class Connection(http.client.HTTPConnection):
 def plain(text):
     text = re.sub(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "ID", text)
     text = re.sub(r'"created":\d+', '"created":TIME', text)
+    text = re.sub(r'"search":"[^"]*"', '"search":ID', text)
     return re.sub(r'"latency_ms":\{[^}]*\}', '"latency_ms":TIME', text)
 
 

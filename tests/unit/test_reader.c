@@ -391,7 +391,7 @@ static void jsonl_fields_can_be_named(void **state)
     (void)state;
     write_file("a.ndjson", "{\"key\": 1.5, \"name\": \"N\", \"body\": \"B\", \"_id\": \"kept\"}\n"
                            "{\"_id\": \"1\", \"text\": \"t\"}\n");
-    assay_reader_options options = {"key", "name", "body"};
+    assay_reader_options options = {"key", "name", "body", 0};
     const char *path = "a.ndjson";
     char *found = read_all(&path, 1, &options);
     assert_string_equal(found, "1.5|N|B {\"_id\":\"kept\"}\n"

@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * shelf.c: see shelf.h. A collection that is taken off keeps its place, without being
+ * found: a search may be under way in it. One that is made anew under its name may have
+ * another model, so it gets a place of its own.
+ */
+#include "server/shelf.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MOST_COLLECTIONS = 4096, MOST_PIPELINES = 33 };
+
+typedef struct recipe {
+    char name[64];
+    assay_pipeline_file *file; /* NULL: the options in short, with the server's reranker */
+} recipe;
+
+/* What a lane's pipelines are opened with. */
+typedef struct searcher {
+    const assay_shelved *shelved;
+    size_t pipelines[2]; /* the second ASSAY_NO_PIPELINE, mostly */
+    assay_store *stores[2];
+    assay_lane lane;
+} searcher;
+
+struct assay_shelved {
+    char name[128];
+    assay_shelf *shelf;
+    bool gone;
+    searcher *searchers; /* [pipelines + 1]: the last is the trial's */
+};
+
+struct assay_shelf {
+    assay_serve_options options;
+    recipe recipes[MOST_PIPELINES];
+    size_t recipe_count;
+    bool trial;
+    size_t both[2];
+    pthread_mutex_t lock;
+    size_t count;
+    assay_shelved *list[MOST_COLLECTIONS];
+};
+
+static assay_status fail(assay_error *error, assay_status code, const char *where,
+                         const char *message)
+{
+    *error = (assay_error){.code = code};
+    snprintf(error->where, sizeof error->where, "%.250s", where);
+    snprintf(error->message, sizeof error->message, "%s", message);
+    return code;
+}
+
+/* ---- Pipelines ----------------------------------------------------------------------- */
+
+/* "NAME=FILE|PRESET", or a preset by its own name. */
+static assay_status add_recipe(assay_shelf *shelf, const char *words, assay_error *error)
+{
+    const char *equals = strchr(words, '=');
+    size_t length = equals != NULL ? (size_t)(equals - words) : strlen(words);
+    recipe *one = &shelf->recipes[shelf->recipe_count];
+    if (length == 0 || length >= sizeof one->name || memchr(words, ',', length) != NULL)
+        return fail(error, ASSAY_E_ARGUMENT, words, "expected NAME=FILE or NAME=PRESET, the name "
+                    "of at most 63 bytes and without a comma");
+    if (shelf->recipe_count == MOST_PIPELINES)
+        return fail(error, ASSAY_E_LIMIT, words, "too many pipelines");
+    memcpy(one->name, words, length);
+    one->name[length] = '\0';
+    if (assay_shelf_pipeline_find(shelf, one->name) != ASSAY_NO_PIPELINE)
+        return fail(error, ASSAY_E_ARGUMENT, words, "there is a pipeline of this name already");
+    assay_status status =
+        assay_pipeline_file_open(equals != NULL ? equals + 1 : words, &one->file, error);
+    shelf->recipe_count += status == ASSAY_OK;
+    return status;
+}
+
+static assay_status set_trial(assay_shelf *shelf, const char *words, assay_error *error)
+{
+    char name[2 * sizeof shelf->recipes[0].name];
+    const char *comma = strchr(words, ',');
+    size_t length = comma != NULL ? (size_t)(comma - words) : sizeof name;
+    if (length >= sizeof name)
+        return fail(error, ASSAY_E_ARGUMENT, words, "expected the names of two pipelines, A,B");
+    memcpy(name, words, length);
+    name[length] = '\0';
+    shelf->both[0] = assay_shelf_pipeline_find(shelf, name);
+    shelf->both[1] = assay_shelf_pipeline_find(shelf, comma + 1);
+    if (shelf->both[0] == ASSAY_NO_PIPELINE || shelf->both[1] == ASSAY_NO_PIPELINE ||
+        shelf->both[0] == shelf->both[1])
+        return fail(error, ASSAY_E_ARGUMENT, words, "expected two pipelines that are served: "
+                    "'default', or the name of one given with --pipeline");
+    shelf->trial = true;
+    return ASSAY_OK;
+}
+
+static assay_status open_recipes(assay_shelf *shelf, assay_error *error)
+{
+    const assay_serve_options *o = &shelf->options;
+    assay_status status = ASSAY_OK;
+    for (size_t i = 0; i < o->pipelines.count && status == ASSAY_OK; i++) {
+        if (strncmp(o->pipelines.items[i], "default=", 8) == 0) {
+            status = assay_pipeline_file_open(o->pipelines.items[i] + 8, &shelf->recipes[0].file,
+                                              error);
+            continue;
+        }
+        status = add_recipe(shelf, o->pipelines.items[i], error);
+    }
+    if (status == ASSAY_OK && o->trial != NULL)
+        status = set_trial(shelf, o->trial, error);
+    return status;
+}
+
+size_t assay_shelf_pipelines(const assay_shelf *shelf)
+{
+    return shelf->recipe_count;
+}
+
+const char *assay_shelf_pipeline(const assay_shelf *shelf, size_t i)
+{
+    return i < shelf->recipe_count ? shelf->recipes[i].name : NULL;
+}
+
+size_t assay_shelf_pipeline_find(const assay_shelf *shelf, const char *name)
+{
+    for (size_t i = 0; i < shelf->recipe_count; i++)
+        if (strcmp(shelf->recipes[i].name, name) == 0)
+            return i;
+    return ASSAY_NO_PIPELINE;
+}
+
+bool assay_shelf_trial(const assay_shelf *shelf, size_t both[2])
+{
+    memcpy(both, shelf->both, sizeof shelf->both);
+    return shelf->trial;
+}
+
+/* ---- Lanes ---------------------------------------------------------------------------- */
+
+static assay_status open_pipeline(searcher *s, int i, assay_error *error)
+{
+    const assay_shelf *shelf = s->shelved->shelf;
+    const recipe *r = &shelf->recipes[s->pipelines[i]];
+    const char *reranker = shelf->options.reranker;
+    assay_pipeline_options options = {
+        .reranker = strcmp(reranker, "none") == 0 ? NULL : reranker,
+        .precision = shelf->options.precision,
+    };
+    if (r->file != NULL)
+        assay_pipeline_file_options(r->file, &options);
+    options.threads = shelf->options.threads;
+    assay_status status = ASSAY_OK;
+    if (s->stores[i] == NULL)
+        status = assay_store_open(NULL, &(assay_store_options){.read_only = true}, &s->stores[i],
+                                  error);
+    if (status == ASSAY_OK)
+        status = assay_pipeline_open(s->stores[i], s->shelved->name, &options,
+                                     &s->lane.pipelines[i], error);
+    return status;
+}
+
+/* The lane's. Both or none: the engine looks at the first. */
+static assay_status open_lane(assay_lane *lane, assay_error *error)
+{
+    searcher *s = lane->owner;
+    bool two = s->pipelines[1] != ASSAY_NO_PIPELINE;
+    assay_status status = two && lane->pipelines[1] == NULL ? open_pipeline(s, 1, error)
+                                                            : ASSAY_OK;
+    return status == ASSAY_OK ? open_pipeline(s, 0, error) : status;
+}
+
+static void set_up(searcher *s, const assay_shelved *shelved, size_t first, size_t second)
+{
+    *s = (searcher){.shelved = shelved, .pipelines = {first, second}};
+    s->lane = (assay_lane){.kind = ASSAY_JOB_SEARCH, .open = open_lane, .owner = s};
+}
+
+static void shelved_free(assay_shelved *shelved)
+{
+    for (size_t i = 0; shelved != NULL && i <= shelved->shelf->recipe_count; i++) {
+        searcher *s = &shelved->searchers[i];
+        for (int j = 0; j < 2; j++) {
+            assay_pipeline_close(s->lane.pipelines[j]);
+            assay_store_close(s->stores[j]);
+        }
+    }
+    if (shelved != NULL)
+        free(shelved->searchers);
+    free(shelved);
+}
+
+static assay_shelved *shelved_new(assay_shelf *shelf, const char *name)
+{
+    assay_shelved *shelved = calloc(1, sizeof *shelved);
+    size_t count = shelf->recipe_count;
+    if (shelved == NULL)
+        return NULL;
+    shelved->searchers = calloc(count + 1, sizeof *shelved->searchers);
+    if (shelved->searchers == NULL) {
+        free(shelved);
+        return NULL;
+    }
+    shelved->shelf = shelf;
+    snprintf(shelved->name, sizeof shelved->name, "%s", name);
+    for (size_t i = 0; i < count; i++)
+        set_up(&shelved->searchers[i], shelved, i, ASSAY_NO_PIPELINE);
+    set_up(&shelved->searchers[count], shelved, shelf->both[0], shelf->both[1]);
+    return shelved;
+}
+
+assay_lane *assay_shelved_lane(const assay_shelved *shelved, size_t pipeline)
+{
+    return &shelved->searchers[pipeline].lane;
+}
+
+assay_lane *assay_shelved_trial(const assay_shelved *shelved)
+{
+    return &shelved->searchers[shelved->shelf->recipe_count].lane;
+}
+
+/* ---- Collections ------------------------------------------------------------------------ */
+
+/* Lock held. */
+static assay_shelved *find(assay_shelf *shelf, const char *name)
+{
+    for (size_t i = 0; i < shelf->count; i++)
+        if (!shelf->list[i]->gone && strcmp(shelf->list[i]->name, name) == 0)
+            return shelf->list[i];
+    return NULL;
+}
+
+size_t assay_shelf_count(assay_shelf *shelf)
+{
+    pthread_mutex_lock(&shelf->lock);
+    size_t count = shelf->count;
+    pthread_mutex_unlock(&shelf->lock);
+    return count;
+}
+
+const assay_shelved *assay_shelf_at(assay_shelf *shelf, size_t i)
+{
+    pthread_mutex_lock(&shelf->lock);
+    const assay_shelved *shelved = i < shelf->count && !shelf->list[i]->gone ? shelf->list[i]
+                                                                             : NULL;
+    pthread_mutex_unlock(&shelf->lock);
+    return shelved;
+}
+
+const assay_shelved *assay_shelf_find(assay_shelf *shelf, const char *name)
+{
+    pthread_mutex_lock(&shelf->lock);
+    const assay_shelved *shelved = find(shelf, name);
+    pthread_mutex_unlock(&shelf->lock);
+    return shelved;
+}
+
+const char *assay_shelved_name(const assay_shelved *shelved)
+{
+    return shelved->name;
+}
+
+assay_status assay_shelf_add(assay_shelf *shelf, const char *name, assay_error *error)
+{
+    assay_status status = ASSAY_OK;
+    pthread_mutex_lock(&shelf->lock);
+    assay_shelved *fresh = NULL;
+    if (find(shelf, name) != NULL)
+        ; /* is there */
+    else if (shelf->count == MOST_COLLECTIONS)
+        status = fail(error, ASSAY_E_LIMIT, name, "no more collections than 4096 can be served, "
+                      "those taken away counted");
+    else if ((fresh = shelved_new(shelf, name)) == NULL)
+        status = fail(error, ASSAY_E_MEMORY, name, "out of memory");
+    else
+        shelf->list[shelf->count++] = fresh;
+    pthread_mutex_unlock(&shelf->lock);
+    return status;
+}
+
+void assay_shelf_remove(assay_shelf *shelf, const char *name)
+{
+    pthread_mutex_lock(&shelf->lock);
+    assay_shelved *there = find(shelf, name);
+    if (there != NULL)
+        there->gone = true;
+    pthread_mutex_unlock(&shelf->lock);
+}
+
+/* ---- Opening ------------------------------------------------------------------------------ */
+
+/* All that the data directory has; none where there is no directory. */
+static assay_status add_all(assay_shelf *shelf, assay_error *error)
+{
+    assay_store *store;
+    assay_collection_info *list = NULL;
+    size_t count = 0;
+    assay_status status =
+        assay_store_open(NULL, &(assay_store_options){.read_only = true}, &store, error);
+    if (status == ASSAY_E_NOT_FOUND)
+        return ASSAY_OK;
+    if (status != ASSAY_OK)
+        return status;
+    status = assay_collection_list(store, &list, &count, error);
+    assay_store_close(store);
+    for (size_t i = 0; i < count && status == ASSAY_OK; i++)
+        status = assay_shelf_add(shelf, list[i].name, error);
+    assay_free(list);
+    return status;
+}
+
+static assay_status add_named(assay_shelf *shelf, assay_error *error)
+{
+    assay_serve_names names = shelf->options.collections;
+    assay_status status = ASSAY_OK;
+    for (size_t i = 0; i < names.count && status == ASSAY_OK; i++)
+        status = assay_shelf_add(shelf, names.items[i], error);
+    return status;
+}
+
+assay_status assay_shelf_open(const assay_serve_options *options, assay_shelf **out,
+                              assay_error *error)
+{
+    assay_shelf *shelf = calloc(1, sizeof *shelf);
+    if (shelf == NULL)
+        return fail(error, ASSAY_E_MEMORY, "shelf", "out of memory");
+    shelf->options = *options;
+    pthread_mutex_init(&shelf->lock, NULL);
+    snprintf(shelf->recipes[0].name, sizeof shelf->recipes[0].name, "default");
+    shelf->recipe_count = 1;
+    assay_status status = open_recipes(shelf, error);
+    if (status == ASSAY_OK)
+        status = options->collections.count > 0 ? add_named(shelf, error) : add_all(shelf, error);
+    for (size_t i = 0; i < shelf->count && status == ASSAY_OK; i++)
+        status = open_lane(assay_shelved_lane(shelf->list[i], 0), error);
+    if (status != ASSAY_OK) {
+        assay_shelf_close(shelf);
+        return status;
+    }
+    *out = shelf;
+    return ASSAY_OK;
+}
+
+void assay_shelf_close(assay_shelf *shelf)
+{
+    if (shelf == NULL)
+        return;
+    for (size_t i = 0; i < shelf->count; i++)
+        shelved_free(shelf->list[i]);
+    for (size_t i = 0; i < shelf->recipe_count; i++)
+        assay_pipeline_file_close(shelf->recipes[i].file);
+    free(shelf);
+}
