@@ -131,7 +131,7 @@ async function tell(type, hit, seconds) {
 
 function votes(hit) {
   const made = element("span", undefined, "votes");
-  for (const [type, sign, label] of [["up", "👍", "right"], ["down", "👎", "wrong"]]) {
+  for (const [type, sign, label] of [["up", "✓", "right"], ["down", "✗", "wrong"]]) {
     const button = element("button", sign);
     button.type = "button";
     button.setAttribute("aria-label", `this is ${label}`);

@@ -4,7 +4,7 @@ code assay doctor --port "$(free_port)" | clean
 echo '{"_id": "a", "text": "b"}' | assay index - --model none --json >/dev/null
 code assay doctor --json --port "$(free_port)" |
     json '[d["healthy"], sorted({c["name"] for c in d["checks"]}), [c["message"] for c in d["checks"] if c["name"] == "store"]]'
-code assay doctor --model nowhere --port "$(free_port)" | grep -E '^bad|thing' | cut -c1-40
+code assay doctor --model nowhere --port "$(free_port)" | grep -E '^bad|thing' | cut -c1-38
 python3 -c 'import socket, sys, subprocess
 s = socket.create_server(("127.0.0.1", 0))
 print(subprocess.run(["assay", "doctor", "--port", str(s.getsockname()[1])], capture_output=True, text=True).stdout)' |
