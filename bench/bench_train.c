@@ -6,8 +6,8 @@
  *
  * MODEL is a folder in Hugging Face layout. Each line of standard input, the lengths of a
  * batch's sequences, is answered by one of JSON: tokens, seconds and processor seconds of
- * one step, and of its parts; the most memory so far. Tokens and labels are random,
- * dropout is 0.1. bench/train compares it with PyTorch.
+ * one step, and of its parts; the most memory so far, and what the engine says it takes.
+ * Tokens and labels are random, dropout is 0.1. bench/train compares it with PyTorch.
  */
 #include <math.h>
 #include <stdio.h>
@@ -26,7 +26,7 @@ typedef struct bench {
     assay_optimizer *optimizer;
     assay_sequence sequences[MOST];
     int32_t *ids;
-    size_t count, tokens;
+    size_t count, tokens, longest;
     float logits[MOST], gradients[MOST];
     uint64_t steps;
     double forth, back, moved;
@@ -48,7 +48,7 @@ static double processor_seconds(void)
 static void read_batch(bench *b, char *line)
 {
     uint32_t random = 1;
-    b->count = b->tokens = 0;
+    b->count = b->tokens = b->longest = 0;
     for (char *word = line, *end; b->count < MOST; word = end) {
         unsigned long length = strtoul(word, &end, 10);
         if (end == word)
@@ -56,6 +56,7 @@ static void read_batch(bench *b, char *line)
         b->sequences[b->count++] =
             (assay_sequence){.count = (uint32_t)length, .second = (uint32_t)length / 8};
         b->tokens += length;
+        b->longest = length > b->longest ? length : b->longest;
     }
     b->ids = realloc(b->ids, (b->tokens + 1) * sizeof *b->ids);
     if (b->ids == NULL)
@@ -101,8 +102,9 @@ static void answer(bench *b)
     cpu = processor_seconds() - cpu;
     getrusage(RUSAGE_SELF, &usage);
     printf("{\"tokens\": %zu, \"seconds\": %.6f, \"cpu\": %.6f, \"forth\": %.6f, \"back\": %.6f, "
-           "\"optimizer\": %.6f, \"mib\": %ld}\n",
-           b->tokens, seconds, cpu, b->forth, b->back, b->moved, usage.ru_maxrss / 1024);
+           "\"optimizer\": %.6f, \"mib\": %ld, \"said_mib\": %zu}\n",
+           b->tokens, seconds, cpu, b->forth, b->back, b->moved, usage.ru_maxrss / 1024,
+           assay_trainable_memory(b->model, b->tokens, b->count, b->longest) >> 20);
     fflush(stdout);
 }
 

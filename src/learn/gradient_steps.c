@@ -9,6 +9,9 @@
 #include "learn/gradient_steps.h"
 
 #include <math.h>
+#include <string.h>
+
+#include "base/random.h"
 
 #define LANES 16
 
@@ -152,21 +155,18 @@ void assay_unit_back(float *restrict gradient, const float *restrict y, float le
 
 /* ---- Dropout --------------------------------------------------------------------- */
 
-#define GOLDEN 0x9e3779b97f4a7c15u
+/* Four of the sixteen, which any vector unit takes at a time. */
+typedef uint32_t numbers __attribute__((vector_size(16)));
+typedef int32_t signed_numbers __attribute__((vector_size(16)));
+typedef float floats __attribute__((vector_size(16)));
 
-uint64_t assay_mix_bits(uint64_t z)
-{
-    z += GOLDEN;
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-    return z ^ z >> 31;
-}
+enum { FOURS = LANES / 4 };
 
 assay_dropout assay_dropout_at(float rate, uint64_t seed, uint64_t draw, uint64_t place)
 {
     if (draw == 0 || !(rate > 0))
         return (assay_dropout){.factor = 1};
-    uint64_t key = assay_mix_bits(assay_mix_bits(assay_mix_bits(seed) ^ draw) ^ place);
+    uint64_t key = assay_random_stream(assay_random_stream(seed, draw), place);
     return (assay_dropout){.key = key,
                            .least = (int32_t)((double)rate * 0x1p31),
                            .factor = (float)(1 / (1 - (double)rate))};
@@ -174,21 +174,33 @@ assay_dropout assay_dropout_at(float rate, uint64_t seed, uint64_t draw, uint64_
 
 static void set_generators(const assay_dropout *dropout, uint64_t row, uint32_t lanes[LANES])
 {
+    uint64_t state = assay_random_stream(dropout->key, row);
     for (size_t l = 0; l < LANES; l += 2) {
-        uint64_t bits = assay_mix_bits(dropout->key + (row * LANES + l) * GOLDEN);
+        uint64_t bits = assay_random_next(&state);
         lanes[l] = (uint32_t)bits | 1; /* 0 would stay 0 */
         lanes[l + 1] = (uint32_t)(bits >> 32) | 1;
     }
 }
 
-static void next_numbers(uint32_t lanes[LANES])
+/* The next numbers, and of x[4] what they leave. */
+static inline void drop_four(const assay_dropout *dropout, numbers *state, float *x)
 {
-    for (size_t l = 0; l < LANES; l++) {
-        uint32_t x = lanes[l];
-        x ^= x << 13;
-        x ^= x >> 17;
-        lanes[l] = x ^ x << 5;
-    }
+    numbers n = *state;
+    n ^= n << 13;
+    n ^= n >> 17;
+    n ^= n << 5;
+    *state = n;
+    floats values;
+    memcpy(&values, x, sizeof values);
+    values *= dropout->factor;
+    numbers kept = (numbers)((signed_numbers)(n >> 1) >= dropout->least) & (numbers)values;
+    memcpy(x, &kept, sizeof kept);
+}
+
+static inline void drop_some(const assay_dropout *dropout, numbers state[FOURS], float *x)
+{
+    for (size_t i = 0; i < FOURS; i++)
+        drop_four(dropout, &state[i], x + 4 * i);
 }
 
 void assay_dropout_row(const assay_dropout *dropout, uint64_t row, float *x, size_t n)
@@ -196,18 +208,16 @@ void assay_dropout_row(const assay_dropout *dropout, uint64_t row, float *x, siz
     if (dropout->least == 0)
         return;
     uint32_t lanes[LANES];
+    numbers state[FOURS];
     set_generators(dropout, row, lanes);
-    for (size_t i = 0; i < n; i += LANES) {
-        size_t count = n - i < LANES ? n - i : LANES;
-        float factors[LANES];
-        next_numbers(lanes);
-        for (size_t l = 0; l < LANES; l++)
-            factors[l] = (int32_t)(lanes[l] >> 1) < dropout->least ? 0.0f : dropout->factor;
-        if (count == LANES)
-            for (size_t l = 0; l < LANES; l++)
-                x[i + l] *= factors[l];
-        else
-            for (size_t l = 0; l < count; l++)
-                x[i + l] *= factors[l];
+    memcpy(state, lanes, sizeof state);
+    size_t whole = n / LANES * LANES;
+    for (size_t i = 0; i < whole; i += LANES)
+        drop_some(dropout, state, x + i);
+    if (whole < n) {
+        float rest[LANES] = {0};
+        memcpy(rest, x + whole, (n - whole) * sizeof *rest);
+        drop_some(dropout, state, rest);
+        memcpy(x + whole, rest, (n - whole) * sizeof *rest);
     }
 }

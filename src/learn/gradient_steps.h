@@ -64,7 +64,4 @@ assay_dropout assay_dropout_at(float rate, uint64_t seed, uint64_t draw, uint64_
 /* Forth and back. */
 void assay_dropout_row(const assay_dropout *dropout, uint64_t row, float *x, size_t n);
 
-/* The well-mixed bits of z (SplitMix64). */
-uint64_t assay_mix_bits(uint64_t z);
-
 #endif

@@ -15,6 +15,7 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/json.h"
+#include "base/random.h"
 #include "learn/trainable_parts.h"
 #include "model/bert.h"
 
@@ -523,10 +524,11 @@ static assay_status place_parameters(assay_trainable *model, assay_error *error)
 /* Normally distributed (Box & Muller 1958), the same for a seed and a parameter's name. */
 static void draw(const assay_trainable *model, assay_parameter *p)
 {
-    uint64_t key = model->options.seed ^ assay_hash64(p->name, strlen(p->name));
+    uint64_t state = assay_random_stream(model->options.seed,
+                                         assay_hash64(p->name, strlen(p->name)));
     size_t size = p->rows * p->columns;
     for (size_t i = 0; i < size && p->decays; i++) { /* biases are 0 */
-        uint64_t bits = assay_mix_bits(assay_mix_bits(key) + i);
+        uint64_t bits = assay_random_next(&state);
         double u = ((double)(bits >> 32) + 0.5) * 0x1p-32;
         double v = ((double)(bits & 0xffffffffu) + 0.5) * 0x1p-32;
         p->values[i] = (float)(FIRST_DEVIATION * sqrt(-2 * log(u)) * cos(2 * M_PI * v));
