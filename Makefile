@@ -4,6 +4,7 @@
 #   make test       everything: unit, command line, parity; under 10 minutes
 #   make demo       install what is missing, build, index a corpus, ask it
 #   make install    DESTDIR= and PREFIX= as usual
+#   make deb        a Debian package of the command, in build/deb/
 #   make check-san  the tests under ASan and UBSan (SUITE=unit: unit tests only);
 #                   check-tsan under TSan
 #   make check-arm  the kernels' and models' tests, built for aarch64, under qemu
@@ -63,7 +64,7 @@ UNIT := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.
 FUZZ := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 BENCH := $(patsubst bench/%.c,$(BUILD)/bench/%,$(wildcard bench/*.c))
 
-.PHONY: all lib test unit demo install check-floors check-san check-tsan check-arm fuzz bench clean
+.PHONY: all lib test unit demo install deb check-floors check-san check-tsan check-arm fuzz bench clean
 .SECONDARY:
 all: $(BUILD)/assay $(BUILD)/libassay.a $(BUILD)/libassay.so $(BUILD)/assay.pc
 lib: $(BUILD)/internal.a
@@ -169,6 +170,11 @@ install: all
 	install -m 644 docs/assay.1 $(DESTDIR)$(PREFIX)/share/man/man1/assay.1
 	install -m 644 tools/completion.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/assay
 	cp -R models $(DESTDIR)$(PREFIX)/share/assay/
+
+# Another prefix is another program: objects of its own.
+deb:
+	$(MAKE) BUILD=$(BUILD)/deb PREFIX=/usr all
+	packaging/make_deb $(BUILD)/deb
 
 clean:
 	rm -rf $(BUILD)

@@ -257,16 +257,21 @@ static void notify(const char *state)
 
 /* ------------------------------------------------------------------- life */
 
+static void say_reloaded(const char *what, assay_status status, const assay_error *error)
+{
+    if (status == ASSAY_OK)
+        fprintf(stderr, "assay: %s read again\n", what);
+    else
+        fprintf(stderr, "assay: %s: %s; the %s stay as they were\n", error->where,
+                error->message, what);
+}
+
 static void reload(assay_server *server)
 {
     assay_error error;
-    if (server->keys == NULL)
-        return;
-    if (assay_keys_reload(server->keys, &error) == ASSAY_OK)
-        fprintf(stderr, "assay: keys read again\n");
-    else
-        fprintf(stderr, "assay: %s: %s; the keys stay as they were\n", error.where,
-                error.message);
+    if (server->keys != NULL)
+        say_reloaded("keys", assay_keys_reload(server->keys, &error), &error);
+    say_reloaded("collections", assay_shelf_refresh(server->shelf, &error), &error);
 }
 
 /* Until a signal asks to stop. */

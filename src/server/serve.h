@@ -49,7 +49,7 @@ typedef struct assay_serve_options {
 /* Serves until SIGTERM or SIGINT, then finishes what is under way. The address is
  * told on standard error when requests are answered, the access log follows
  * there: a line of JSON a request, without any text of it. SIGHUP reads the keys
- * again. */
+ * again, and serves collections that came since. */
 assay_status assay_serve(const assay_serve_options *options, assay_error *error);
 
 /* Makes a new key, adds its hash under `name` to the file, and writes the key,

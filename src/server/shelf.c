@@ -318,6 +318,11 @@ static assay_status add_named(assay_shelf *shelf, assay_error *error)
     return status;
 }
 
+assay_status assay_shelf_refresh(assay_shelf *shelf, assay_error *error)
+{
+    return shelf->options.collections.count > 0 ? ASSAY_OK : add_all(shelf, error);
+}
+
 assay_status assay_shelf_open(const assay_serve_options *options, assay_shelf **out,
                               assay_error *error)
 {

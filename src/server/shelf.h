@@ -22,6 +22,8 @@ typedef struct assay_shelved assay_shelved; /* a collection; stays until the she
 assay_status assay_shelf_open(const assay_serve_options *options, assay_shelf **out,
                               assay_error *error);
 void assay_shelf_close(assay_shelf *shelf);
+/* Takes in the collections that came since, unless only some are to be served. */
+assay_status assay_shelf_refresh(assay_shelf *shelf, assay_error *error);
 
 /* Collections, 0 .. count - 1, in the order in which they came; NULL beyond. */
 size_t assay_shelf_count(assay_shelf *shelf);

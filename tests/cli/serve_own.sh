@@ -23,6 +23,11 @@ stop() {
 }
 start --write --record 1 --pipeline words=words.json
 python3 "$ROOT/tests/server/own.py" "$port"
+echo '{"_id": "l", "text": "later"}' | assay index - --collection later --model none --json >/dev/null
+request GET /v1/collections/later | json 'd["error"]["code"]'
+kill -HUP $server
+for _ in $(seq 100); do grep -q 'collections read again' log && break; sleep 0.05; done
+request GET /v1/collections/later | json 'd["documents"]'
 request GET /metrics | grep -E '^assay_(events_total.*(click|dwell)|record_dropped)'
 stop
 grep -c '"fault"' log | sed 's/^[1-9][0-9]*$/refusals are in the log/'
