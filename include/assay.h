@@ -766,6 +766,18 @@ typedef struct assay_stage_options {
                                    weight */
     assay_setting sure;         /* of cross: 0.9 */
     assay_setting weight_before; /* of cross and late: 1; of llm: 0 */
+    /* What its logit means: probability = 1 / (1 + exp(-slope * logit - offset)), as
+     * fitted to judgments (Platt 1999; assay_pipeline_tune). Not set: the reranker's own. */
+    assay_setting probability_slope, probability_offset;
+    /* How many passages are worth it; each is scored where these are not set.
+     * Only those whose score so far is at most this far below the best one's, in
+     * standard deviations of all that come; where BM25 and vectors have the same
+     * passage first, within_agreed, if that is set. One alone is not scored. */
+    assay_setting within, within_agreed;
+    /* Stop when the first ones (those that the next stage gets; of the last stage `top`,
+     * 10 where that is 0) would stay, were the next passage scored as well as the best so
+     * far and so many standard deviations better. */
+    assay_setting hope;
     assay_llm_options llm;      /* of llm; its model is the one above */
 } assay_stage_options;
 
@@ -796,6 +808,13 @@ typedef struct assay_pipeline_options {
     uint32_t nprobe;        /* lists of ivf that a search looks into; 0: as tuned, else one
                                in 24 */
     bool exact;             /* compare with all vectors, whatever index there is */
+    uint32_t deadline_ms;   /* of a search; 0: none. Stages do as much as there is time
+                               for, by what they were seen to take: see
+                               assay_pipeline_deadline */
+    assay_setting min_probability; /* hits less probable than this, by the last stage that
+                               tells probabilities, and those that it did not score, are
+                               withheld: a question without an answer has none. Not
+                               where the stage could not work on the query at all */
     uint32_t threads;       /* 0: all */
 } assay_pipeline_options;
 
@@ -860,6 +879,15 @@ ASSAY_API void assay_pipeline_describe(const assay_pipeline *pipeline,
 ASSAY_API assay_status assay_pipeline_filter(assay_pipeline *pipeline, const char *expression,
                                              assay_error *error);
 
+/* How long the searches that follow may take, from their beginning; 0: as long as the
+ * options say, and never longer. BM25 is always asked. Vectors are left out, and
+ * stages shortened or left out, when what they took in earlier searches does not fit
+ * any more; a stage scores its passages in their order, and those it does not come to
+ * stay behind the others as they were. A language model is asked when its answer can
+ * be expected in time, and not waited for longer. `degraded` then tells what was left
+ * out. What is late all the same is what nobody could foresee. */
+ASSAY_API void assay_pipeline_deadline(assay_pipeline *pipeline, uint32_t milliseconds);
+
 /* The model of a stage (0 is the first): what precision it runs at, and its
  * notice. False when there is no such stage, or its model is not assay's. */
 ASSAY_API bool assay_pipeline_reranker(const assay_pipeline *pipeline, size_t stage,
@@ -904,7 +932,9 @@ typedef struct assay_hit {
 
 /* What one stage did for a query. */
 typedef struct assay_stage_result {
-    uint32_t scored;       /* passages that it was given */
+    uint32_t scored;       /* passages that it scored */
+    uint32_t left_out;     /* those that it was to score, had there been time */
+    uint32_t spared;       /* those that were not worth it: stage options within, hope */
     uint32_t tokenized;    /* of those, whose token ids were not in the store, as the
                               reranker's tokenizer is not the one they were made
                               with, or they were indexed by an older assay */
@@ -915,7 +945,8 @@ typedef struct assay_stage_result {
     double query_seconds;  /* of the stage's: encoding the query, by late interaction */
     assay_error degraded;  /* code is not ASSAY_OK when it could not work on this
                               query; the order is then that of the stage before it,
-                              and no hit is `scored` by it */
+                              and no hit is `scored` by it. Where `where` is "deadline"
+                              it was for want of time, and some may be scored */
     assay_error skipped;   /* code is ASSAY_E_LIMIT when it was left out on purpose,
                               with the reason: the query is longer than those it was
                               trained on. The order as above */
@@ -944,10 +975,14 @@ typedef struct assay_result {
     bool query_truncated;   /* the bi-encoder did not see the query's end */
     size_t stage_count;
     assay_stage_result *stages; /* [stage_count] */
-    assay_error degraded;   /* of the first stage that has one, and so are */
+    assay_error degraded;   /* of retrieval or the first stage that has one, and so are */
     assay_error skipped;
     assay_error cache;
-    uint32_t scored, tokenized, cached, kept, damaged; /* sums over the stages */
+    uint32_t scored, left_out, spared, tokenized, cached, kept, damaged; /* sums over the
+                                                                          stages */
+    uint32_t withheld;      /* passages before the last hit, or the end, for their
+                               probability; all of them: count is 0 */
+    float best_probability; /* of all passages; NAN: no stage told any */
     double first_seconds;   /* retrieval and fusion */
     double rerank_seconds;  /* all stages; 0 where none worked */
     void *block;            /* owner of the memory behind the hits */
@@ -1386,6 +1421,43 @@ ASSAY_API assay_status assay_interleave(const char *const *first, size_t first_c
                                         const char *const *second, size_t second_count,
                                         size_t top, uint64_t seed, assay_pick *picks,
                                         size_t *count, assay_error *error);
+
+/* ------------------------------------------------------------------ tuning */
+
+typedef struct assay_pipeline_tune_options {
+    uint32_t limit;          /* judged queries at most, drawn by chance; 0: 500 */
+    uint32_t seed;
+    assay_setting tolerance; /* nDCG@10 that may be lost for fewer passages; 0.002 */
+} assay_pipeline_tune_options;
+
+/* What it came to, on the half of the queries that nothing was fitted on. nDCG@10. */
+typedef struct assay_pipeline_tune_report {
+    size_t fitted, held;  /* queries of either half */
+    double first;         /* of retrieval alone */
+    double given;         /* of the pipeline as it was given */
+    double weighted;      /* with fitted weights, all passages scored */
+    double spared;        /* with thresholds, too: the pipeline that comes out */
+    double weighted_error, spared_error; /* standard errors of the differences, each from
+                             what is before it */
+    double given_scored, spared_scored; /* passages a query, over all stages */
+    double given_ms, spared_ms; /* what scoring those takes, at a stage's mean of a passage */
+    double log_loss_given, log_loss; /* of the last stage's probabilities of its best ten
+                             passages, as they were and as fitted; NAN: there are none */
+} assay_pipeline_tune_report;
+
+/* Fits a pipeline's stages to judged queries of a collection: what probabilities mean,
+ * weights, and thresholds within, within_agreed and hope. All candidates of all queries
+ * are scored once by every stage; the settings are then tried by playing that through
+ * the cascade. *file is a pipeline file, freed with assay_free. ARGUMENT: a stage is a
+ * language model, there is no stage, or there are fewer than 20 judged queries. */
+ASSAY_API assay_status assay_pipeline_tune(assay_store *store, const char *collection,
+                                           const assay_pipeline_options *options,
+                                           const assay_queries *queries,
+                                           const assay_qrels *qrels,
+                                           const assay_pipeline_tune_options *how,
+                                           assay_progress_fn progress, void *user,
+                                           assay_pipeline_tune_report *report, char **file,
+                                           assay_error *error);
 
 /* --------------------------------------------------------------- downloads */
 

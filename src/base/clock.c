@@ -11,9 +11,16 @@ static double read_clock(clockid_t clock)
     return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
 }
 
+static _Atomic double skipped;
+
 double assay_seconds(void)
 {
-    return read_clock(CLOCK_MONOTONIC);
+    return read_clock(CLOCK_MONOTONIC) + skipped;
+}
+
+void assay_clock_skip(double seconds)
+{
+    skipped = skipped + seconds;
 }
 
 double assay_thread_seconds(void)

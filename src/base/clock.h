@@ -5,6 +5,8 @@
 
 /* Seconds since some fixed moment; monotonic. */
 double assay_seconds(void);
+/* For tests: as if so many seconds had passed. */
+void assay_clock_skip(double seconds);
 
 /* Seconds that the calling thread has run, by its own clock. */
 double assay_thread_seconds(void);

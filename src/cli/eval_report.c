@@ -84,11 +84,30 @@ static summary summarise(double *ms, size_t count)
     return out;
 }
 
-static bool has_reranker(const assay_eval *eval)
+static assay_pipeline_options options_of(const assay_eval *eval)
 {
     assay_pipeline_options options;
     assay_pipeline_describe(eval->pipeline, &options);
-    return options.stage_count > 0;
+    return options;
+}
+
+static bool has_reranker(const assay_eval *eval)
+{
+    return options_of(eval).stage_count > 0;
+}
+
+static uint32_t deadline_of(const assay_eval *eval)
+{
+    return options_of(eval).deadline_ms;
+}
+
+/* Queries that were answered before their deadline. */
+static size_t count_met(const assay_eval *eval)
+{
+    size_t met = 0;
+    for (size_t i = 0; i < eval->timed; i++)
+        met += eval->total_ms[i] <= deadline_of(eval);
+    return met;
 }
 
 /* -------------------------------------------------------------------- JSON */
@@ -116,6 +135,15 @@ static void add_pipeline(assay_answer *answer, const assay_eval *eval)
         assay_answer_set(answer, sample, "seed", assay_json_count(eval->seed));
     }
     assay_stages_json(answer, root, "pipeline", eval->pipeline);
+    if (options_of(eval).min_probability.set)
+        assay_answer_set(answer, root, "abstained", assay_json_count(eval->abstained));
+    if (deadline_of(eval)) {
+        json_t *deadline = assay_answer_object(answer, root, "deadline");
+        assay_answer_set(answer, deadline, "ms", assay_json_count(deadline_of(eval)));
+        assay_answer_set(answer, deadline, "met", assay_json_count(count_met(eval)));
+        assay_answer_set(answer, deadline, "degraded", assay_json_count(eval->degraded));
+        assay_answer_set(answer, deadline, "left_out", assay_json_count(eval->left_out));
+    }
     json_t *latency = assay_answer_object(answer, root, "latency_ms");
     add_latency(answer, latency, "first", eval->first_ms, eval->timed);
     if (has_reranker(eval)) {
@@ -123,6 +151,7 @@ static void add_pipeline(assay_answer *answer, const assay_eval *eval)
         assay_answer_set(answer, root, "rerank_skipped", assay_json_count(eval->skipped));
         json_t *scores = assay_answer_object(answer, root, "scores");
         assay_answer_set(answer, scores, "passages", assay_json_count(eval->scored));
+        assay_answer_set(answer, scores, "spared", assay_json_count(eval->spared));
         assay_answer_set(answer, scores, "cached", assay_json_count(eval->cached));
         assay_llm_json(answer, root, &eval->llm);
         assay_answer_set(answer, scores, "tokenized", assay_json_count(eval->tokenized));
@@ -178,6 +207,15 @@ static void print_latency(const char *name, double *ms, size_t count)
     printf("  %-12s %9.1f %9.1f %9.1f\n", name, s.mean, s.p50, s.p95);
 }
 
+static void print_deadline(const assay_eval *eval)
+{
+    if (!deadline_of(eval) || !eval->timed)
+        return;
+    printf("\nThe deadline of %u ms was met by %.1f%% of the queries; for %.1f%% something was "
+           "left out.\n", deadline_of(eval), 100.0 * (double)count_met(eval) / (double)eval->timed,
+           100.0 * (double)eval->degraded / (double)eval->timed);
+}
+
 static void print_llm(const assay_eval *eval)
 {
     if (eval->llm.requests + eval->llm.cached + eval->llm.failed == 0)
@@ -191,6 +229,7 @@ static void print_llm(const assay_eval *eval)
 
 static void print_people(const assay_eval *eval, const values *list, size_t count)
 {
+    char cached[32], scored[32], spared[32];
     for (size_t q = 0; eval->per_query && q < assay_qrels_queries(eval->qrels); q++) {
         for (size_t i = 0; i < count && (!eval->chosen || eval->chosen[q]); i++)
             printf("%s\t%s\t%.4f\n", list[i].name, assay_qrels_query(eval->qrels, q),
@@ -209,8 +248,14 @@ static void print_people(const assay_eval *eval, const values *list, size_t coun
     if (has_reranker(eval))
         print_latency("reranking", eval->rerank_ms, eval->timed);
     print_latency("total", eval->total_ms, eval->timed);
+    print_deadline(eval);
+    if (options_of(eval).min_probability.set)
+        printf("\n%zu queries have no answer of that probability; they count 0.\n",
+               (size_t)eval->abstained);
+    if (eval->spared)
+        printf("\n%s passages were scored, %s were not worth it.\n",
+               assay_print_count(scored, eval->scored), assay_print_count(spared, eval->spared));
     print_llm(eval);
-    char cached[32], scored[32];
     if (eval->cached > 0)
         printf("\n%s of %s scores came from the cache: first searches take longer than this.\n",
                assay_print_count(cached, eval->cached), assay_print_count(scored, eval->scored));

@@ -23,7 +23,9 @@ typedef struct assay_eval {
     uint32_t limit, seed; /* of a sample; limit 0: all queries */
     uint64_t failed;      /* queries that could not be searched; they count 0 */
     uint64_t skipped;     /* not reranked on purpose: assay_result.skipped */
-    uint64_t scored, cached, tokenized; /* sums of assay_result's */
+    uint64_t degraded;    /* of which a deadline left something out */
+    uint64_t abstained;   /* without a hit that was probable enough */
+    uint64_t scored, left_out, spared, cached, tokenized; /* sums of assay_result's */
     assay_llm_usage llm;  /* sum of its stages */
     double *first_ms, *rerank_ms, *total_ms; /* [timed]; sorted here */
     size_t timed;

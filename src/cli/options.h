@@ -19,6 +19,7 @@ enum {
     ASSAY_EXIT_ERROR = 1,
     ASSAY_EXIT_USAGE = 2,
     ASSAY_EXIT_PARTLY = 3,        /* some items failed, the rest is done */
+    ASSAY_EXIT_NO_ANSWER = 4,     /* nothing is as probable as was asked for */
     ASSAY_EXIT_INTERRUPTED = 130, /* as shells say it of SIGINT */
 };
 

@@ -69,11 +69,13 @@ static void overlay(const assay_stages *stages, assay_stages_pipeline *asked)
     set_count(&out->threads, stages->threads);
     set_count(&out->ef, stages->ef);
     set_count(&out->nprobe, stages->nprobe);
+    set_count(&out->deadline_ms, stages->deadline_ms);
     out->exact |= stages->exact;
     set_number(&out->bm25_weight, stages->weight_bm25);
     set_number(&out->dense_weight, stages->weight_dense);
     set_number(&out->k1, stages->k1);
     set_number(&out->b, stages->b);
+    set_number(&out->min_probability, stages->min_probability);
 }
 
 int assay_stages_read(const assay_stages *stages, const assay_verb *verb, const char *reranker,
@@ -104,6 +106,13 @@ const char *assay_retriever_name(assay_retriever retriever)
     return (unsigned)retriever < 4 ? names[retriever] : "?";
 }
 
+static void set_if_given(assay_answer *answer, json_t *object, const char *name,
+                         assay_setting setting)
+{
+    if (setting.set)
+        assay_answer_set(answer, object, name, assay_json_number(setting.value));
+}
+
 static void add_stage(assay_answer *answer, json_t *stages, const assay_pipeline *pipeline,
                       const assay_stage_options *stage, size_t i)
 {
@@ -117,6 +126,11 @@ static void add_stage(assay_answer *answer, json_t *stages, const assay_pipeline
     assay_answer_set(answer, one, "sure", assay_json_number(stage->sure.value));
     assay_answer_set(answer, one, "weight_before",
                      assay_json_number(stage->weight_before.value));
+    set_if_given(answer, one, "probability_slope", stage->probability_slope);
+    set_if_given(answer, one, "probability_offset", stage->probability_offset);
+    set_if_given(answer, one, "within", stage->within);
+    set_if_given(answer, one, "within_agreed", stage->within_agreed);
+    set_if_given(answer, one, "hope", stage->hope);
     if (assay_pipeline_reranker(pipeline, i, &model)) {
         assay_answer_set(answer, one, "precision", assay_json_name(model.precision));
         if (model.notice[0] != '\0')
@@ -142,6 +156,9 @@ void assay_stages_json(assay_answer *answer, json_t *object, const char *name,
         assay_answer_set(answer, out, "weight_bm25", assay_json_number(o.bm25_weight.value));
         assay_answer_set(answer, out, "weight_dense", assay_json_number(o.dense_weight.value));
     }
+    if (o.deadline_ms)
+        assay_answer_set(answer, out, "deadline_ms", assay_json_count(o.deadline_ms));
+    set_if_given(answer, out, "min_probability", o.min_probability);
     if (o.stage_count)
         assay_answer_set(answer, out, "keep", assay_json_count(o.rerank));
     json_t *stages = assay_answer_array(answer, out, "stages");

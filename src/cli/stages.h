@@ -9,10 +9,10 @@
 
 /* A member `stages` of the verb's settings. */
 typedef struct assay_stages {
-    uint32_t retriever, fusion, retrieve, rerank, precision, threads, ef, nprobe;
+    uint32_t retriever, fusion, retrieve, rerank, precision, threads, ef, nprobe, deadline_ms;
     bool rerank_long, exact;
     const char *reranker, *pipeline;
-    assay_setting weight_bm25, weight_dense, weight_first, weight_rerank, k1, b;
+    assay_setting weight_bm25, weight_dense, weight_first, weight_rerank, k1, b, min_probability;
     assay_llm_settings llm;
 } assay_stages;
 
@@ -62,6 +62,12 @@ typedef struct assay_stages {
      65536},                                                                                    \
     {"exact", ASSAY_OPTION_FLAG, ASSAY_STAGE_FIELD(settings, exact), NULL,                       \
      "compare with all vectors, whatever index there is", 0, 0},                                 \
+    {"deadline-ms", ASSAY_OPTION_COUNT, ASSAY_STAGE_FIELD(settings, deadline_ms), "N",           \
+     "time of a search: stages are shortened or left out so that it is kept, and the answer "    \
+     "says so (default: none)", 1, 3600000},                                                     \
+    {"min-probability", ASSAY_OPTION_NUMBER, ASSAY_STAGE_FIELD(settings, min_probability), "P",  \
+     "withhold hits that are less probable than this; 'assay pipeline tune' fits what "          \
+     "probabilities mean (default: none)", 0, 1},                                                \
     {"threads", ASSAY_OPTION_COUNT, ASSAY_STAGE_FIELD(settings, threads), "N",                   \
      "threads (default: as many as the machine allows)", 1, 1024},                               \
     ASSAY_LLM_OPTIONS(settings, stages.llm)

@@ -20,6 +20,12 @@ typedef struct search_settings {
 
 /* ------------------------------------------------------------------- JSON */
 
+/* Something was found, and nothing of it was probable enough. */
+static bool abstained(const assay_result *result)
+{
+    return result->count == 0 && result->withheld > 0;
+}
+
 static void set_retriever_json(assay_answer *answer, json_t *one, const char *rank_name,
                                uint32_t rank, const char *score_name, float score)
 {
@@ -92,6 +98,8 @@ static void set_work_json(assay_answer *answer, const assay_result *result)
         const assay_stage_result *stage = &result->stages[i];
         json_t *one = assay_answer_object(answer, stages, NULL);
         assay_answer_set(answer, one, "scored", assay_json_count(stage->scored));
+        assay_answer_set(answer, one, "left_out", assay_json_count(stage->left_out));
+        assay_answer_set(answer, one, "spared", assay_json_count(stage->spared));
         assay_answer_set(answer, one, "cached", assay_json_count(stage->cached));
         assay_answer_set(answer, one, "weight", assay_json_number(stage->weight));
         assay_answer_set(answer, one, "latency_ms", assay_json_number(stage->seconds * 1e3));
@@ -101,6 +109,21 @@ static void set_work_json(assay_answer *answer, const assay_result *result)
         if (stage->skipped.code != ASSAY_OK)
             assay_answer_set(answer, one, "skipped", assay_json_name(stage->skipped.message));
     }
+}
+
+/* Only where a probability is asked for. */
+static void set_probability_json(assay_answer *answer, const assay_pipeline *pipeline,
+                                 const assay_result *result)
+{
+    assay_pipeline_options options;
+    assay_pipeline_describe(pipeline, &options);
+    if (!options.min_probability.set)
+        return;
+    json_t *one = assay_answer_object(answer, answer->root, "probability");
+    assay_answer_set(answer, one, "least", assay_json_number(options.min_probability.value));
+    assay_answer_set(answer, one, "best", assay_json_number((double)result->best_probability));
+    assay_answer_set(answer, one, "withheld", assay_json_count(result->withheld));
+    assay_answer_set(answer, one, "abstained", json_boolean(abstained(result)));
 }
 
 static int print_json(const search_settings *settings, const char *question,
@@ -147,6 +170,7 @@ static int print_json(const search_settings *settings, const char *question,
     assay_answer_set(&answer, scores, "cache_error",
                      result->cache.code == ASSAY_OK ? json_null()
                                                     : assay_json_name(result->cache.message));
+    set_probability_json(&answer, pipeline, result);
     set_work_json(&answer, result);
     json_t *latency = assay_answer_object(&answer, answer.root, "latency_ms");
     assay_answer_set(&answer, latency, "first", assay_json_number(result->first_seconds * 1e3));
@@ -250,6 +274,10 @@ static void print_people(const search_settings *settings, const char *question,
                   (assay_text){question, strlen(question)});
     if (result->filtered && result->allowed == 0)
         printf("The filter lets nothing of '%s' through.\n", settings->collection);
+    else if (abstained(result))
+        printf("Nothing in '%s' answers with a probability of %g; the best reached %.3f.\n",
+               settings->collection, options.min_probability.value,
+               (double)result->best_probability);
     else if (result->count == 0)
         printf("Nothing was found in '%s'%s.\n", settings->collection,
                result->filtered ? " among what the filter lets through" : "");
@@ -265,6 +293,8 @@ static void print_people(const search_settings *settings, const char *question,
         printf(", the filter lets %llu passages through", (unsigned long long)result->allowed);
     if (result->rerank_seconds > 0)
         printf(", reranked in %.0f ms", result->rerank_seconds * 1e3);
+    if (result->spared > 0)
+        printf(", %u passages were not worth it", result->spared);
     if (result->cached > 0)
         printf(", %u of %u scores from the cache", result->cached, result->scored);
     if (result->kept > 0)
@@ -277,6 +307,8 @@ static void print_people(const search_settings *settings, const char *question,
     if (result->skipped.code != ASSAY_OK)
         printf("Not reranked: %s (--rerank-long does it anyway)\n",
                result->skipped.message);
+    if (options.min_probability.set && !isfinite(result->best_probability) && result->count > 0)
+        printf("How probable these answers are is not known: no stage worked that tells it.\n");
 }
 
 /* ------------------------------------------------------------------- verb */
@@ -300,6 +332,16 @@ static int explain_hits(assay_pipeline *pipeline, const char *question,
                                    &result->hits[i], &(*out)[i], &error) != ASSAY_OK)
             return assay_report(&error);
     return ASSAY_EXIT_OK;
+}
+
+/* Each reason once. */
+static void warn_degraded(const assay_error *degraded, const char *first)
+{
+    if (degraded->code == ASSAY_OK ||
+        (degraded->message != first && strcmp(degraded->message, first) == 0))
+        return;
+    bool late = strcmp(degraded->where, "deadline") == 0;
+    assay_warn("%s%s", late ? "" : "not reranked: ", degraded->message);
 }
 
 static int search_with(const search_settings *settings, assay_pipeline *pipeline,
@@ -326,8 +368,9 @@ static int search_with(const search_settings *settings, assay_pipeline *pipeline
     if (result.damaged > 0)
         assay_warn("damaged token vectors of %u passage%s were computed: 'assay index --rebuild' "
                    "makes them anew", result.damaged, result.damaged == 1 ? "" : "s");
-    if (result.degraded.code != ASSAY_OK)
-        assay_warn("not reranked: %s", result.degraded.message);
+    warn_degraded(&result.degraded, result.degraded.message);
+    for (size_t i = 0; i < result.stage_count; i++)
+        warn_degraded(&result.stages[i].degraded, result.degraded.message);
     if (result.cache.code != ASSAY_OK)
         assay_warn("%s: %s; the scores were computed without it", result.cache.where,
                    result.cache.message);
@@ -339,6 +382,8 @@ static int search_with(const search_settings *settings, assay_pipeline *pipeline
     else if (code == ASSAY_EXIT_OK)
         print_people(settings, question, pipeline, &result, explanations);
     free_explanations(explanations, result.count);
+    if (code == ASSAY_EXIT_OK && abstained(&result))
+        code = ASSAY_EXIT_NO_ANSWER;
     assay_result_free(&result);
     return code;
 }
@@ -430,7 +475,7 @@ static const assay_example examples[] = {
      "Retrieves 100 passages, reranks them, shows 5 and how far each moved"},
     {"assay search \"a question\" --collection scifact --retrieve 100 --top 5 --json",
      "The same for programs: every score of every stage, with timings"},
-    {"assay search 'a question' --pipeline thorough", "Through the stages of a pipeline"},
+    {"assay search 'a question' --pipeline balanced", "Through the stages of a pipeline"},
     {"assay search 'error 1603' --retriever bm25 --rerank none", "Words only, in milliseconds"},
     {"assay search 'leave' --filter 'year >= 2020 and lang in (\"en\", \"de\")'",
      "Only documents whose metadata say so"},

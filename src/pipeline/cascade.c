@@ -5,7 +5,9 @@
  * What comes to a stage is scored and ordered by a weighted sum of the
  * z-normalised scores so far and of its own; its best `keep` go on to the next.
  * All others stay behind in the order they had, with scores that say so. Thus
- * every stage returns what it got, ranked, and one that fails changes nothing.
+ * every stage returns what it got, ranked, and one that fails changes nothing. One
+ * that a deadline stops has scored the first of what came to it (blocks.h), and leaves
+ * the rest behind these likewise: it is as if fewer had come.
  *
  * A reranker trained on one kind of question can hurt on another, hence the sum
  * instead of its order alone, and a weight that depends on whether it is sure.
@@ -14,6 +16,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "pipeline/blocks.h"
 #include "pipeline/pipeline.h"
 
 /* ------------------------------------------------------------- documents */
@@ -102,17 +105,19 @@ assay_status assay_entries_read(assay_pipeline *p, size_t candidates, assay_aren
 
 /* One stage at work on one query. */
 typedef struct work {
+    assay_pipeline *pipeline;
     const assay_stage_options *options;
     const assay_reranker_class *class;
     void *reranker;
     size_t number; /* from 0 */
     assay_entry *entries;
     size_t count;  /* of all */
-    size_t taken;  /* of those that come to the stage */
+    size_t taken;  /* of those that come to the stage, then of those that it scored */
     const assay_passage_view **views; /* [count] */
     assay_score *scores;              /* [count] */
-    double *before, *own;             /* [count] */
+    double *before, *own, *effort;    /* [count] */
     uint32_t *ranks;                  /* [2 * count] */
+    size_t wanted; /* first places whose order matters */
     assay_stage_result *result;
 } work;
 
@@ -123,36 +128,55 @@ static assay_status take_lists(work *w, assay_arena *arena, assay_error *error)
     w->scores = assay_arena_small(arena, count * sizeof *w->scores);
     w->before = assay_arena_small(arena, count * sizeof *w->before);
     w->own = assay_arena_small(arena, count * sizeof *w->own);
+    w->effort = assay_arena_small(arena, count * sizeof *w->effort);
     w->ranks = assay_arena_small(arena, 2 * count * sizeof *w->ranks);
-    bool whole = w->views && w->scores && w->before && w->own && w->ranks;
+    bool whole = w->views && w->scores && w->before && w->own && w->effort && w->ranks;
     return whole ? ASSAY_OK : assay_fail_memory(error, count * sizeof *w->scores);
 }
 
-static double weight_of(const work *w)
+/* The reranker's own, or what its logit was found to mean. */
+static float probability_of(const work *w, size_t i)
+{
+    const assay_stage_options *o = w->options;
+    if (!o->probability_slope.set && !o->probability_offset.set)
+        return w->scores[i].probability;
+    double slope = o->probability_slope.set ? o->probability_slope.value : 1;
+    return (float)(1 / (1 + exp(-slope * w->scores[i].logit - o->probability_offset.value)));
+}
+
+/* The stage's weight, going by the first `count` scores. */
+static double weight_of(const work *w, size_t count)
 {
     float best = 0;
-    for (size_t i = 0; i < w->taken; i++)
-        if (w->scores[i].status == ASSAY_OK && w->scores[i].probability > best)
-            best = w->scores[i].probability;
+    for (size_t i = 0; i < count; i++)
+        if (w->scores[i].status == ASSAY_OK && probability_of(w, i) > best)
+            best = probability_of(w, i);
     return best >= w->options->sure.value ? w->options->weight_sure.value
                                           : w->options->weight.value;
 }
 
-/* score = weight_before * z(score so far) + weight * z(own), over the entries
- * that were scored; one that has no score of its own counts as the worst. */
-static void interpolate(work *w)
+/* The first `count` entries' scores so far, and of the stage; one that has none of its
+ * own counts as the worst. */
+static void list_scores(work *w, size_t count)
 {
     double worst = INFINITY;
-    for (size_t i = 0; i < w->taken; i++)
+    for (size_t i = 0; i < count; i++)
         if (isfinite(w->scores[i].logit))
             worst = fmin(worst, w->scores[i].logit);
-    for (size_t i = 0; i < w->taken; i++) {
+    for (size_t i = 0; i < count; i++) {
         w->before[i] = w->entries[i].score;
         w->own[i] = isfinite(w->scores[i].logit) ? w->scores[i].logit : worst;
     }
+}
+
+/* score = weight_before * z(score so far) + weight * z(own), over the entries
+ * that were scored. */
+static void interpolate(work *w)
+{
+    list_scores(w, w->taken);
     assay_normalize(w->before, w->taken);
     assay_normalize(w->own, w->taken);
-    w->result->weight = weight_of(w);
+    w->result->weight = weight_of(w, w->taken);
     for (size_t i = 0; i < w->taken; i++)
         w->entries[i].score = w->options->weight_before.value * w->before[i] +
                               w->result->weight * w->own[i];
@@ -187,7 +211,7 @@ static void note_scores(work *w)
             .truncated = score->truncated,
             .tokens = score->tokens,
             .logit = score->logit,
-            .probability = score->probability,
+            .probability = probability_of(w, i),
             .status = score->status,
         };
         e->last = (uint32_t)w->number + 1;
@@ -211,30 +235,156 @@ static bool degrades(assay_status status)
     return status == ASSAY_E_LIMIT || status == ASSAY_E_NETWORK;
 }
 
-static assay_status run_stage(work *w, const assay_collection *collection, assay_text query,
-                              assay_arena *arena, assay_error *error)
+/* -------------------------------------------------- how many are worth it */
+
+enum { STEP = 8, WANTED = 10 };
+
+/* Both retrievers have the same passage first. */
+static bool retrievers_agree(const work *w)
 {
-    for (size_t i = 0; i < w->count; i++)
-        w->entries[i].stages[w->number] = (assay_hit_stage){0};
+    const assay_fused *first = &w->pipeline->retrieval.fused[0];
+    return first->rank_bm25 == 1 && first->rank_dense == 1;
+}
+
+/* Those that are not too far behind the best for their order to matter. */
+static size_t count_near(work *w)
+{
+    const assay_stage_options *o = w->options;
+    const assay_setting *within = o->within_agreed.set && retrievers_agree(w) ? &o->within_agreed
+                                                                             : &o->within;
+    if (!within->set || w->taken == 0)
+        return w->taken;
+    for (size_t i = 0; i < w->taken; i++)
+        w->before[i] = w->entries[i].score;
+    double reach = within->value * assay_moments_of(w->before, w->taken).deviation;
+    size_t near = 1;
+    while (near < w->taken && w->before[0] - w->before[near] <= reach)
+        near++;
+    /* One alone has nobody to be ordered with. */
+    return near == 1 && !w->pipeline->settings.options.min_probability.set ? 0 : near;
+}
+
+static int by_value(const void *left, const void *right)
+{
+    double a = *(const double *)left, b = *(const double *)right;
+    return (a < b) - (a > b);
+}
+
+/* Whether the first ones that matter would stay, were the next passage liked as well as
+ * the best so far, and `hope` standard deviations better. */
+static bool is_settled(void *user, size_t done)
+{
+    work *w = user;
+    const assay_stage_options *o = w->options;
+    if (done <= w->wanted)
+        return false;
+    list_scores(w, done);
+    assay_moments before = assay_moments_of(w->before, done), own = assay_moments_of(w->own, done);
+    double weight = weight_of(w, done), best = -INFINITY;
+    for (size_t i = 0; i < done; i++) {
+        best = fmax(best, assay_z(w->own[i], own));
+        w->before[i] = o->weight_before.value * assay_z(w->before[i], before) +
+                       weight * assay_z(w->own[i], own);
+    }
+    qsort(w->before, done, sizeof *w->before, by_value);
+    double hoped = o->weight_before.value * assay_z(w->entries[done].score, before) +
+                   weight * (best + o->hope.value);
+    return w->before[w->wanted - 1] >= hoped;
+}
+
+/* ------------------------------------------------------------ in its time */
+
+/* Seconds that stage i of the pipeline would take for so many passages. */
+static assay_demand demand_of(const assay_pipeline *p, size_t i, size_t passages)
+{
+    return (assay_demand){assay_cost_of_query(&p->costs[i], passages), p->classes[i]->whole};
+}
+
+/* When the stage at hand is to be done, so that those after it have their time. */
+static double deadline_of(const work *w)
+{
+    const assay_pipeline *p = w->pipeline;
+    const assay_pipeline_options *o = &p->settings.options;
+    assay_demand demands[ASSAY_STAGES_MAX];
+    double now = assay_seconds();
+    size_t comes = w->taken;
+    if (!(p->deadline < INFINITY))
+        return INFINITY;
+    for (size_t i = w->number; i < o->stage_count; i++) {
+        demands[i - w->number] = demand_of(p, i, comes);
+        comes = o->stages[i].keep < comes ? o->stages[i].keep : comes;
+    }
+    return now + assay_time_share(demands, o->stage_count - w->number, p->deadline - now);
+}
+
+static void tell_late(work *w, size_t done)
+{
+    size_t left = w->taken - done;
+    const char *name = w->options->model != NULL ? w->options->model : w->class->name;
+    assay_error *degraded = &w->result->degraded;
+    w->result->left_out = (uint32_t)left;
+    if (left > 0)
+        assay_fail(degraded, ASSAY_E_LIMIT, "deadline",
+                   "%zu of %zu passages were not reranked by %.100s: the deadline of %u ms left "
+                   "no time for them", left, w->taken, name, w->pipeline->deadline_ms);
+    else
+        assay_fail(degraded, ASSAY_E_LIMIT, "deadline",
+                   "some answers of %.100s had not come by the deadline of %u ms", name,
+                   w->pipeline->deadline_ms);
+}
+
+static assay_status score(work *w, assay_text query, assay_arena *arena, assay_error *error)
+{
     for (size_t i = 0; i < w->taken; i++)
         w->views[i] = &w->entries[i].view;
     const assay_rerank_call call = {
         .query = query,
-        .collection = collection,
+        .collection = &w->pipeline->collection,
         .passages = w->views,
         .count = w->taken,
         .keep = w->options->keep,
-        .deadline = INFINITY,
+        .deadline = deadline_of(w),
         .arena = arena,
     };
-    assay_error *degraded = &w->result->degraded;
-    assay_status status = w->class->score(w->reranker, &call, w->scores, w->result, degraded);
+    assay_blocks blocks = {
+        .class = w->class,
+        .reranker = w->reranker,
+        .call = &call,
+        .cost = &w->pipeline->costs[w->number],
+        .scores = w->scores,
+        .work = w->effort,
+        .result = w->result,
+        .settled = w->options->hope.set ? is_settled : NULL,
+        .user = w,
+        .step = STEP,
+    };
+    assay_status status = assay_blocks_score(&blocks, error);
+    w->result->scored = (uint32_t)blocks.done;
+    if (status == ASSAY_OK && !blocks.late && w->result->skipped.code == ASSAY_OK)
+        w->result->spared += (uint32_t)(w->taken - blocks.done);
+    if (blocks.late && (status == ASSAY_OK || degrades(status)))
+        tell_late(w, blocks.done);
+    w->taken = blocks.done;
+    return status;
+}
+
+static assay_status run_stage(work *w, assay_text query, assay_arena *arena, assay_error *error)
+{
+    for (size_t i = 0; i < w->count; i++)
+        w->entries[i].stages[w->number] = (assay_hit_stage){0};
+    assay_error problem;
+    size_t near = count_near(w);
+    w->result->spared = (uint32_t)(w->taken - near);
+    w->taken = near;
+    assay_status status = near > 0 ? score(w, query, arena, &problem) : ASSAY_OK;
     if (status != ASSAY_OK && !degrades(status)) {
         if (error != NULL)
-            *error = *degraded;
+            *error = problem;
         return status;
     }
-    if (status == ASSAY_OK && w->result->skipped.code == ASSAY_OK)
+    if (status != ASSAY_OK && w->result->degraded.code == ASSAY_OK)
+        w->result->degraded = problem;
+    if (w->taken > 0)
         reorder(w);
     rank_documents(w->entries, w->count, w->ranks + w->count, w->ranks);
     for (size_t i = 0; i < w->count; i++) {
@@ -261,17 +411,19 @@ static void add_up(assay_result *result, const assay_stage_result *stage)
     result->tokenized += stage->tokenized;
     result->cached += stage->cached;
     result->kept += stage->kept;
+    result->left_out += stage->left_out;
+    result->spared += stage->spared;
     result->damaged += stage->damaged;
     if (stage->skipped.code == ASSAY_OK)
         result->rerank_seconds += stage->seconds;
 }
 
 assay_status assay_cascade_run(assay_pipeline *p, assay_text query, assay_entry *entries,
-                               size_t count, assay_arena *arena, assay_result *result,
-                               assay_error *error)
+                               size_t count, uint32_t top, assay_arena *arena,
+                               assay_result *result, assay_error *error)
 {
     const assay_pipeline_options *o = &p->settings.options;
-    work w = {.entries = entries, .count = count};
+    work w = {.pipeline = p, .entries = entries, .count = count};
     result->stages = assay_arena_small(arena, o->stage_count * sizeof *result->stages);
     if (result->stages == NULL)
         return assay_fail_memory(error, o->stage_count * sizeof *result->stages);
@@ -281,14 +433,15 @@ assay_status assay_cascade_run(assay_pipeline *p, assay_text query, assay_entry 
         size_t i = result->stage_count;
         double begun = assay_seconds();
         w.options = &o->stages[i];
-        w.class = assay_reranker_class_of(w.options->kind);
+        w.class = p->classes[i];
         w.reranker = p->rerankers[i];
         w.number = i;
         w.taken = comes < count ? comes : count;
+        w.wanted = i + 1 < o->stage_count ? w.options->keep : top > 0 ? top : WANTED;
         w.result = &result->stages[i];
         *w.result = (assay_stage_result){0};
         if (count > 0)
-            ASSAY_TRY(run_stage(&w, &p->collection, query, arena, error));
+            ASSAY_TRY(run_stage(&w, query, arena, error));
         w.result->seconds = assay_seconds() - begun;
         add_up(result, w.result);
         comes = w.options->keep;

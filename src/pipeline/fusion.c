@@ -7,35 +7,36 @@
 
 enum { RRF_K = 60 };
 
-typedef struct moments {
-    double mean, deviation;
-} moments;
-
-static moments moments_of(assay_fusion_list list)
+static assay_moments moments_of_list(assay_fusion_list list)
 {
     double count = list.count > 0 ? (double)list.count : 1, sum = 0, squares = 0;
     for (size_t i = 0; i < list.count; i++)
         sum += list.candidates[i].score;
     for (size_t i = 0; i < list.count; i++)
         squares += pow(list.candidates[i].score - sum / count, 2);
-    return (moments){sum / count, sqrt(squares / count)};
+    return (assay_moments){sum / count, sqrt(squares / count)};
 }
 
-static double z(double value, moments m)
-{
-    return m.deviation > 0 ? (value - m.mean) / m.deviation : 0;
-}
-
-void assay_normalize(double *values, size_t count)
+assay_moments assay_moments_of(const double *values, size_t count)
 {
     double n = count > 0 ? (double)count : 1, sum = 0, squares = 0;
     for (size_t i = 0; i < count; i++)
         sum += values[i];
     for (size_t i = 0; i < count; i++)
         squares += pow(values[i] - sum / n, 2);
-    moments m = {sum / n, sqrt(squares / n)};
+    return (assay_moments){sum / n, sqrt(squares / n)};
+}
+
+double assay_z(double value, assay_moments m)
+{
+    return m.deviation > 0 ? (value - m.mean) / m.deviation : 0;
+}
+
+void assay_normalize(double *values, size_t count)
+{
+    assay_moments m = assay_moments_of(values, count);
     for (size_t i = 0; i < count; i++)
-        values[i] = z(values[i], m);
+        values[i] = assay_z(values[i], m);
 }
 
 static int by_passage(const void *left, const void *right)
@@ -84,21 +85,21 @@ static size_t merge(assay_fusion_list bm25, assay_fusion_list dense, assay_fused
 }
 
 /* What a list adds to the score of a passage that has `rank` and `score` there. */
-static double share(assay_fusion kind, assay_fusion_list list, moments m, uint32_t rank,
+static double share(assay_fusion kind, assay_fusion_list list, assay_moments m, uint32_t rank,
                     float score)
 {
     if (list.count == 0)
         return 0;
     if (kind == ASSAY_FUSION_RRF)
         return rank > 0 ? list.weight / (RRF_K + rank) : 0;
-    return list.weight * z(rank > 0 ? score : list.candidates[list.count - 1].score, m);
+    return list.weight * assay_z(rank > 0 ? score : list.candidates[list.count - 1].score, m);
 }
 
 size_t assay_fuse(assay_fusion_list bm25, assay_fusion_list dense, assay_fusion kind,
                   assay_fused *out)
 {
     size_t count = merge(bm25, dense, out);
-    moments bm25_moments = moments_of(bm25), dense_moments = moments_of(dense);
+    assay_moments bm25_moments = moments_of_list(bm25), dense_moments = moments_of_list(dense);
     bool only_bm25 = dense.count == 0 && dense.weight == 0;
     bool only_dense = bm25.count == 0 && bm25.weight == 0;
     for (size_t i = 0; i < count; i++) {

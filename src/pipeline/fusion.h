@@ -35,6 +35,13 @@ typedef struct assay_fused {
 size_t assay_fuse(assay_fusion_list bm25, assay_fusion_list dense, assay_fusion kind,
                   assay_fused *out);
 
+typedef struct assay_moments {
+    double mean, deviation;
+} assay_moments;
+
+assay_moments assay_moments_of(const double *values, size_t count);
+/* (value - mean) / deviation; 0 where all are equal. */
+double assay_z(double value, assay_moments moments);
 /* z-normalises values[count] in place. */
 void assay_normalize(double *values, size_t count);
 

@@ -5,12 +5,14 @@
  *     settings.c   options, with every default filled in and checked
  *     retrieve.c   query -> candidates, fused, best first
  *     cascade.c    candidates -> the same, reordered by stage after stage
+ *     blocks.c     a stage's candidates scored as long as there is time
  *     search.c     opens and closes all that, and makes hits of what comes out
  */
 #ifndef ASSAY_PIPELINE_H
 #define ASSAY_PIPELINE_H
 
 #include "pipeline/allowed.h"
+#include "pipeline/cost.h"
 #include "pipeline/fusion.h"
 #include "pipeline/late.h"
 #include "pipeline/nearest.h"
@@ -50,7 +52,12 @@ struct assay_pipeline {
     assay_arena *arena;          /* strings of the settings */
     assay_settings settings;
     assay_retrieval retrieval;
-    void *rerankers[ASSAY_STAGES_MAX]; /* [options.stage_count] states */
+    const assay_reranker_class *classes[ASSAY_STAGES_MAX]; /* [options.stage_count], and */
+    void *rerankers[ASSAY_STAGES_MAX];                     /* their states */
+    assay_cost costs[ASSAY_STAGES_MAX]; /* of the stages, */
+    assay_cost dense_cost;              /* and of a question's vector and its neighbours */
+    uint32_t deadline_ms; /* of the searches that follow; 0: none */
+    double deadline;      /* assay_seconds, of the search at hand; INFINITY: none */
     assay_late explainer; /* of assay_pipeline_explain, once it is needed */
 };
 
@@ -67,9 +74,10 @@ assay_status assay_query_encoder_open(const assay_collection *collection, uint32
 
 assay_status assay_retrieval_open(assay_pipeline *pipeline, assay_error *error);
 void assay_retrieval_close(assay_retrieval *retrieval);
-/* Fills retrieval.fused, best first; *count is at most options.retrieve. */
+/* Fills retrieval.fused, best first; *count is at most options.retrieve. Tells the
+ * result query_truncated, and degraded. */
 assay_status assay_retrieve(assay_pipeline *pipeline, assay_text query, size_t *count,
-                            bool *truncated, assay_error *error);
+                            assay_result *result, assay_error *error);
 
 /* A candidate on its way through the stages. */
 typedef struct assay_entry {
@@ -88,9 +96,9 @@ assay_status assay_entries_read(assay_pipeline *pipeline, size_t candidates, ass
                                 assay_entry **out, size_t *count, assay_error *error);
 
 /* Runs the stages: reorders entries[count], tells in *result (its stages and
- * sums) what each did. */
+ * sums) what each did. `top` as in assay_search. */
 assay_status assay_cascade_run(assay_pipeline *pipeline, assay_text query, assay_entry *entries,
-                               size_t count, assay_arena *arena, assay_result *result,
-                               assay_error *error);
+                               size_t count, uint32_t top, assay_arena *arena,
+                               assay_result *result, assay_error *error);
 
 #endif

@@ -5,12 +5,14 @@
 #include <string.h>
 
 static const assay_preset presets[] = {
-    {"retrieve", "retrieval alone: 100 passages, no reranker", "{\"retrieve\": 100}"},
     {"default", "what `assay search` does: 100 passages, the first 30 reranked by cross",
      "{\"retrieve\": 100, \"keep\": 30, \"stages\": [{\"kind\": \"cross\"}]}"},
-    {"thorough", "100 passages, all of them reranked by cross",
-     "{\"retrieve\": 100, \"stages\": [{\"kind\": \"cross\"}]}"},
-    {"precise", "100 passages, all reranked by cross, then the first 20 by llm ($ASSAY_LLM_URL)",
+    {"fast", "100 passages, all reranked by late interaction",
+     "{\"retrieve\": 100, \"stages\": [{\"kind\": \"late\"}]}"},
+    {"balanced", "100 passages by late interaction, the first 20 of them by cross",
+     "{\"retrieve\": 100, \"stages\": [{\"kind\": \"late\", \"keep\": 20},"
+     " {\"kind\": \"cross\", \"keep\": 5}]}"},
+    {"precise", "100 passages by cross, the first 20 of them by llm ($ASSAY_LLM_URL)",
      "{\"retrieve\": 100, \"stages\": [{\"kind\": \"cross\", \"keep\": 20},"
      " {\"kind\": \"llm\", \"keep\": 5}]}"},
 };

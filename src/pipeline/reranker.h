@@ -17,7 +17,8 @@ typedef struct assay_rerank_call {
     const assay_passage_view *const *passages; /* [count] in the order so far */
     size_t count;
     size_t keep;        /* the best so many go on; what is behind them matters less */
-    double deadline;    /* assay_seconds by which to be done; INFINITY: none */
+    double deadline;    /* assay_seconds by which to be done; INFINITY: none. One that
+                           is `whole` sees to it itself */
     assay_arena *arena; /* scratch */
 } assay_rerank_call;
 
@@ -31,12 +32,21 @@ typedef struct assay_reranker_class {
     assay_status (*open)(assay_store *store, const assay_stage_options *stage,
                          const assay_pipeline_options *options, void **out, assay_error *error);
     void (*close)(void *state); /* takes NULL */
-    /* scores[count], and what result->scored, tokenized, cached and cache are to
-     * say. A passage that failed has a status. Leaving the query out on purpose is
-     * ASSAY_OK with result->skipped; LIMIT and NETWORK degrade: the order stays
-     * what it was. All else ends the search. */
-    assay_status (*score)(void *state, const assay_rerank_call *call, assay_score *scores,
-                          assay_stage_result *result, assay_error *error);
+    bool whole; /* all passages are scored together, or none */
+    /* Gets ready for a query. work[count]: what scoring each passage will take, in
+     * units of the class's own; 0: nothing, its score is known. Leaving the query out
+     * on purpose is ASSAY_OK with result->skipped. */
+    assay_status (*begin)(void *state, const assay_rerank_call *call, assay_score *scores,
+                          double *work, assay_stage_result *result, assay_error *error);
+    /* scores[first .. first + count) of the call's passages, in the order of the call,
+     * each once. A passage that failed has a status. LIMIT and NETWORK, here and in
+     * begin, degrade: what was not scored keeps its order. All else ends the search. */
+    assay_status (*score)(void *state, const assay_rerank_call *call, size_t first, size_t count,
+                          assay_score *scores, assay_stage_result *result, assay_error *error);
+    /* After the first `done` were scored; tells what result->tokenized, cached and
+     * cache are to say. NULL: there is nothing to do. */
+    void (*end)(void *state, const assay_rerank_call *call, size_t done,
+                const assay_score *scores, assay_stage_result *result);
     /* NULL: it has no model that assay runs. */
     void (*describe)(const void *state, assay_model_info *out);
 } assay_reranker_class;
@@ -47,6 +57,9 @@ extern const assay_reranker_class assay_reranker_llm;
 
 /* By assay_reranker_kind; NULL beyond the last. */
 const assay_reranker_class *assay_reranker_class_of(assay_reranker_kind kind);
+/* For tests: what stands in for a kind from now on; returns what it was. */
+const assay_reranker_class *assay_reranker_replace(assay_reranker_kind kind,
+                                                   const assay_reranker_class *class);
 /* "cross|late": the names, as a choice. */
 extern const char assay_reranker_names[];
 

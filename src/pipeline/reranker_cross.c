@@ -77,20 +77,33 @@ static bool too_long(const cross *c, assay_text query, assay_error *skipped)
     return true;
 }
 
-static assay_status score_cross(void *state, const assay_rerank_call *call, assay_score *scores,
-                                assay_stage_result *result, assay_error *error)
+static assay_status begin_cross(void *state, const assay_rerank_call *call, assay_score *scores,
+                                double *work, assay_stage_result *result, assay_error *error)
 {
     cross *c = state;
-    assay_score_sources sources;
     if (too_long(c, call->query, &result->skipped))
         return ASSAY_OK;
-    ASSAY_TRY(assay_scorer_score(&c->scorer, call->query, call->passages, call->count,
-                                 call->arena, scores, &sources, error));
-    result->scored = (uint32_t)call->count;
+    return assay_scorer_begin(&c->scorer, call->query, call->passages, call->count, call->arena,
+                              scores, work, error);
+}
+
+static assay_status score_cross(void *state, const assay_rerank_call *call, size_t first,
+                                size_t count, assay_score *scores, assay_stage_result *result,
+                                assay_error *error)
+{
+    (void)call, (void)result;
+    return assay_scorer_score(&((cross *)state)->scorer, first, count, scores, error);
+}
+
+static void end_cross(void *state, const assay_rerank_call *call, size_t done,
+                      const assay_score *scores, assay_stage_result *result)
+{
+    (void)call;
+    assay_score_sources sources;
+    assay_scorer_end(&((cross *)state)->scorer, done, scores, &sources);
     result->tokenized = sources.tokenized;
     result->cached = sources.cached;
     result->cache = sources.cache;
-    return ASSAY_OK;
 }
 
 static void describe_cross(const void *state, assay_model_info *out)
@@ -110,6 +123,8 @@ const assay_reranker_class assay_reranker_cross = {
     .weight_before = 1.0,
     .open = open_cross,
     .close = close_cross,
+    .begin = begin_cross,
     .score = score_cross,
+    .end = end_cross,
     .describe = describe_cross,
 };

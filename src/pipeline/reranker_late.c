@@ -16,6 +16,7 @@ typedef struct late_stage {
     assay_late late;
     float *steps; /* [capacity] of the passage at hand, aligned */
     size_t capacity;
+    bool kept; /* the collection at hand keeps vectors of this very model */
 } late_stage;
 
 static void close_late(void *state)
@@ -92,28 +93,25 @@ static void score_rows(void *user, const assay_token_rows *rows)
                               .query_truncated = session->question.truncated};
 }
 
-/* Whether the passages' collection keeps vectors of this very model. */
-static assay_status are_kept(const late_stage *stage, const assay_collection *collection,
-                             bool *kept, assay_error *error)
+static assay_status find_kept(late_stage *stage, const assay_collection *collection,
+                              assay_error *error)
 {
     assay_late_model set;
     ASSAY_TRY(assay_late_get(stage->late.store, collection, &set, error));
-    *kept = set.model[0] != '\0' && memcmp(set.digest.bytes, stage->late.digest.bytes,
-                                           sizeof set.digest.bytes) == 0;
+    stage->kept = set.model[0] != '\0' && memcmp(set.digest.bytes, stage->late.digest.bytes,
+                                                 sizeof set.digest.bytes) == 0;
     return ASSAY_OK;
 }
 
-/* Scores from kept vectors; places[rest] are those that have none. */
-static assay_status score_kept(late_stage *stage, const assay_rerank_call *call,
-                               assay_score *scores, size_t *places, size_t *rest,
+/* Scores [first, end) from kept vectors; places[rest] are those that have none. */
+static assay_status score_kept(late_stage *stage, const assay_rerank_call *call, size_t first,
+                               size_t end, assay_score *scores, size_t *places, size_t *rest,
                                assay_stage_result *result, assay_error *error)
 {
-    bool kept;
-    ASSAY_TRY(are_kept(stage, call->collection, &kept, error));
     *rest = 0;
-    for (size_t i = 0; i < call->count; i++) {
+    for (size_t i = first; i < end; i++) {
         reading r = {.stage = stage, .score = &scores[i]};
-        if (kept)
+        if (stage->kept)
             ASSAY_TRY(assay_token_vectors_read(stage->late.store, call->passages[i]->passage,
                                                score_rows, &r, error));
         if (r.status != ASSAY_OK)
@@ -122,7 +120,7 @@ static assay_status score_kept(late_stage *stage, const assay_rerank_call *call,
         if (!r.found)
             places[(*rest)++] = i;
     }
-    result->kept = (uint32_t)(call->count - *rest);
+    result->kept += (uint32_t)(end - first - *rest);
     return ASSAY_OK;
 }
 
@@ -148,22 +146,40 @@ static assay_status score_rest(late_stage *stage, const assay_rerank_call *call,
     return ASSAY_OK;
 }
 
-static assay_status score_late(void *state, const assay_rerank_call *call, assay_score *scores,
-                               assay_stage_result *result, assay_error *error)
+/* ---- The stage ------------------------------------------------------------------- */
+
+enum { TOKEN_BYTES = 4 }; /* of a text, about */
+
+/* The work of a passage whose vectors are kept is 1, of another its tokens, about. */
+static assay_status begin_late(void *state, const assay_rerank_call *call, assay_score *scores,
+                               double *work, assay_stage_result *result, assay_error *error)
 {
+    (void)scores;
     late_stage *stage = state;
-    size_t rest, *places = assay_arena_small(call->arena, call->count * sizeof *places);
-    if (places == NULL)
-        return assay_fail_memory(error, call->count * sizeof *places);
     double begun = assay_seconds();
     ASSAY_TRY(assay_late_query(stage->late.session, call->query, error));
     result->query_seconds = assay_seconds() - begun;
     result->query_truncated = stage->late.session->question.truncated;
-    ASSAY_TRY(score_kept(stage, call, scores, places, &rest, result, error));
-    if (rest > 0)
-        ASSAY_TRY(score_rest(stage, call, places, rest, scores, result, error));
-    result->scored = (uint32_t)call->count;
+    ASSAY_TRY(find_kept(stage, call->collection, error));
+    double most = (double)assay_late_room(stage->late.session);
+    for (size_t i = 0; i < call->count; i++)
+        work[i] = stage->kept ? 1
+                              : fmin(3 + (double)call->passages[i]->text.length / TOKEN_BYTES,
+                                     most);
     return ASSAY_OK;
+}
+
+static assay_status score_late(void *state, const assay_rerank_call *call, size_t first,
+                               size_t count, assay_score *scores, assay_stage_result *result,
+                               assay_error *error)
+{
+    late_stage *stage = state;
+    size_t rest, *places = assay_arena_small(call->arena, count * sizeof *places);
+    if (places == NULL)
+        return assay_fail_memory(error, count * sizeof *places);
+    ASSAY_TRY(score_kept(stage, call, first, first + count, scores, places, &rest, result,
+                         error));
+    return rest > 0 ? score_rest(stage, call, places, rest, scores, result, error) : ASSAY_OK;
 }
 
 assay_session *assay_reranker_late_session(void *state)
@@ -183,6 +199,7 @@ const assay_reranker_class assay_reranker_late = {
     .weight_before = 1.0,
     .open = open_late,
     .close = close_late,
+    .begin = begin_late,
     .score = score_late,
     .describe = describe_late,
 };

@@ -12,6 +12,7 @@ typedef struct stage {
     assay_llm *llm;
     assay_score_cache *cache; /* NULL: none */
     assay_error cache_error;  /* why there is none, or it could not be used */
+    assay_text *texts;        /* of the query at hand */
 } stage;
 
 static void close_llm(void *state)
@@ -77,26 +78,37 @@ static assay_status read_passage(const assay_passage_view *view, assay_arena *ar
     return status;
 }
 
-static assay_status score_llm(void *state, const assay_rerank_call *call, assay_score *scores,
-                              assay_stage_result *result, assay_error *error)
+static assay_status begin_llm(void *state, const assay_rerank_call *call, assay_score *scores,
+                              double *work, assay_stage_result *result, assay_error *error)
+{
+    (void)scores, (void)result;
+    stage *s = state;
+    s->texts = assay_arena_small(call->arena, call->count * sizeof *s->texts);
+    if (s->texts == NULL)
+        return assay_fail_memory(error, call->count * sizeof *s->texts);
+    for (size_t i = 0; i < call->count; i++) {
+        ASSAY_TRY(read_passage(call->passages[i], call->arena, &s->texts[i], error));
+        work[i] = 1;
+    }
+    return ASSAY_OK;
+}
+
+/* All at once: an order is one of all. */
+static assay_status score_llm(void *state, const assay_rerank_call *call, size_t first,
+                              size_t count, assay_score *scores, assay_stage_result *result,
+                              assay_error *error)
 {
     stage *s = state;
     const assay_llm_cache cache = {s, get_answer, put_answer};
-    assay_text *texts = assay_arena_small(call->arena, call->count * sizeof *texts);
-    if (texts == NULL)
-        return assay_fail_memory(error, call->count * sizeof *texts);
-    for (size_t i = 0; i < call->count; i++)
-        ASSAY_TRY(read_passage(call->passages[i], call->arena, &texts[i], error));
     const assay_llm_call asked = {
         .query = call->query,
-        .passages = texts,
-        .count = call->count,
-        .top = call->keep < call->count ? call->keep : 0,
+        .passages = s->texts + first,
+        .count = count,
+        .top = call->keep < count ? call->keep : 0,
         .deadline = call->deadline,
         .cache = s->cache != NULL ? &cache : NULL,
     };
-    assay_status status = assay_llm_rank(s->llm, &asked, scores, &result->llm, error);
-    result->scored = status == ASSAY_OK ? (uint32_t)call->count : 0;
+    assay_status status = assay_llm_rank(s->llm, &asked, scores + first, &result->llm, error);
     result->cache = s->cache_error;
     return status;
 }
@@ -108,5 +120,7 @@ const assay_reranker_class assay_reranker_llm = {
     .weight_before = 0.0,
     .open = open_llm,
     .close = close_llm,
+    .whole = true,
+    .begin = begin_llm,
     .score = score_llm,
 };

@@ -2,7 +2,7 @@
 /* rerankers.c: which rerankers there are. */
 #include "pipeline/reranker.h"
 
-static const assay_reranker_class *const classes[] = {
+static const assay_reranker_class *classes[] = {
     [ASSAY_RERANKER_CROSS] = &assay_reranker_cross,
     [ASSAY_RERANKER_LATE] = &assay_reranker_late,
     [ASSAY_RERANKER_LLM] = &assay_reranker_llm,
@@ -14,6 +14,14 @@ const assay_reranker_class *assay_reranker_class_of(assay_reranker_kind kind)
 {
     size_t i = (size_t)kind;
     return i < sizeof classes / sizeof *classes ? classes[i] : NULL;
+}
+
+const assay_reranker_class *assay_reranker_replace(assay_reranker_kind kind,
+                                                   const assay_reranker_class *class)
+{
+    const assay_reranker_class *before = classes[kind];
+    classes[kind] = class;
+    return before;
 }
 
 const char *assay_reranker_name(assay_reranker_kind kind)

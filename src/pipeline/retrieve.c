@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "pipeline/pipeline.h"
 
 assay_status assay_query_encoder_open(const assay_collection *collection, uint32_t threads,
@@ -106,11 +107,26 @@ static assay_status open_vectors(assay_pipeline *p, assay_error *error)
     return assay_vectors_open(p->store, &p->collection, &r->vectors, NULL, NULL, error);
 }
 
+/* Whether what BM25 found has to do, for want of time. */
+static bool leave_dense_out(assay_pipeline *p, size_t found, assay_error *degraded)
+{
+    double left = p->deadline - assay_seconds();
+    if (found == 0 || assay_cost_of(&p->dense_cost, 1) < left)
+        return false;
+    if (left > 0)
+        assay_cost_fade(&p->dense_cost);
+    assay_fail(degraded, ASSAY_E_LIMIT, "deadline",
+               "the vectors were not searched: the deadline of %u ms left no time for them",
+               p->deadline_ms);
+    return true;
+}
+
 static assay_status retrieve_dense(assay_pipeline *p, assay_text query, size_t *count,
                                    bool *truncated, assay_error *error)
 {
     assay_retrieval *r = &p->retrieval;
     ASSAY_TRY(open_vectors(p, error));
+    double begun = assay_seconds();
     assay_embedding_info info;
     ASSAY_TRY(assay_embed(r->session, &query, 1, r->query_vector, &info, error));
     assay_vector_scale(r->query_vector, p->collection.config.dimensions);
@@ -125,12 +141,14 @@ static assay_status retrieve_dense(assay_pipeline *p, assay_text query, size_t *
         .threads = o->threads,
         .slots = r->allowed.filter != NULL ? &r->allowed.slots : NULL,
     };
-    return assay_nearest_search(&r->nearest, &r->vectors, r->query_vector, &options, r->dense,
-                                count, error);
+    ASSAY_TRY(assay_nearest_search(&r->nearest, &r->vectors, r->query_vector, &options, r->dense,
+                                   count, error));
+    assay_cost_learn(&p->dense_cost, 1, assay_seconds() - begun);
+    return ASSAY_OK;
 }
 
-assay_status assay_retrieve(assay_pipeline *p, assay_text query, size_t *count, bool *truncated,
-                            assay_error *error)
+assay_status assay_retrieve(assay_pipeline *p, assay_text query, size_t *count,
+                            assay_result *result, assay_error *error)
 {
     const assay_pipeline_options *o = &p->settings.options;
     assay_retrieval *r = &p->retrieval;
@@ -143,9 +161,10 @@ assay_status assay_retrieve(assay_pipeline *p, assay_text query, size_t *count, 
         bm25.weight = o->bm25_weight.value;
         ASSAY_TRY(retrieve_words(p, query, &bm25.count, error));
     }
-    if (o->retriever & ASSAY_RETRIEVER_DENSE) {
+    if ((o->retriever & ASSAY_RETRIEVER_DENSE) &&
+        !leave_dense_out(p, bm25.count, &result->degraded)) {
         dense.weight = o->dense_weight.value;
-        ASSAY_TRY(retrieve_dense(p, query, &dense.count, truncated, error));
+        ASSAY_TRY(retrieve_dense(p, query, &dense.count, &result->query_truncated, error));
     }
     *count = assay_fuse(bm25, dense, o->fusion, r->fused);
     if (*count > o->retrieve)

@@ -60,50 +60,49 @@ void assay_scorer_close(assay_scorer *scorer)
 
 /* ---- One call --------------------------------------------------------------------- */
 
-/* A call's lists, in its arena; places are those of the caller's passages. */
-typedef struct work {
+/* A call's lists, in its arena. */
+typedef struct assay_scorer_work {
     size_t count;
+    assay_arena *arena;
+    assay_score_sources sources;
+    bool *made;             /* [count] its ids were not in the store */
     assay_token_ids *ids;   /* [count] */
     assay_digest question;
     assay_digest *passages; /* [count] */
     float *logits;          /* [count] */
     bool *known;            /* [count] */
-    size_t *places;         /* [rest] of those that are not known */
-    size_t rest;
-    assay_token_ids *rest_ids; /* [rest] */
-    assay_score *rest_scores;  /* [rest] */
 } work;
 
-static assay_status take_lists(work *w, size_t count, assay_arena *arena, assay_error *error)
+static assay_status take_lists(work **out, size_t count, assay_arena *arena, assay_error *error)
 {
+    work *w = *out = assay_arena_small(arena, sizeof *w);
+    if (w == NULL)
+        return assay_fail_memory(error, sizeof *w);
     *w = (work){
         .count = count,
+        .arena = arena,
+        .made = assay_arena_small(arena, count * sizeof *w->made),
         .ids = assay_arena_small(arena, count * sizeof *w->ids),
         .passages = assay_arena_small(arena, count * sizeof *w->passages),
         .logits = assay_arena_small(arena, count * sizeof *w->logits),
         .known = assay_arena_small(arena, count * sizeof *w->known),
-        .places = assay_arena_small(arena, count * sizeof *w->places),
-        .rest_ids = assay_arena_small(arena, count * sizeof *w->rest_ids),
-        .rest_scores = assay_arena_small(arena, count * sizeof *w->rest_scores),
     };
-    bool whole = w->ids && w->passages && w->logits && w->known && w->places && w->rest_ids &&
-                 w->rest_scores;
-    return whole ? ASSAY_OK : assay_fail_memory(error, count * sizeof *w->rest_scores);
+    bool whole = w->made && w->ids && w->passages && w->logits && w->known;
+    return whole ? ASSAY_OK : assay_fail_memory(error, count * sizeof *w->ids);
 }
 
 /* What the model reads of a passage: the ids that were kept, or made now. */
 static assay_status read_passage(assay_scorer *scorer, const assay_passage_view *view,
-                                 assay_arena *arena, assay_token_ids *out,
-                                 assay_score_sources *sources, assay_error *error)
+                                 assay_arena *arena, assay_token_ids *out, bool *made,
+                                 assay_error *error)
 {
     ASSAY_TRY(assay_tokens_get(scorer->store, view->passage, &scorer->maker.digest, arena, out,
                                error));
     bool enough = out->count == out->total || out->count >= assay_cross_room(scorer->session);
-    if (out->ids == NULL || !enough) {
-        sources->tokenized++;
+    *made = out->ids == NULL || !enough;
+    if (*made)
         ASSAY_TRY(assay_passage_tokenizer_encode(&scorer->maker, view->title, view->heading,
                                                  view->text, arena, out, error));
-    }
     assay_cross_cut(scorer->session, out);
     return ASSAY_OK;
 }
@@ -123,68 +122,87 @@ static assay_status make_keys(const assay_scorer *scorer, work *w, assay_error *
     return ASSAY_OK;
 }
 
-static assay_status look_up(assay_scorer *scorer, work *w, assay_score_sources *sources,
-                            assay_error *error)
+static assay_status look_up(assay_scorer *scorer, work *w, assay_error *error)
 {
     memset(w->known, 0, w->count * sizeof *w->known);
-    sources->cache = scorer->cache_error;
+    w->sources.cache = scorer->cache_error;
     if (scorer->cache == NULL)
         return ASSAY_OK;
     ASSAY_TRY(make_keys(scorer, w, error));
     if (assay_score_cache_get(scorer->cache, &w->question, w->passages, w->count, w->logits,
-                              w->known, &sources->cache) != ASSAY_OK)
+                              w->known, &w->sources.cache) != ASSAY_OK)
         memset(w->known, 0, w->count * sizeof *w->known);
     return ASSAY_OK;
 }
 
-static void use_known(const assay_scorer *scorer, work *w, assay_score *scores,
-                      assay_score_sources *sources)
-{
-    for (size_t i = 0; i < w->count; i++) {
-        if (w->known[i]) {
-            scores[i] = assay_cross_known(scorer->session, &w->ids[i], w->logits[i]);
-            sources->cached++;
-            continue;
-        }
-        w->rest_ids[w->rest] = w->ids[i];
-        w->places[w->rest++] = i;
-    }
-}
-
-/* Hands out the new scores, and keeps those that are any. */
-static void use_new(assay_scorer *scorer, work *w, assay_score *scores,
-                    assay_score_sources *sources)
-{
-    size_t kept = 0;
-    for (size_t i = 0; i < w->rest; i++) {
-        scores[w->places[i]] = w->rest_scores[i];
-        if (w->rest_scores[i].status != ASSAY_OK)
-            continue;
-        w->passages[kept] = w->passages[w->places[i]];
-        w->logits[kept++] = w->rest_scores[i].logit;
-    }
-    /* One that could not be read, for it is locked or damaged, is left alone. */
-    if (scorer->cache == NULL || sources->cache.code != ASSAY_OK)
-        return;
-    assay_score_cache_put(scorer->cache, &w->question, w->passages, w->logits, kept,
-                          &sources->cache);
-}
-
-assay_status assay_scorer_score(assay_scorer *scorer, assay_text query,
+assay_status assay_scorer_begin(assay_scorer *scorer, assay_text query,
                                 const assay_passage_view *const *passages, size_t count,
-                                assay_arena *arena, assay_score *scores,
-                                assay_score_sources *sources, assay_error *error)
+                                assay_arena *arena, assay_score *scores, double *tokens,
+                                assay_error *error)
 {
-    work w;
-    *sources = (assay_score_sources){0};
-    ASSAY_TRY(take_lists(&w, count, arena, error));
+    ASSAY_TRY(take_lists(&scorer->work, count, arena, error));
+    work *w = scorer->work;
     ASSAY_TRY(assay_cross_query(scorer->session, query, error));
     for (size_t i = 0; i < count; i++)
-        ASSAY_TRY(read_passage(scorer, passages[i], arena, &w.ids[i], sources, error));
-    ASSAY_TRY(look_up(scorer, &w, sources, error));
-    use_known(scorer, &w, scores, sources);
-    if (w.rest > 0)
-        ASSAY_TRY(assay_cross_score(scorer->session, w.rest_ids, w.rest, w.rest_scores, error));
-    use_new(scorer, &w, scores, sources);
+        ASSAY_TRY(read_passage(scorer, passages[i], arena, &w->ids[i], &w->made[i], error));
+    ASSAY_TRY(look_up(scorer, w, error));
+    for (size_t i = 0; i < count; i++) {
+        scores[i] = assay_cross_known(scorer->session, &w->ids[i],
+                                      w->known[i] ? w->logits[i] : 0);
+        tokens[i] = w->known[i] ? 0 : scores[i].tokens;
+    }
     return ASSAY_OK;
+}
+
+assay_status assay_scorer_score(assay_scorer *scorer, size_t first, size_t count,
+                                assay_score *scores, assay_error *error)
+{
+    const work *w = scorer->work;
+    size_t rest = 0, *places = assay_arena_small(w->arena, count * sizeof *places);
+    assay_token_ids *ids = assay_arena_small(w->arena, count * sizeof *ids);
+    assay_score *found = assay_arena_small(w->arena, count * sizeof *found);
+    if (places == NULL || ids == NULL || found == NULL)
+        return assay_fail_memory(error, count * sizeof *found);
+    for (size_t i = first; i < first + count; i++) {
+        if (w->known[i])
+            continue;
+        ids[rest] = w->ids[i];
+        places[rest++] = i;
+    }
+    if (rest > 0)
+        ASSAY_TRY(assay_cross_score(scorer->session, ids, rest, found, error));
+    for (size_t i = 0; i < rest; i++)
+        scores[places[i]] = found[i];
+    return ASSAY_OK;
+}
+
+/* Puts the new scores that are any into the cache. One that could not be read, for it
+ * is locked or damaged, is left alone. */
+static void keep_new(assay_scorer *scorer, size_t done, const assay_score *scores)
+{
+    work *w = scorer->work;
+    size_t kept = 0;
+    if (scorer->cache == NULL || w->sources.cache.code != ASSAY_OK)
+        return;
+    for (size_t i = 0; i < done; i++) {
+        if (w->known[i] || scores[i].status != ASSAY_OK)
+            continue;
+        w->passages[kept] = w->passages[i];
+        w->logits[kept++] = scores[i].logit;
+    }
+    assay_score_cache_put(scorer->cache, &w->question, w->passages, w->logits, kept,
+                          &w->sources.cache);
+}
+
+void assay_scorer_end(assay_scorer *scorer, size_t done, const assay_score *scores,
+                      assay_score_sources *sources)
+{
+    const work *w = scorer->work;
+    keep_new(scorer, done, scores);
+    *sources = w->sources;
+    for (size_t i = 0; i < done; i++) {
+        sources->tokenized += w->made[i];
+        sources->cached += w->known[i];
+    }
+    scorer->work = NULL;
 }

@@ -24,6 +24,7 @@ typedef struct assay_scorer {
     assay_score_cache *cache; /* NULL: none */
     assay_error cache_error;  /* why there is none, though it was asked for */
     assay_digest model;       /* what a logit depends on beside query and passage */
+    struct assay_scorer_work *work; /* of the query at hand, in its arena */
 } assay_scorer;
 
 /* Where the scores came from. */
@@ -45,11 +46,18 @@ assay_status assay_scorer_open(assay_scorer *scorer, assay_store *store, assay_m
 /* Takes one that is all zeros, too. */
 void assay_scorer_close(assay_scorer *scorer);
 
-/* As assay_rerank, whose scores they are to the bit. The arena is used for
- * scratch. */
-assay_status assay_scorer_score(assay_scorer *scorer, assay_text query,
+/* A query and its passages, in three steps; scores are those of assay_rerank, to the
+ * bit. begin: tokens[count] become those that scoring each will take; 0: its score is
+ * known, and in scores. The arena must live until end. */
+assay_status assay_scorer_begin(assay_scorer *scorer, assay_text query,
                                 const assay_passage_view *const *passages, size_t count,
-                                assay_arena *arena, assay_score *scores,
-                                assay_score_sources *sources, assay_error *error);
+                                assay_arena *arena, assay_score *scores, double *tokens,
+                                assay_error *error);
+/* Makes scores[first .. first + count). */
+assay_status assay_scorer_score(assay_scorer *scorer, size_t first, size_t count,
+                                assay_score *scores, assay_error *error);
+/* Keeps the first `done`. */
+void assay_scorer_end(assay_scorer *scorer, size_t done, const assay_score *scores,
+                      assay_score_sources *sources);
 
 #endif

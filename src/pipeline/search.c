@@ -5,6 +5,7 @@
  * Retrieve (retrieve.c), rerank stage by stage (cascade.c), keep each document's
  * best passage.
  */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,10 +30,12 @@ static assay_status open_parts(assay_pipeline *p, const char *name,
     assay_tune_apply(p->store, &p->collection, &asked);
     ASSAY_TRY(assay_settings_fill(&asked, p->arena, &p->settings, error));
     ASSAY_TRY(assay_settings_fit(&p->settings, &p->collection, error));
+    p->deadline_ms = o->deadline_ms;
     ASSAY_TRY(assay_retrieval_open(p, error));
-    for (size_t i = 0; i < o->stage_count; i++)
-        ASSAY_TRY(assay_reranker_class_of(o->stages[i].kind)
-                      ->open(p->store, &o->stages[i], o, &p->rerankers[i], error));
+    for (size_t i = 0; i < o->stage_count; i++) {
+        p->classes[i] = assay_reranker_class_of(o->stages[i].kind);
+        ASSAY_TRY(p->classes[i]->open(p->store, &o->stages[i], o, &p->rerankers[i], error));
+    }
     return ASSAY_OK;
 }
 
@@ -57,10 +60,9 @@ void assay_pipeline_close(assay_pipeline *p)
 {
     if (p == NULL)
         return;
-    const assay_pipeline_options *o = &p->settings.options;
     for (size_t i = 0; i < ASSAY_STAGES_MAX; i++)
         if (p->rerankers[i] != NULL)
-            assay_reranker_class_of(o->stages[i].kind)->close(p->rerankers[i]);
+            p->classes[i]->close(p->rerankers[i]);
     assay_late_end(&p->explainer);
     assay_retrieval_close(&p->retrieval);
     assay_arena_free(p->arena);
@@ -73,6 +75,13 @@ assay_status assay_pipeline_filter(assay_pipeline *pipeline, const char *express
     return assay_allowed_set(&pipeline->retrieval.allowed, expression, error);
 }
 
+void assay_pipeline_deadline(assay_pipeline *pipeline, uint32_t milliseconds)
+{
+    uint32_t own = pipeline->settings.options.deadline_ms;
+    bool asked = milliseconds > 0 && (own == 0 || milliseconds < own);
+    pipeline->deadline_ms = asked ? milliseconds : own;
+}
+
 void assay_pipeline_describe(const assay_pipeline *pipeline, assay_pipeline_options *out)
 {
     *out = pipeline->settings.options;
@@ -80,13 +89,10 @@ void assay_pipeline_describe(const assay_pipeline *pipeline, assay_pipeline_opti
 
 bool assay_pipeline_reranker(const assay_pipeline *pipeline, size_t stage, assay_model_info *out)
 {
-    const assay_pipeline_options *o = &pipeline->settings.options;
-    if (stage >= o->stage_count)
+    if (stage >= pipeline->settings.options.stage_count ||
+        pipeline->classes[stage]->describe == NULL)
         return false;
-    const assay_reranker_class *class = assay_reranker_class_of(o->stages[stage].kind);
-    if (class->describe == NULL)
-        return false;
-    class->describe(pipeline->rerankers[stage], out);
+    pipeline->classes[stage]->describe(pipeline->rerankers[stage], out);
     return true;
 }
 
@@ -121,18 +127,50 @@ static assay_hit hit_of(const assay_entry *e, uint32_t rank)
     };
 }
 
+/* What the last stage that tells a probability says of an entry; NAN: none does. */
+static float probability_of(const assay_entry *e, size_t stages)
+{
+    for (size_t i = stages; i > 0; i--)
+        if (e->stages[i - 1].scored && isfinite(e->stages[i - 1].probability))
+            return e->stages[i - 1].probability;
+    return NAN;
+}
+
+static float best_probability(const assay_pipeline *p, const assay_entry *entries, size_t count)
+{
+    float best = NAN;
+    for (size_t i = 0; i < count; i++)
+        best = fmaxf(best, probability_of(&entries[i], p->settings.options.stage_count));
+    return best;
+}
+
+/* Whether an entry is too improbable an answer. Where no stage could tell of any, nobody
+ * knows, and all are shown. */
+static bool withhold(const assay_pipeline *p, const assay_entry *e, float best)
+{
+    const assay_setting *least = &p->settings.options.min_probability;
+    return least->set && !isnan(best) &&
+           !(probability_of(e, p->settings.options.stage_count) >= least->value);
+}
+
 /* The best passage of each document, until there are `top`. */
-static assay_status collect_hits(const assay_entry *entries, size_t count, uint32_t top,
-                                 assay_arena *arena, assay_result *result, assay_error *error)
+static assay_status collect_hits(const assay_pipeline *p, const assay_entry *entries, size_t count,
+                                 uint32_t top, assay_arena *arena, assay_result *result,
+                                 assay_error *error)
 {
     result->hits = assay_arena_take(arena, count * sizeof *result->hits);
     bool *seen = assay_arena_small(arena, count * sizeof *seen);
     if (result->hits == NULL || seen == NULL)
         return assay_fail_memory(error, count * sizeof *result->hits);
     memset(seen, 0, count * sizeof *seen);
+    result->best_probability = best_probability(p, entries, count);
     for (size_t i = 0; i < count && (top == 0 || result->count < top); i++) {
         if (seen[entries[i].document])
             continue;
+        if (withhold(p, &entries[i], result->best_probability)) {
+            result->withheld++;
+            continue;
+        }
         seen[entries[i].document] = true;
         uint32_t rank = (uint32_t)++result->count;
         result->hits[rank - 1] = hit_of(&entries[i], rank);
@@ -146,11 +184,13 @@ static assay_status run(assay_pipeline *p, assay_text query, uint32_t top, assay
     double begun = assay_seconds();
     size_t candidates, count;
     assay_entry *entries;
+    p->deadline = p->deadline_ms > 0 ? begun + p->deadline_ms / 1e3 : INFINITY;
     ASSAY_TRY(assay_collection_open(p->store, p->collection.name, &p->collection, error));
-    ASSAY_TRY(assay_retrieve(p, query, &candidates, &result->query_truncated, error));
+    ASSAY_TRY(assay_retrieve(p, query, &candidates, result, error));
     result->word_index = p->retrieval.postings != NULL;
     result->words = p->retrieval.words;
-    if (p->settings.options.retriever & ASSAY_RETRIEVER_DENSE)
+    if ((p->settings.options.retriever & ASSAY_RETRIEVER_DENSE) &&
+        result->degraded.code == ASSAY_OK)
         result->vectors = p->settings.options.exact ? ASSAY_VECTORS_FLAT
                                                     : assay_vectors_kind(&p->retrieval.vectors);
     result->rebuilt = p->retrieval.vectors.notice;
@@ -161,8 +201,8 @@ static assay_status run(assay_pipeline *p, assay_text query, uint32_t top, assay
     ASSAY_TRY(assay_entries_read(p, candidates, arena, &entries, &count, error));
     result->candidates = (uint32_t)count;
     result->first_seconds = assay_seconds() - begun;
-    ASSAY_TRY(assay_cascade_run(p, query, entries, count, arena, result, error));
-    return collect_hits(entries, count, top, arena, result, error);
+    ASSAY_TRY(assay_cascade_run(p, query, entries, count, top, arena, result, error));
+    return collect_hits(p, entries, count, top, arena, result, error);
 }
 
 assay_status assay_search(assay_pipeline *pipeline, assay_text query, uint32_t top,

@@ -27,6 +27,16 @@ static assay_status settle(assay_setting *setting, const char *name, double valu
     return ASSAY_OK;
 }
 
+/* One that has no default. */
+static assay_status check(const assay_setting *setting, const char *name, double low, double high,
+                          assay_error *error)
+{
+    if (setting->set && !(setting->value >= low && setting->value <= high))
+        return assay_fail(error, ASSAY_E_ARGUMENT, name, "%g is not between %g and %g",
+                          setting->value, low, high);
+    return ASSAY_OK;
+}
+
 static assay_status settle_retrieval(assay_pipeline_options *o, assay_error *error)
 {
     if (o->retrieve == 0)
@@ -90,11 +100,35 @@ static assay_status settle_stage(assay_stage_options *stage, size_t number, uint
                      one_weight ? stage->weight.value : class->weight_sure, 1e6, error));
     ASSAY_TRY(settle(&stage->sure, "sure", class->sure, 1, error));
     ASSAY_TRY(settle(&stage->weight_before, "weight_before", class->weight_before, 1e6, error));
+    ASSAY_TRY(check(&stage->probability_slope, "probability_slope", 0, 1e3, error));
+    ASSAY_TRY(check(&stage->probability_offset, "probability_offset", -1e3, 1e3, error));
+    ASSAY_TRY(check(&stage->within, "within", 0, 1e6, error));
+    ASSAY_TRY(check(&stage->within_agreed, "within_agreed", 0, 1e6, error));
+    ASSAY_TRY(check(&stage->hope, "hope", 0, 1e3, error));
     if (stage->weight_before.value <= 0 &&
         (stage->weight.value <= 0 || stage->weight_sure.value <= 0))
         return assay_fail(error, ASSAY_E_ARGUMENT, "weight, weight_before",
                           "both are 0; at least one must be more");
     return ASSAY_OK;
+}
+
+/* Whether the stage tells probabilities. */
+static bool tells_probability(const assay_stage_options *stage)
+{
+    return stage->kind == ASSAY_RERANKER_CROSS || stage->probability_slope.set ||
+           (stage->kind == ASSAY_RERANKER_LLM && stage->llm.mode == ASSAY_LLM_YESNO);
+}
+
+static assay_status settle_probability(const assay_pipeline_options *o, assay_error *error)
+{
+    ASSAY_TRY(check(&o->min_probability, "min_probability", 0, 1, error));
+    bool told = !o->min_probability.set;
+    for (size_t i = 0; i < o->stage_count && !told; i++)
+        told = tells_probability(&o->stages[i]);
+    return told ? ASSAY_OK
+                : assay_fail(error, ASSAY_E_ARGUMENT, "min_probability",
+                             "no stage tells probabilities: cross does, llm with the mode yesno, "
+                             "and any with a probability_slope");
 }
 
 /* The stages, however they were given. */
@@ -138,7 +172,7 @@ assay_status assay_settings_fill(const assay_pipeline_options *given, assay_aren
     uint32_t comes = o->rerank;
     for (size_t i = 0; i < o->stage_count; i++)
         ASSAY_TRY(settle_stage(&out->stages[i], i + 1, &comes, arena, error));
-    return ASSAY_OK;
+    return settle_probability(o, error);
 }
 
 assay_status assay_settings_fit(assay_settings *settings, const assay_collection *collection,

@@ -327,12 +327,20 @@ static assay_status explain(assay_pipeline *pipeline, assay_job *job, assay_erro
     return status;
 }
 
+/* A search has what is left of the request's time, and does as much as fits into it. */
+static void set_deadline(assay_pipeline *pipeline, const assay_job *job)
+{
+    double left = job->deadline > 0 ? (job->deadline - assay_now()) * 1e3 : 0;
+    assay_pipeline_deadline(pipeline, job->deadline <= 0 ? 0 : left > 1 ? (uint32_t)left : 1);
+}
+
 static assay_status run_search(assay_lane *lane, assay_job *job, assay_error *error)
 {
     assay_status status = ASSAY_OK;
     if (lane->pipelines[0] == NULL && lane->open != NULL)
         status = lane->open(lane, error);
     for (int i = 0; i < 2 && status == ASSAY_OK && lane->pipelines[i] != NULL; i++) {
+        set_deadline(lane->pipelines[i], job);
         status = assay_pipeline_filter(lane->pipelines[i], job->filter, error);
         if (status == ASSAY_OK)
             status = assay_search(lane->pipelines[i], job->query, job->top, &job->results[i],

@@ -179,7 +179,7 @@ static void write_counters(const assay_metrics *m, assay_writer *out)
         {"assay_expired_total", "Requests dropped at their deadline.", m->expired},
         {"assay_left_total", "Requests dropped because the client left.", m->left},
         {"assay_searches_total", "Searches of collections.", m->searches},
-        {"assay_degraded_total", "Searches answered without their reranker.", m->degraded},
+        {"assay_degraded_total", "Searches answered without all that they should have done.", m->degraded},
         {"assay_scored_total", "Passages reranked in searches.", m->scored},
         {"assay_first_changed_total", "Searches whose first hit reranking changed.", m->changed},
         {"assay_cached_total", "Of those, taken from the score cache.", m->cached},
