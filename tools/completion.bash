@@ -29,6 +29,7 @@ _assay() {
     eval:--llm-mode) words="listwise pointwise yesno pairwise" ;;
     mine:--split) words="train dev test" ;;
     mine:--retriever) words="auto bm25 dense hybrid" ;;
+    pipeline:--split) words="train dev test" ;;
     info:--precision) words="auto fp32 int8 bf16" ;;
     bench:--precision) words="auto fp32 int8 bf16" ;;
     serve:--compare-by) words="interleave split" ;;
@@ -41,13 +42,13 @@ _assay() {
     [[ $word == -* ]] || return
     case $verb in
     index) words="--collection --model --passage-tokens --overlap --id-field --title-field --text-field --late --prune --word-index --rebuild --index --codes --tune --tune-queries --threads --home --json --help" ;;
-    search) words="--collection --top --filter --no-cache --explain --pipeline --retriever --fusion --retrieve --rerank --rerank-top --rerank-long --precision --weight-bm25 --weight-dense --weight-first --weight-rerank --k1 --b --ef --nprobe --exact --threads --llm-url --llm-model --llm-mode --home --json --help" ;;
+    search) words="--collection --top --filter --no-cache --explain --pipeline --retriever --fusion --retrieve --rerank --rerank-top --rerank-long --precision --weight-bm25 --weight-dense --weight-first --weight-rerank --k1 --b --ef --nprobe --exact --deadline-ms --min-probability --threads --llm-url --llm-model --llm-mode --home --json --help" ;;
     rerank) words="--query --rerank --model --top --jsonl --text-field --id-field --precision --max-tokens --threads --run --collection --queries --output --llm-url --llm-model --llm-mode --home --json --help" ;;
     embed) words="--model --precision --role --max-tokens --threads --home --json --help" ;;
     tokenize) words="--model --special --pair --max-tokens --home --json --help" ;;
-    eval) words="--collection --model --split --limit --seed --measure --per-query --cache --output --qrels --run --pipeline --retriever --fusion --retrieve --rerank --rerank-top --rerank-long --precision --weight-bm25 --weight-dense --weight-first --weight-rerank --k1 --b --ef --nprobe --exact --threads --llm-url --llm-model --llm-mode --home --json --help" ;;
+    eval) words="--collection --model --split --limit --seed --measure --per-query --cache --output --qrels --run --pipeline --retriever --fusion --retrieve --rerank --rerank-top --rerank-long --precision --weight-bm25 --weight-dense --weight-first --weight-rerank --k1 --b --ef --nprobe --exact --deadline-ms --min-probability --threads --llm-url --llm-model --llm-mode --home --json --help" ;;
     mine) words="--output --split --collection --queries --qrels --model --retriever --retrieve --negatives --random --skip --share --teacher --seed --threads --home --json --help" ;;
-    pipeline) words="--home --json --help" ;;
+    pipeline) words="--output --collection --split --limit --seed --tolerance --home --json --help" ;;
     info) words="--collection --precision --home --json --help" ;;
     check) words="--home --json --help" ;;
     pull) words="--revision --endpoint --to --home --json --help" ;;

@@ -3,10 +3,12 @@
  * be run. */
 #include <string.h>
 
+#include "cli/pipeline_tune.h"
 #include "cli/stages.h"
 
 typedef struct pipeline_settings {
     assay_common common;
+    assay_tune_settings tune;
 } pipeline_settings;
 
 /* ---- show ------------------------------------------------------------------- */
@@ -130,42 +132,69 @@ static int each(char **names, size_t count, int (*one)(const char *))
     return code;
 }
 
+/* tune FOLDER [PIPELINE] */
+static int tune(const pipeline_settings *settings, char **arguments, size_t count)
+{
+    if (count < 2 || count > 3)
+        return assay_usage(&assay_verb_pipeline, "tune takes a BEIR folder, and the pipeline to "
+                           "begin with");
+    if (!settings->tune.output)
+        return assay_usage(&assay_verb_pipeline, "tune needs --output FILE");
+    const char *name = count > 2 ? arguments[2] : "default";
+    return assay_pipeline_tune_run(&settings->tune, arguments[1], name, settings->common.json);
+}
+
 static int run(const void *given, char **arguments, size_t count)
 {
     const pipeline_settings *settings = given;
     const char *what = arguments[0];
+    if (strcmp(what, "tune") == 0)
+        return tune(settings, arguments, count);
     if (strcmp(what, "show") == 0)
         return count == 1 ? show_presets(settings->common.json)
                           : each(arguments + 1, count - 1, show_one);
     if (strcmp(what, "schema") == 0)
         return show_schema();
     if (strcmp(what, "check") != 0)
-        return assay_usage(&assay_verb_pipeline, "'%s' is not one of check, show, schema", what);
+        return assay_usage(&assay_verb_pipeline, "'%s' is not one of check, show, schema, tune",
+                           what);
     if (count == 1)
         return assay_usage(&assay_verb_pipeline, "check what? A pipeline file or a preset is "
                            "missing");
     return each(arguments + 1, count - 1, check_one);
 }
 
+static const assay_option options[] = {
+    ASSAY_TUNE_OPTIONS(pipeline_settings),
+};
+
 static const assay_example examples[] = {
     {"assay pipeline show", "The presets, and what they do"},
     {"assay pipeline show default > mine.json",
      "A preset with every default filled in, to be changed and given to --pipeline"},
     {"assay pipeline check mine.json", "Names file, field and what would be right"},
+    {"assay pipeline tune scifact/ balanced --output scifact.json",
+     "Fits weights, thresholds and probabilities to the collection's judged queries"},
     {"assay pipeline schema > pipeline.schema.json", "The JSON Schema, for editors"},
     {NULL, NULL},
 };
 
 const assay_verb assay_verb_pipeline = {
     .name = "pipeline",
-    .arguments = "check|show|schema [FILE|PRESET...]",
-    .summary = "check and show pipeline files",
+    .arguments = "check|show|schema|tune [FILE|PRESET...]",
+    .summary = "check, show and tune pipeline files",
     .description =
         "A pipeline is a JSON file that says how candidates are retrieved and which stages "
         "rerank them, how many go on from each to the next, and how their scores are weighed. "
         "`search` and `eval` run it with --pipeline. check tells whether files are right and "
         "their models are there; show prints one with every default filled in, or lists the "
-        "presets; schema prints the JSON Schema of such files.",
+        "presets; schema prints the JSON Schema of such files.\n\n"
+        "tune FOLDER [FILE|PRESET] fits a pipeline (default: the preset default) to the judged "
+        "queries of a BEIR folder that is indexed: what probabilities mean, the stages' weights, "
+        "and how many passages are worth scoring. One half of the queries is fitted to; what was "
+        "gained on the other is told, with its standard error.",
+    .options = options,
+    .option_count = sizeof options / sizeof *options,
     .examples = examples,
     .settings_size = sizeof(pipeline_settings),
     .arguments_min = 1,

@@ -12,6 +12,8 @@ static const assay_preset presets[] = {
     {"balanced", "100 passages by late interaction, the first 20 of them by cross",
      "{\"retrieve\": 100, \"stages\": [{\"kind\": \"late\", \"keep\": 20},"
      " {\"kind\": \"cross\", \"keep\": 5}]}"},
+    {"thorough", "100 passages, all reranked by cross",
+     "{\"retrieve\": 100, \"stages\": [{\"kind\": \"cross\"}]}"},
     {"precise", "100 passages by cross, the first 20 of them by llm ($ASSAY_LLM_URL)",
      "{\"retrieve\": 100, \"stages\": [{\"kind\": \"cross\", \"keep\": 20},"
      " {\"kind\": \"llm\", \"keep\": 5}]}"},

@@ -5,7 +5,7 @@ assay pipeline show
 assay pipeline show default
 assay pipeline show default >mine.json
 assay pipeline check mine.json
-assay pipeline check default retrieve
+assay pipeline check default balanced
 assay pipeline schema | json 'sorted(d["properties"]), sorted(d["properties"]["stages"]["items"]["properties"])'
 echo '-- the default is what search does'
 assay search captain --collection beir --json --no-cache | json '[(h["document"], h["score"]) for h in d["hits"]]' >one
