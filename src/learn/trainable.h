@@ -31,8 +31,8 @@ typedef struct assay_trainable_options {
     float attention_dropout; /* of attention's probabilities; < 0: as config.json says */
     uint64_t seed;          /* of dropout, and of weights that the base lacks */
     bool freeze_embeddings; /* words, positions and types stay as they are */
-    bool recompute;         /* layers are computed again on the way back: a third more time,
-                               about a sixth of the memory */
+    bool recompute;         /* layers are computed again on the way back: up to a third more
+                               time, less than half the memory by token */
     uint32_t lora_rank;     /* 0: all weights move; else only so many directions of each
                                layer's (Hu et al. 2021), biases, norms and the head */
     uint32_t dimensions;    /* LATE: of a token's vector, where the base says none; 0: 128,
