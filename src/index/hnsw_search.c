@@ -120,13 +120,25 @@ static uint32_t meet(const assay_hnsw *h, uint32_t slot, uint32_t level, assay_h
     return count;
 }
 
+/* A list that is likely to be read next. */
+static void fetch_list(const assay_hnsw *h, uint32_t slot, uint32_t level)
+{
+    uint32_t width;
+    const assay_link *list = assay_hnsw_list(h, slot, level, &width);
+    for (uint32_t i = 0; list != NULL && i < width; i += 64 / sizeof *list)
+        __builtin_prefetch(list + i);
+}
+
 /* From what is in the pool to the best of the level. */
 static void walk_level(const assay_hnsw *h, const assay_code_query *query, uint32_t level,
                        assay_hnsw_scratch *s)
 {
     uint32_t width;
     while (s->next < s->count) {
-        uint32_t count = meet(h, pool_take(s), level, s);
+        uint32_t slot = pool_take(s);
+        if (s->next < s->count)
+            fetch_list(h, assay_near_slot(s->pool[s->next]), level);
+        uint32_t count = meet(h, slot, level, s);
         assay_codes_score(query, s->slots, count, s->scores);
         for (uint32_t i = 0; i < count; i++)
             pool_add(s, s->slots[i], s->scores[i]);
