@@ -71,6 +71,12 @@ uint64_t assay_code_scale_count(assay_code_kind kind, uint32_t dimensions, uint6
     return kind == ASSAY_CODE_I8 ? slots : kind == ASSAY_CODE_B1 ? dimensions : 0;
 }
 
+assay_codes assay_codes_over(assay_code_kind kind, uint32_t dimensions, void *rows,
+                             float *scales)
+{
+    return (assay_codes){kind, dimensions, assay_code_bytes(kind, dimensions), rows, scales};
+}
+
 /* Writes bytes, filled up with 0, and returns the scale; of a vector that is 0 or
  * holds what is no number all bytes are 0. */
 static float put_bytes(const float *vector, size_t n, size_t width, int8_t *bytes)
@@ -158,9 +164,7 @@ void assay_codes_put(const assay_codes *codes, uint32_t slot, const float *vecto
     else if (codes->kind == ASSAY_CODE_I8)
         codes->scales[slot] = put_bytes(vector, n, width, (int8_t *)codes->rows + slot * width);
     else
-        put_bits(codes, vector, width,
-                 (uint8_t *)codes->rows + slot * assay_code_bytes(codes->kind, codes->dimensions),
-                 room);
+        put_bits(codes, vector, width, (uint8_t *)codes->rows + slot * codes->stride, room);
 }
 
 static assay_code_query ask_bits(const assay_codes *codes, const float *vector, size_t width,
@@ -224,16 +228,15 @@ static void score_bits(const assay_code_query *query, const uint32_t *at, size_t
 {
     const assay_codes *codes = query->codes;
     size_t width = width_of(codes->kind, codes->dimensions);
-    size_t stride = assay_code_bytes(codes->kind, codes->dimensions);
     const uint8_t *tails = (const uint8_t *)codes->rows + width / 8;
     int32_t sums[SOME];
     bits_tail tail;
     for (size_t done = 0; done < count; done += SOME) {
         size_t some = count - done < SOME ? count - done : SOME;
-        assay_kernels_active()->dots_at_bits(query->row, codes->rows, stride, at + done, some,
-                                             width, sums);
+        assay_kernels_active()->dots_at_bits(query->row, codes->rows, codes->stride, at + done,
+                                             some, width, sums);
         for (size_t i = 0; i < some; i++) {
-            memcpy(&tail, tails + at[done + i] * stride, sizeof tail);
+            memcpy(&tail, tails + at[done + i] * codes->stride, sizeof tail);
             scores[done + i] = (float)sums[i] * (query->scale * tail.scale) +
                                (tail.add + query->add);
         }
@@ -262,8 +265,7 @@ float assay_codes_reach(const assay_code_query *query, uint32_t slot)
     bits_tail tail;
     if (codes->kind != ASSAY_CODE_B1)
         return 0;
-    size_t stride = assay_code_bytes(codes->kind, codes->dimensions);
-    const uint8_t *row = (const uint8_t *)codes->rows + slot * stride;
+    const uint8_t *row = (const uint8_t *)codes->rows + slot * codes->stride;
     memcpy(&tail, row + width_of(codes->kind, codes->dimensions) / 8, sizeof tail);
     return SURE * tail.reach * query->length;
 }

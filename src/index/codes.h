@@ -34,6 +34,7 @@ typedef enum assay_code_kind {
 typedef struct assay_codes {
     assay_code_kind kind;
     uint32_t dimensions;
+    size_t stride; /* assay_code_bytes */
     void *rows;    /* [slots][assay_code_bytes], aligned to 64 */
     float *scales; /* of i8 [slots]; of b1 the centre, [dimensions]; else NULL */
 } assay_codes;
@@ -46,6 +47,10 @@ bool assay_code_named(const char *name, assay_code_kind *out);
 size_t assay_code_bytes(assay_code_kind kind, uint32_t dimensions);
 size_t assay_code_query_bytes(assay_code_kind kind, uint32_t dimensions);
 uint64_t assay_code_scale_count(assay_code_kind kind, uint32_t dimensions, uint64_t slots);
+
+/* Codes in memory that is there. */
+assay_codes assay_codes_over(assay_code_kind kind, uint32_t dimensions, void *rows,
+                             float *scales);
 
 /* Writes the code of vector[dimensions]; numbers beyond what a half holds become
  * the largest it does. `room` is assay_code_query_bytes, aligned to 64. */
@@ -71,6 +76,12 @@ assay_code_query assay_codes_ask_slot(const assay_codes *codes, uint32_t slot, v
 /* scores[i] of the codes in slots at[i]. */
 void assay_codes_score(const assay_code_query *query, const uint32_t *at, size_t count,
                        float *scores);
+
+/* Fetches the beginning of a code that is going to be scored. */
+static inline void assay_codes_fetch(const assay_codes *codes, uint32_t slot)
+{
+    __builtin_prefetch((const uint8_t *)codes->rows + (size_t)slot * codes->stride);
+}
 
 /* How far the exact score may lie above that of b1, nearly certainly; 0 of others. */
 float assay_codes_reach(const assay_code_query *query, uint32_t slot);

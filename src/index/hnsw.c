@@ -84,8 +84,8 @@ void assay_hnsw_arrange(assay_hnsw *h)
     h->upper = s[HNSW_UPPER];
     h->ground = s[HNSW_GROUND];
     h->high = s[HNSW_HIGH];
-    h->codes = (assay_codes){h->options.codes, h->options.dimensions, s[HNSW_CODES],
-                             s[HNSW_SCALES]};
+    h->codes = assay_codes_over(h->options.codes, h->options.dimensions, s[HNSW_CODES],
+                                s[HNSW_SCALES]);
     h->vectors = h->options.codes == ASSAY_CODE_F32 ? s[HNSW_CODES] : s[HNSW_VECTORS];
     if (h->options.codes != ASSAY_CODE_B1)
         h->builder = h->codes;
@@ -98,8 +98,8 @@ static assay_status allocate_builder(assay_hnsw *h, assay_error *error)
     uint64_t bytes = h->capacity * (uint64_t)assay_code_bytes(ASSAY_CODE_I8, d);
     if (h->options.codes != ASSAY_CODE_B1)
         return ASSAY_OK;
-    h->builder = (assay_codes){ASSAY_CODE_I8, d, take(bytes),
-                               take(h->capacity * sizeof(float))};
+    h->builder = assay_codes_over(ASSAY_CODE_I8, d, take(bytes),
+                                  take(h->capacity * sizeof(float)));
     if (h->builder.rows == NULL || h->builder.scales == NULL)
         return assay_fail_memory(error, bytes);
     return ASSAY_OK;

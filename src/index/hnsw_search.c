@@ -106,7 +106,8 @@ static bool visit(assay_hnsw_scratch *s, uint32_t slot)
 }
 
 /* A slot's neighbours that were not visited, to s->slots. */
-static uint32_t meet(const assay_hnsw *h, uint32_t slot, uint32_t level, assay_hnsw_scratch *s)
+static uint32_t meet(const assay_hnsw *h, const assay_codes *codes, uint32_t slot, uint32_t level,
+                     assay_hnsw_scratch *s)
 {
     uint32_t width, count = 0;
     const assay_link *list = assay_hnsw_list(h, slot, level, &width);
@@ -115,7 +116,10 @@ static uint32_t meet(const assay_hnsw *h, uint32_t slot, uint32_t level, assay_h
         if (link >= h->capacity)
             break;
         s->slots[count] = link;
-        count += visit(s, link);
+        if (visit(s, link)) {
+            assay_codes_fetch(codes, link);
+            count++;
+        }
     }
     return count;
 }
@@ -138,7 +142,7 @@ static void walk_level(const assay_hnsw *h, const assay_code_query *query, uint3
         uint32_t slot = pool_take(s);
         if (s->next < s->count)
             fetch_list(h, assay_near_slot(s->pool[s->next]), level);
-        uint32_t count = meet(h, slot, level, s);
+        uint32_t count = meet(h, query->codes, slot, level, s);
         assay_codes_score(query, s->slots, count, s->scores);
         for (uint32_t i = 0; i < count; i++)
             pool_add(s, s->slots[i], s->scores[i]);

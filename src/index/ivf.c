@@ -45,8 +45,8 @@ void assay_ivf_arrange(assay_ivf *ivf)
     ivf->centres = s[IVF_CENTRES];
     ivf->starts = s[IVF_STARTS];
     ivf->keys = s[IVF_KEYS];
-    ivf->codes = (assay_codes){ivf->options.codes, ivf->options.dimensions, s[IVF_CODES],
-                               s[IVF_SCALES]};
+    ivf->codes = assay_codes_over(ivf->options.codes, ivf->options.dimensions, s[IVF_CODES],
+                                  s[IVF_SCALES]);
     ivf->vectors = ivf->options.codes == ASSAY_CODE_F32 ? s[IVF_CODES] : s[IVF_VECTORS];
 }
 
