@@ -1422,6 +1422,113 @@ ASSAY_API assay_status assay_interleave(const char *const *first, size_t first_c
                                         size_t top, uint64_t seed, assay_pick *picks,
                                         size_t *count, assay_error *error);
 
+typedef enum assay_schedule {
+    ASSAY_SCHEDULE_LINEAR = 0, /* to 0 at the last step */
+    ASSAY_SCHEDULE_COSINE,     /* likewise */
+    ASSAY_SCHEDULE_CONSTANT,
+} assay_schedule;
+
+typedef struct assay_train_options {
+    assay_model_kind kind;     /* BI_ENCODER or CROSS_ENCODER: what is made of the base */
+    assay_loss_kind loss;
+    assay_setting binary;      /* weight of ASSAY_LOSS_BINARY, added; with LISTWISE of a
+                                  cross-encoder 0.2, else 0 */
+    assay_setting margin;      /* of MARGIN; 1 */
+    assay_setting temperature; /* of DISTIL, both sides' scores are divided by it; 1. Of a
+                                  bi-encoder, its similarities are; 0.05 */
+    assay_setting labels;      /* of MARGIN_MSE and DISTIL: weight of LISTWISE, added; 0.2 */
+    const char *development;   /* data of its own to measure by; NULL: of a BEIR folder its
+                                  dev judgments, where there are none some queries of the
+                                  data, held out */
+    assay_setting share;       /* of the data's queries held out; 0.1 */
+    uint32_t development_queries; /* at most; 0: 100 */
+    uint32_t negatives;        /* shown with a relevant passage; 0: 7 */
+    uint32_t batch;            /* queries a step; 0: 8, of a bi-encoder 32 */
+    uint32_t max_tokens;       /* of what the model is shown; 0: 256 */
+    uint32_t part_tokens;      /* that go through the model together, a step's one part after
+                                  the other: more need more memory; 0: 4096 */
+    assay_setting epochs;      /* how often each query is shown; 3 */
+    uint32_t steps;            /* 0: as epochs say */
+    double minutes;            /* 0: any. Ends by then: steps are made fewer, after the first
+                                  ones have been timed */
+    assay_setting rate;        /* the highest; 0.00005 */
+    assay_schedule schedule;
+    assay_setting warmup;      /* share of the steps in which the rate rises; 0.06 */
+    assay_setting decay;       /* of weights; 0.01 */
+    assay_setting clip;        /* norm of the gradients; 1; 0: any */
+    assay_setting dropout;     /* default: as the base's config.json says */
+    assay_setting layer_rate;  /* rate of a layer as a share of the one above; 1 */
+    bool train_embeddings;     /* else words, positions and types stay as they are */
+    uint32_t lora_rank;        /* 0: all weights move; else only so many directions of each
+                                  layer's (Hu et al. 2021) */
+    bool recompute;            /* a third more time, a sixth of the memory */
+    uint32_t evaluations;      /* on the development queries, evenly over the steps; 0: 10 */
+    assay_setting patience;    /* stops after so many that bring nothing; 5; 0: never */
+    uint32_t checkpoint_steps; /* 0: every two minutes, and at every evaluation */
+    uint64_t seed;
+    uint32_t threads;          /* 0: all */
+    bool replace;              /* a model folder that is at the target already */
+    bool restart;              /* throws away what an interrupted call left */
+} assay_train_options;
+
+typedef enum assay_train_stage {
+    ASSAY_TRAIN_READING,
+    ASSAY_TRAIN_EVALUATING,
+    ASSAY_TRAIN_STEPPING,
+} assay_train_stage;
+
+typedef struct assay_train_progress {
+    assay_train_stage stage;
+    uint64_t step, steps;        /* taken, of how many. Reading: bytes. Evaluating: queries */
+    double epoch;
+    double loss;                 /* of about the last twenty steps; NAN: none yet */
+    double metric, best;         /* nDCG@10 of the last evaluation, and of the best; NAN */
+    double rate;
+    double tokens_per_second;
+    double seconds_left;         /* NAN: not known yet */
+    bool evaluated;              /* metric is new */
+    const assay_error *problem;  /* not NULL: something of the data that is passed over */
+} assay_train_progress;
+
+/* Returns false to stop: what was learned is kept, and the same call goes on from there. */
+typedef bool (*assay_train_fn)(const assay_train_progress *progress, void *user);
+
+typedef enum assay_train_end {
+    ASSAY_TRAIN_STEPS,    /* all steps were taken */
+    ASSAY_TRAIN_TIME,     /* the minutes were over */
+    ASSAY_TRAIN_PATIENCE, /* evaluations brought nothing more */
+} assay_train_end;
+
+typedef struct assay_train_report {
+    assay_example_counts data, development; /* where no data of its own were given,
+                                               development counts queries only */
+    uint64_t training_queries, development_queries;
+    uint64_t parameters;         /* that move */
+    uint64_t memory;             /* bytes that a step takes, as reckoned before it */
+    uint64_t resumed;            /* the step at which an interrupted call was taken up; 0 */
+    uint64_t steps, best_step;   /* taken; of the weights that were kept. 0: the base's */
+    double loss;                 /* of the last twenty steps or so */
+    double before, best, last;   /* nDCG@10 on the development queries */
+    uint64_t tokens;             /* shown */
+    double seconds;              /* of all calls, evaluations included */
+    assay_train_end end;
+} assay_train_report;
+
+/* Fine-tunes the model `base` (folder or name) on training data: a BEIR folder with
+ * qrels/train.tsv, or a file that assay_mine wrote, or triples (docs/training.md tells the
+ * forms), and writes it as the folder `target`, in Hugging Face layout with weights in
+ * fp32, with a card (README.md) and the log (training.csv, training.svg). Kept are the weights
+ * that rank the development queries best.
+ *
+ * What an interrupted or killed call did lies in TARGET.part and is taken up by a call
+ * with the same arguments, with the same result as if it had not been interrupted. Errors:
+ * ARGUMENT, NOT_FOUND, FORMAT (data that cannot be learned from, saying why), MEMORY
+ * (before the first step, with what is needed), CORRUPT (a loss that is no number, naming
+ * the step and the queries), IO, FULL (the last checkpoint is kept), INTERRUPTED. */
+ASSAY_API assay_status assay_train(const char *data, const char *base, const char *target,
+                                   const assay_train_options *options, assay_train_fn progress,
+                                   void *user, assay_train_report *report, assay_error *error);
+
 /* ------------------------------------------------------------------ tuning */
 
 typedef struct assay_pipeline_tune_options {

@@ -5,7 +5,7 @@ _assay() {
     local verb=${COMP_WORDS[1]} words=
     COMPREPLY=()
     if [ "$COMP_CWORD" -eq 1 ]; then
-        words="index search rerank embed tokenize eval mine pipeline info check pull quantize bench serve report doctor help --help --version"
+        words="index search rerank embed tokenize eval mine train pipeline info check pull quantize bench serve report doctor help --help --version"
         COMPREPLY=($(compgen -W "$words" -- "$word"))
         return
     fi
@@ -29,6 +29,8 @@ _assay() {
     eval:--llm-mode) words="listwise pointwise yesno pairwise" ;;
     mine:--split) words="train dev test" ;;
     mine:--retriever) words="auto bm25 dense hybrid" ;;
+    train:--loss) words="listwise binary pairwise margin graded margin-mse distil" ;;
+    train:--schedule) words="linear cosine constant" ;;
     pipeline:--split) words="train dev test" ;;
     info:--precision) words="auto fp32 int8 bf16" ;;
     bench:--precision) words="auto fp32 int8 bf16" ;;
@@ -48,6 +50,7 @@ _assay() {
     tokenize) words="--model --special --pair --max-tokens --home --json --help" ;;
     eval) words="--collection --model --split --limit --seed --measure --per-query --cache --output --qrels --run --pipeline --retriever --fusion --retrieve --rerank --rerank-top --rerank-long --precision --weight-bm25 --weight-dense --weight-first --weight-rerank --k1 --b --ef --nprobe --exact --deadline-ms --min-probability --threads --llm-url --llm-model --llm-mode --home --json --help" ;;
     mine) words="--output --split --collection --queries --qrels --model --retriever --retrieve --negatives --random --skip --share --teacher --seed --threads --home --json --help" ;;
+    train) words="--data --random-negatives --model --out --loss --distil --dev --dev-share --dev-queries --minutes --epochs --steps --batch --negatives --max-tokens --part-tokens --rate --schedule --warmup --decay --clip --dropout --layer-rate --train-embeddings --lora --recompute --binary --margin --temperature --labels --evaluations --patience --checkpoint-steps --seed --threads --force --restart --home --json --help" ;;
     pipeline) words="--output --collection --split --limit --seed --tolerance --home --json --help" ;;
     info) words="--collection --precision --home --json --help" ;;
     check) words="--home --json --help" ;;

@@ -183,7 +183,7 @@ const assay_verb assay_verb_mine = {
     .description =
         "For each judged query of the BEIR folder FOLDER, or of a collection, searches and writes "
         "a line of JSON with the passages that are relevant to it, with retrieved ones that are "
-        "not (hard negatives), and some drawn at random: what a reranker learns from. Half of "
+        "not (hard negatives), and some drawn at random: what `assay train` learns from. Half of "
         "the hard ones rank highest, the others are drawn from below.\n\nWhat nobody judged may "
         "be relevant all the same. Left out is what is nearly the text of a relevant passage "
         "(more than half of its runs of four words), and what scores above --share of the best "

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * develop.c: how well a model ranks the development queries: nDCG@10 of the passages
+ * that each has, reranked.
+ *
+ * Ranked is what a retriever found (of mined data: not the relevant passages that it
+ * missed, which count in the ideal ranking all the same), filled up with drawn passages
+ * to at least 20. Of equal scores the less relevant passage comes first, so that a
+ * model which scores all the same gains nothing by it.
+ */
+#include <math.h>
+#include <stdlib.h>
+
+#include "evaluate/measures.h"
+#include "learn/trainer.h"
+
+enum { CUTOFF = 10, LEAST = 20, BETWEEN = 8 };
+
+/* ---------------------------------------------------------------------- scores */
+
+assay_status assay_trainer_outputs(assay_trainer *t, float *outputs, assay_error *error)
+{
+    const assay_sequences *all = &t->sequences;
+    size_t n = assay_trainable_dimensions(t->model);
+    for (size_t first = 0, end; first < all->count; first = end) {
+        size_t tokens = 0;
+        for (end = first; end < all->count; end++) {
+            if (end > first && tokens + all->list[end].count > t->o.part_tokens)
+                break;
+            tokens += all->list[end].count;
+        }
+        ASSAY_TRY(assay_trainable_forward(t->model, all->list + first, end - first,
+                                          &(assay_forward){0}, outputs + first * n, error));
+    }
+    return ASSAY_OK;
+}
+
+/* The examples that a development list is of. */
+static const assay_examples *measured(const assay_trainer *t)
+{
+    return t->measured.examples;
+}
+
+static assay_status cross_scores(assay_trainer *t, const assay_list *list, float *scores,
+                                 assay_error *error)
+{
+    const assay_examples *examples = measured(t);
+    for (uint32_t i = 0; i < list->count; i++)
+        ASSAY_TRY(assay_sequences_pair(&t->sequences, examples->list[list->example].query,
+                                       assay_examples_text(examples, list->texts[i]), error));
+    assay_sequences_ready(&t->sequences);
+    return assay_trainer_outputs(t, scores, error);
+}
+
+static assay_status vectors_of(assay_trainer *t, const assay_list *list, float *vectors,
+                               assay_error *error)
+{
+    const assay_examples *examples = measured(t);
+    ASSAY_TRY(assay_sequences_text(&t->sequences, examples->list[list->example].query,
+                                   ASSAY_ROLE_QUERY, error));
+    for (uint32_t i = 0; i < list->count; i++)
+        ASSAY_TRY(assay_sequences_text(&t->sequences,
+                                       assay_examples_text(examples, list->texts[i]),
+                                       ASSAY_ROLE_PASSAGE, error));
+    assay_sequences_ready(&t->sequences);
+    return assay_trainer_outputs(t, vectors, error);
+}
+
+static assay_status bi_scores(assay_trainer *t, const assay_list *list, float *scores,
+                              assay_error *error)
+{
+    size_t n = assay_trainable_dimensions(t->model), count = list->count + (size_t)1;
+    float *vectors = calloc(count * n, sizeof *vectors);
+    if (vectors == NULL)
+        return assay_fail_memory(error, count * n * sizeof *vectors);
+    assay_status status = vectors_of(t, list, vectors, error);
+    assay_unit_vectors(vectors, count, n, NULL);
+    for (size_t i = 1; i < count; i++) {
+        scores[i - 1] = 0;
+        for (size_t k = 0; k < n; k++)
+            scores[i - 1] += vectors[k] * vectors[i * n + k];
+    }
+    free(vectors);
+    return status;
+}
+
+assay_status assay_trainer_scores(assay_trainer *t, const assay_list *list, float *scores,
+                                  assay_error *error)
+{
+    assay_sequences_clear(&t->sequences);
+    return (t->o.kind == ASSAY_MODEL_CROSS_ENCODER ? cross_scores : bi_scores)(t, list, scores,
+                                                                              error);
+}
+
+/* --------------------------------------------------------------------- measure */
+
+typedef struct scored {
+    float score;
+    int32_t grade;
+} scored;
+
+static int best_first(const void *left, const void *right)
+{
+    const scored *a = left, *b = right;
+    if (a->score != b->score)
+        return a->score > b->score ? -1 : 1;
+    return (a->grade > b->grade) - (a->grade < b->grade);
+}
+
+static int highest_first(const void *left, const void *right)
+{
+    int32_t a = *(const int32_t *)left, b = *(const int32_t *)right;
+    return (a < b) - (a > b);
+}
+
+typedef struct development {
+    assay_trainer *t;
+    float *scores;   /* [capacity of t->all] */
+    scored *ranking; /* likewise */
+    int32_t *grades;
+    int32_t *ideal;  /* [positives of any example] */
+} development;
+
+static double ndcg(development *d, const assay_list *list)
+{
+    const assay_examples *examples = measured(d->t);
+    const assay_example *example = &examples->list[list->example];
+    for (uint32_t i = 0; i < list->count; i++)
+        d->ranking[i] = (scored){d->scores[i], list->grades[i]};
+    qsort(d->ranking, list->count, sizeof *d->ranking, best_first);
+    for (uint32_t i = 0; i < list->count; i++)
+        d->grades[i] = d->ranking[i].grade;
+    for (uint32_t i = 0; i < example->positives; i++)
+        d->ideal[i] = examples->labelled[example->first + i].grade;
+    qsort(d->ideal, example->positives, sizeof *d->ideal, highest_first);
+    return assay_ndcg(d->grades, list->count, d->ideal, example->positives, CUTOFF);
+}
+
+static assay_status measure(development *d, double *metric, assay_error *error)
+{
+    assay_trainer *t = d->t;
+    double sum = 0;
+    for (size_t i = 0; i < t->measured.count; i++) {
+        if (i % BETWEEN == 0)
+            ASSAY_TRY(assay_trainer_tell(t, ASSAY_TRAIN_EVALUATING, false, error));
+        assay_plan_all(&t->measured, i, LEAST, &t->all);
+        ASSAY_TRY(assay_trainer_scores(t, &t->all, d->scores, error));
+        for (uint32_t k = 0; k < t->all.count; k++)
+            if (!isfinite(d->scores[k]))
+                return assay_fail(error, ASSAY_E_CORRUPT, "development",
+                                  "a score is no number after step %llu: a lower rate may help; "
+                                  "the checkpoint before it is kept",
+                                  (unsigned long long)t->state.step);
+        sum += ndcg(d, &t->all);
+    }
+    *metric = sum / (double)t->measured.count;
+    return ASSAY_OK;
+}
+
+assay_status assay_develop(assay_trainer *t, double *metric, assay_error *error)
+{
+    const assay_examples *examples = measured(t);
+    size_t most = t->all.capacity, positives = 1;
+    for (size_t i = 0; i < examples->count; i++)
+        if (examples->list[i].positives > positives)
+            positives = examples->list[i].positives;
+    development d = {
+        .t = t,
+        .scores = calloc(most, sizeof *d.scores),
+        .ranking = calloc(most, sizeof *d.ranking),
+        .grades = calloc(most, sizeof *d.grades),
+        .ideal = calloc(positives, sizeof *d.ideal),
+    };
+    assay_status status;
+    if (d.scores == NULL || d.ranking == NULL || d.grades == NULL || d.ideal == NULL)
+        status = assay_fail_memory(error, most * sizeof *d.ranking);
+    else
+        status = measure(&d, metric, error);
+    free(d.scores);
+    free(d.ranking);
+    free(d.grades);
+    free(d.ideal);
+    return status;
+}

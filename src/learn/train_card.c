@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * train_card.c: the card of a trained model, README.md, in the form of model hubs: what
+ * it was made from, how, and what it measured. Sizes and settings are those of the run.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "learn/trainer.h"
+#include "model/model_config.h"
+
+#define CARD_LIMIT ((size_t)1 << 20)
+
+/* ----------------------------------------------------------------- config.json */
+
+static assay_status write_text(const char *path, const char *data, size_t length,
+                               assay_error *error)
+{
+    assay_new_file file;
+    ASSAY_TRY(assay_new_file_open(path, &file, error));
+    assay_status status = assay_new_file_write(&file, data, length, error);
+    if (status == ASSAY_OK)
+        return assay_new_file_commit(&file, error);
+    assay_new_file_abort(&file);
+    return status;
+}
+
+static assay_status set_words(json_t *root, size_t words, const char *path, assay_error *error)
+{
+    char *text = NULL;
+    if (json_object_set_new(root, "assay_query_words", json_integer((json_int_t)words)) == 0)
+        text = json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
+    if (text == NULL)
+        return assay_fail_memory(error, 4096);
+    assay_status status = write_text(path, text, strlen(text), error);
+    free(text);
+    return status;
+}
+
+assay_status assay_card_config(const assay_trainer *t, const char *folder, assay_error *error)
+{
+    char path[4096];
+    json_t *root;
+    uint32_t known = assay_trainable_config(t->model)->query_words;
+    if (known == 0 || t->query_words <= known)
+        return ASSAY_OK;
+    ASSAY_TRY(assay_path_join(path, sizeof path, folder, "config.json", error));
+    ASSAY_TRY(assay_json_read(path, ASSAY_CONFIG_LIMIT, &root, error));
+    assay_status status = set_words(root, t->query_words, path, error);
+    json_decref(root);
+    return status;
+}
+
+/* -------------------------------------------------------------------- README.md */
+
+/* The value of a field in the front matter of the base's card: "license: mit". */
+static bool front_matter(const char *card, const char *field, char *out, size_t size)
+{
+    size_t length = strlen(field);
+    if (strncmp(card, "---\n", 4) != 0)
+        return false;
+    for (const char *line = card + 4; strncmp(line, "---", 3) != 0;) {
+        size_t end = strcspn(line, "\r\n");
+        if (strncmp(line, field, length) == 0 && line[length] == ':') {
+            const char *value = line + length + 1;
+            value += strspn(value, " ");
+            snprintf(out, size, "%.*s", (int)(line + end - value), value);
+            return out[0] != '\0';
+        }
+        line += end + strspn(line + end, "\r\n");
+        if (*line == '\0')
+            break;
+    }
+    return false;
+}
+
+static void put_licence(const assay_trainer *t, assay_buffer *out)
+{
+    char path[4096], licence[64];
+    assay_buffer card;
+    assay_buffer_init(&card, CARD_LIMIT);
+    if (assay_path_join(path, sizeof path, t->base, "README.md", NULL) == ASSAY_OK &&
+        assay_file_read(path, &card, NULL) == ASSAY_OK && card.length > 0 &&
+        front_matter(card.data, "license", licence, sizeof licence))
+        assay_buffer_format(out, "license: %s\n", licence);
+    assay_buffer_free(&card);
+}
+
+static void put_head(const assay_trainer *t, assay_buffer *out)
+{
+    bool cross = t->o.kind == ASSAY_MODEL_CROSS_ENCODER;
+    assay_buffer_format(out, "---\nbase_model: %s\n", assay_path_name(t->base));
+    put_licence(t, out);
+    assay_buffer_format(out, "pipeline_tag: %s\ntags:\n- %s\n- assay\n---\n\n# %s\n\n",
+                        cross ? "text-ranking" : "sentence-similarity",
+                        cross ? "cross-encoder" : "bi-encoder", assay_path_name(t->target));
+    assay_buffer_format(out,
+                        "%s, fine-tuned by `assay train` (assay %s) from `%s`, whose licence "
+                        "goes for these weights, too.\n\n",
+                        cross ? "A cross-encoder: query and passage in, a logit out"
+                              : "A bi-encoder: a text in, a vector out",
+                        ASSAY_VERSION, assay_path_name(t->base));
+}
+
+static void put_data(const assay_trainer *t, assay_buffer *out)
+{
+    const assay_example_counts *c = &t->report->data;
+    assay_buffer_format(out,
+                        "## Data\n\n`%s`: %llu queries to learn from, %llu to measure by%s. In "
+                        "all %llu relevant passages, %llu others, %llu different texts.\n\n",
+                        assay_path_name(t->data),
+                        (unsigned long long)t->report->training_queries,
+                        (unsigned long long)t->report->development_queries,
+                        t->held != NULL ? ", held out with all that share a passage" : "",
+                        (unsigned long long)c->positives, (unsigned long long)c->negatives,
+                        (unsigned long long)c->passages);
+}
+
+static void put_row(assay_buffer *out, const char *name, double value)
+{
+    assay_buffer_format(out, "| %s | %.6g |\n", name, value);
+}
+
+static void put_recipe(const assay_trainer *t, assay_buffer *out)
+{
+    static const char *const schedules[] = {"linear to 0", "cosine to 0", "constant"};
+    const assay_train_options *o = &t->o;
+    assay_buffer_format(out,
+                        "## Recipe\n\n| | |\n|---|---|\n| loss | %s |\n| schedule | %s, %llu of "
+                        "%llu steps warm-up |\n",
+                        assay_loss_name(o->loss), schedules[o->schedule],
+                        (unsigned long long)t->state.warmup, (unsigned long long)t->state.steps);
+    put_row(out, "weight of binary cross-entropy", o->binary.value);
+    if (assay_loss_has_teacher(o->loss))
+        put_row(out, "weight of the judgments", o->labels.value);
+    if (assay_loss_has_teacher(o->loss) || o->kind == ASSAY_MODEL_BI_ENCODER)
+        put_row(out, "temperature", o->temperature.value);
+    put_row(out, "queries a step", o->batch);
+    put_row(out, "negatives a query", o->negatives);
+    put_row(out, "tokens of a sequence, at most", t->sequences.max_tokens);
+    put_row(out, "highest rate (AdamW)", o->rate.value);
+    put_row(out, "weight decay", o->decay.value);
+    put_row(out, "clipping by norm", o->clip.value);
+    if (o->layer_rate.value != 1)
+        put_row(out, "rate of a layer, as a share of the one above", o->layer_rate.value);
+    if (o->lora_rank > 0)
+        put_row(out, "LoRA rank", o->lora_rank);
+    assay_buffer_format(out, "| embeddings | %s |\n| seed | %llu |\n\n",
+                        o->train_embeddings ? "trained" : "as in the base",
+                        (unsigned long long)o->seed);
+}
+
+static void put_figures(const assay_trainer *t, assay_buffer *out)
+{
+    static const char *const ends[] = {
+        [ASSAY_TRAIN_STEPS] = "all steps were taken",
+        [ASSAY_TRAIN_TIME] = "the time was over",
+        [ASSAY_TRAIN_PATIENCE] = "nothing was gained any more",
+    };
+    const assay_train_state *s = &t->state;
+    char now[21];
+    assay_timestamp(now);
+    assay_buffer_format(out,
+                        "## Figures\n\nnDCG@10 of the development queries' passages, reranked: "
+                        "%.4f before, %.4f with these weights (step %llu). The development queries chose "
+                        "the step, so the figure is a little high; `assay eval` on others tells.\n\n",
+                        s->before, s->best, (unsigned long long)s->best_step);
+    assay_buffer_format(out,
+                        "%llu steps, %llu tokens, %.0f seconds, until %s (%s); loss at the end "
+                        "%.4f. Every step is in `training.csv`.\n\n![loss and nDCG@10 by "
+                        "step](training.svg)\n",
+                        (unsigned long long)s->step, (unsigned long long)s->tokens, s->seconds, now,
+                        ends[t->report->end], s->loss);
+}
+
+assay_status assay_card_write(assay_trainer *t, const char *folder, assay_error *error)
+{
+    char path[4096];
+    assay_buffer text;
+    ASSAY_TRY(assay_path_join(path, sizeof path, folder, "README.md", error));
+    assay_buffer_init(&text, CARD_LIMIT);
+    put_head(t, &text);
+    put_data(t, &text);
+    put_recipe(t, &text);
+    put_figures(t, &text);
+    assay_status status = assay_buffer_status(&text, path, error);
+    if (status == ASSAY_OK)
+        status = write_text(path, text.data, text.length, error);
+    assay_buffer_free(&text);
+    return status;
+}
