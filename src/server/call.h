@@ -59,6 +59,7 @@ typedef struct assay_call {
     char id[65];
     char remote[64];
     char key[64];             /* name of the API key; "" for none */
+    bool writes;              /* it may put and delete documents */
     char traceparent[64];     /* the header, where spans are sent; "" for none */
     const assay_route *route; /* NULL for a path that is not known */
     const struct assay_dialect *dialect;

@@ -187,6 +187,7 @@ assay_call *assay_http_call(assay_server *server, void *connection, const char *
     call->status = 200;
     call->type = "application/json";
     call->truncate = true;
+    call->writes = server->keys == NULL;
     name_call(call);
     name_remote(call);
     const char *parent = server->traces != NULL ? assay_call_asked(call, "traceparent") : NULL;
@@ -322,7 +323,8 @@ static bool check_key(assay_call *call)
     const char *key = key_asked(call);
     assay_key_answer answer = ASSAY_KEY_UNKNOWN;
     if (key != NULL)
-        answer = assay_keys_ask(call->server->keys, key, assay_now(), call->key, &retry_after);
+        answer = assay_keys_ask(call->server->keys, key, assay_now(), call->key,
+                                &call->writes, &retry_after);
     if (answer == ASSAY_KEY_LIMITED) {
         assay_call_header(call, "Retry-After", "%u", retry_after);
         return assay_call_fail(call, ASSAY_FAULT_RATE, NULL, "more requests than the key allows");

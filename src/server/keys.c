@@ -21,6 +21,7 @@ typedef struct key {
     char name[NAME];
     unsigned char hash[HASH];
     double rate; /* requests a minute; 0: no limit */
+    bool writes; /* may put and delete documents */
     double left, seen;
 } key;
 
@@ -62,14 +63,27 @@ static bool read_hex(const char *text, unsigned char hash[HASH])
     return true;
 }
 
+/* What stands behind the hash: a rate, "write", or both. */
+static bool read_rights(const char *text, key *out)
+{
+    char word[16], rest[2];
+    int used = 0;
+    if (sscanf(text, "%lf %n", &out->rate, &used) == 1)
+        text += used;
+    int words = sscanf(text, "%15s %1s", word, rest);
+    out->writes = words == 1 && strcmp(word, "write") == 0;
+    return words < 1 || out->writes;
+}
+
 /* NULL, or what is wrong with the line. */
 static const char *read_line(const char *line, key *out)
 {
-    char hex[2 * HASH + 2] = "", rest[2] = "";
+    char hex[2 * HASH + 2] = "";
+    int used = 0;
     *out = (key){0};
-    int fields = sscanf(line, "%63s %65s %lf %1s", out->name, hex, &out->rate, rest);
-    if (fields < 2 || fields > 3)
-        return "expected NAME, the SHA-256 of the key in hex, and perhaps requests a minute";
+    if (sscanf(line, "%63s %65s %n", out->name, hex, &used) < 2 || !read_rights(line + used, out))
+        return "expected NAME, the SHA-256 of the key in hex, and perhaps requests a minute and "
+               "'write'";
     if (!read_hex(hex, out->hash))
         return "expected a SHA-256 of 64 hex digits after the name";
     if (!(out->rate >= 0 && out->rate <= 1e9))
@@ -178,7 +192,7 @@ static assay_key_answer take_one(key *k, double now, unsigned *retry_after)
 }
 
 assay_key_answer assay_keys_ask(assay_keys *keys, const char *text, double now,
-                                char name[NAME], unsigned *retry_after)
+                                char name[NAME], bool *writes, unsigned *retry_after)
 {
     unsigned char hash[HASH];
     assay_key_answer answer = ASSAY_KEY_UNKNOWN;
@@ -192,6 +206,7 @@ assay_key_answer assay_keys_ask(assay_keys *keys, const char *text, double now,
     }
     if (found != NULL) {
         snprintf(name, NAME, "%s", found->name);
+        *writes = found->writes;
         answer = take_one(found, now, retry_after);
     }
     pthread_mutex_unlock(&keys->lock);
