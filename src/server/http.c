@@ -21,6 +21,7 @@
 
 enum {
     HTTP_THREADS = 2,
+    SPARE_CONNECTIONS = 4096,
     CONNECTION_MEMORY = 32 * 1024, /* for the header */
     JSON_DEPTH = 32,
     IDLE_SECONDS = 75,     /* a connection without a request, or a request without an end */
@@ -638,11 +639,13 @@ assay_status assay_http_listen(assay_server *server, int socket, assay_error *er
     server->listeners = listeners;
     unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ITC |
                      MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG | (tls[0].option != MHD_OPTION_END ? MHD_USE_TLS : 0);
+    /* The acceptor keeps the limit. A thread of libmicrohttpd's (0.9.75) that meets one of
+     * its own locks a mutex that it holds, and never wakes: no thread ever does. */
     struct MHD_Daemon *daemon = assay_http.MHD_start_daemon(
         flags, 0, NULL, NULL, on_request, server,
         MHD_OPTION_EXTERNAL_LOGGER, on_message, NULL,
         MHD_OPTION_THREAD_POOL_SIZE, (unsigned)HTTP_THREADS,
-        MHD_OPTION_CONNECTION_LIMIT, (unsigned)o->connections,
+        MHD_OPTION_CONNECTION_LIMIT, HTTP_THREADS * (o->connections + SPARE_CONNECTIONS),
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
         MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_SECONDS,
         MHD_OPTION_NOTIFY_COMPLETED, on_completed, server,

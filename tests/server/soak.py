@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """soak.py BUILD [REQUESTS]: many requests (24000), of which one in eight is broken off
-somewhere, from eight clients at once, against a small model. Prints the server's
+somewhere, from eight clients at once, against a small model and a collection, answers
+recorded. Prints the server's
 resident memory and descriptors on the way; fails when memory still grows by more than
 2 MiB from the first half to the end, when a descriptor stays, or an answer is wrong.
 Not part of the suite: it takes minutes."""
@@ -12,6 +13,7 @@ import random
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
@@ -26,6 +28,10 @@ def request(random_source):
     path, body = random_source.choice([
         ("/rerank", {"query": "how tall is it", "texts": TEXTS * random_source.randrange(1, 9)}),
         ("/v1/embeddings", {"input": TEXTS}), ("/v2/rerank", {"query": "q", "documents": []}),
+        ("/v1/collections/soak/documents", {"documents": [{"id": str(source_id), "text": t}
+                                            for source_id, t in enumerate(TEXTS)], "model": "none"}),
+        ("/v1/collections/soak/search", {"query": "the purser", "session": "s"}),
+        ("/v1/events", {"search": "x", "type": "click", "position": 1}),
         ("/nowhere", {}), ("/rerank", {"query": 1})])
     data = json.dumps(body).encode()
     return (f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
@@ -66,6 +72,16 @@ def work(number):
             wrong.append(status)
 
 
+def warm_up():
+    """What is opened when it is first needed is no leak."""
+    source = random.Random(-1)
+    with socket.create_connection(("127.0.0.1", PORT), timeout=120) as client:
+        for _ in range(100):
+            client.sendall(request(source))
+            read_answer(client)
+    time.sleep(2)
+
+
 def look(pid):
     status = open(f"/proc/{pid}/status", encoding="utf-8").read()
     fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
@@ -74,12 +90,18 @@ def look(pid):
 
 
 def main():
+    with tempfile.TemporaryDirectory() as home:
+        return soak(home)
+
+
+def soak(home):
     models = ROOT / "tests/golden/models"
     server = subprocess.Popen(
-        [BUILD / "assay", "serve", "--quiet", "--port", str(PORT), "--model",
+        [BUILD / "assay", "serve", "--quiet", "--write", "--record", "1", "--port", str(PORT), "--model",
          f"cross={models}/cross-f32", "--model", f"dense={models}/dense-mean"],
-        stderr=subprocess.PIPE, text=True, env=dict(os.environ, ASSAY_HOME="/nonexistent"))
+        stderr=subprocess.PIPE, text=True, env=dict(os.environ, ASSAY_HOME=home))
     server.stderr.readline()
+    warm_up()
     before = look(server.pid)
     threads = [threading.Thread(target=work, args=(n,)) for n in range(CLIENTS)]
     begun, looks = time.time(), []
