@@ -11,6 +11,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/file.h"
@@ -652,12 +653,13 @@ assay_status assay_index(assay_store *store, const char *name, const char *const
         .report = report != NULL ? report : &unwanted,
         .arena = assay_arena_new(0),
     };
-    if (in.arena == NULL)
-        return assay_fail_memory(error, 64 * 1024);
     memset(in.report, 0, sizeof *in.report);
     assay_buffer_init(&in.context, 2 * (size_t)MAX_DOCUMENT);
 
-    assay_status status = run(&in, name, paths, count, error);
+    assay_status status = in.arena != NULL ? run(&in, name, paths, count, error)
+                                           : assay_fail_memory(error, 64 * 1024);
+    if (in.options->input > STDIN_FILENO)
+        close(in.options->input);
 
     in.report->seconds = assay_seconds() - begun;
     assay_reader_close(in.reader);

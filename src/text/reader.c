@@ -114,7 +114,7 @@ assay_status assay_reader_open(const char *const *paths, size_t count,
 
 static void close_lines(line_stream *lines)
 {
-    if (lines->fd > STDIN_FILENO)
+    if (lines->fd >= 0)
         close(lines->fd);
     lines->fd = -1;
     free(lines->path);
@@ -154,7 +154,8 @@ static assay_status open_lines(line_stream *lines, const char *path, int input,
     lines->path = strdup(path);
     if (lines->path == NULL)
         return assay_fail_memory(error, strlen(path) + 1);
-    lines->fd = strcmp(path, "-") == 0 ? input : open(path, O_RDONLY | O_CLOEXEC);
+    lines->fd = strcmp(path, "-") == 0 ? fcntl(input, F_DUPFD_CLOEXEC, STDERR_FILENO + 1)
+                                       : open(path, O_RDONLY | O_CLOEXEC);
     int reason = errno;
     if (lines->fd >= 0)
         return ASSAY_OK;
