@@ -57,7 +57,7 @@ struct assay_engine {
     ring rings[2]; /* interactive, bulk */
     assay_engine_state state;
     worker *workers;
-    size_t started;
+    size_t started, ended;
 };
 
 double assay_now(void)
@@ -497,7 +497,7 @@ memory:
     return ASSAY_E_MEMORY;
 }
 
-void assay_engine_close(assay_engine *e)
+void assay_engine_end(assay_engine *e)
 {
     if (e == NULL)
         return;
@@ -505,8 +505,15 @@ void assay_engine_close(assay_engine *e)
     e->closing = true;
     pthread_cond_broadcast(&e->work);
     pthread_mutex_unlock(&e->lock);
-    for (size_t i = 0; i < e->started; i++)
-        pthread_join(e->workers[i].thread, NULL);
+    for (; e->ended < e->started; e->ended++)
+        pthread_join(e->workers[e->ended].thread, NULL);
+}
+
+void assay_engine_close(assay_engine *e)
+{
+    if (e == NULL)
+        return;
+    assay_engine_end(e);
     for (size_t i = 0; e->workers != NULL && i < e->options.workers; i++) {
         worker *w = &e->workers[i];
         for (size_t lane = 0; w->sessions != NULL && lane < e->lane_count; lane++)
@@ -532,7 +539,7 @@ bool assay_engine_submit(assay_engine *e, assay_job *job, unsigned *retry_after)
     pthread_mutex_lock(&e->lock);
     double wait = wait_of(e);
     uint64_t most = (uint64_t)e->options.queue * e->options.batch_tokens * QUEUE_BATCHES;
-    bool room = e->state.waiting < e->options.queue &&
+    bool room = !e->closing && e->state.waiting < e->options.queue &&
                 (e->state.waiting == 0 || e->state.waiting_tokens + cost <= most) &&
                 (job->deadline <= 0 || now + wait <= job->deadline);
     *retry_after = wait < 1 ? 1 : wait > 60 ? 60 : (unsigned)(wait + 0.5);

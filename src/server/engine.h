@@ -99,7 +99,9 @@ typedef struct assay_engine assay_engine;
 assay_status assay_engine_open(assay_lane *lanes, size_t count,
                                const assay_engine_options *options, assay_engine **out,
                                assay_error *error);
-/* Waits until no job is left. New ones must not come any more. */
+/* Waits until no job is left, and ends the threads: none is taken from then on. */
+void assay_engine_end(assay_engine *engine);
+/* Ends it; nobody may know it any more. */
 void assay_engine_close(assay_engine *engine);
 
 /* Puts a job in. False when the queue is full or the job could not be done before

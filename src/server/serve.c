@@ -311,8 +311,8 @@ static assay_status run(assay_server *server, int signals, assay_error *error)
         wait_for_signal(server, signals);
         drain(server);
     }
-    assay_engine_close(server->engine); /* ends its jobs, which resumes their calls */
-    server->engine = NULL;
+    /* What waits is done, which resumes its calls; clients that stay are refused. */
+    assay_engine_end(server->engine);
     assay_desk_end(server);
     assay_recording_end(server->recording);
     return status;
@@ -350,6 +350,7 @@ static assay_status open_all(assay_server *server, assay_error *error)
 static void close_all(assay_server *server)
 {
     assay_http_stop(server);
+    assay_engine_close(server->engine);
     assay_traces_close(server->traces);
     assay_desk_close(server);
     assay_recording_close(server->recording);

@@ -112,6 +112,26 @@ static void jobs_together_score_as_alone(void **state)
     bench_close(&b);
 }
 
+/* What waits is done; what comes afterwards, as from connections that stay, is refused. */
+static void an_ended_engine_takes_nothing(void **state)
+{
+    (void)state;
+    static ask first, late;
+    unsigned retry;
+    bench b;
+    bench_open(&b, (assay_engine_options){.workers = 1});
+    ask_make(&first, &b, 20, "in time");
+    ask_make(&late, &b, 1, "too late");
+    assert_true(assay_engine_submit(b.engine, &first.job, &retry));
+    assay_engine_end(b.engine);
+    assert_int_not_equal(atomic_load(&first.ended), 0);
+    assert_false(assay_engine_submit(b.engine, &late.job, &retry));
+    assert_true(retry >= 1);
+    bench_close(&b);
+    ask_free(&first);
+    ask_free(&late);
+}
+
 /* A short job that comes after a long one ends before it. */
 static void short_jobs_do_not_wait_for_long_ones(void **state)
 {
@@ -236,6 +256,7 @@ static void writer_writes_json(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_ended_engine_takes_nothing),
         cmocka_unit_test(jobs_together_score_as_alone),
         cmocka_unit_test(short_jobs_do_not_wait_for_long_ones),
         cmocka_unit_test(jobs_end_at_their_deadline),
