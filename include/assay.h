@@ -1213,7 +1213,7 @@ ASSAY_API void assay_feedback_close(assay_feedback *feedback);
 
 typedef struct assay_answered_hit {
     const char *document;
-    uint32_t rank_first; /* before reranking */
+    uint32_t rank_first; /* before reranking, from 1 */
     bool reranked;
     bool second;         /* of an interleaved answer: the second pipeline put it here */
 } assay_answered_hit;
@@ -1272,11 +1272,12 @@ typedef struct assay_event {
     int64_t at;           /* milliseconds since 1970; 0: now */
 } assay_event;
 
-/* Records an event. *known (may be NULL) is false when there is no such search, as
- * when it was not among those recorded: then nothing is. ARGUMENT for an event that
- * makes no sense. */
-ASSAY_API assay_status assay_feedback_event(assay_feedback *feedback, const assay_event *event,
-                                            bool *known, assay_error *error);
+/* Records events, all or, after an error, none. known[count] says of each whether there is
+ * such a search; where there is none, as when it was not among those recorded, nothing is
+ * recorded. ARGUMENT for an event that makes no sense: *failed is which. */
+ASSAY_API assay_status assay_feedback_events(assay_feedback *feedback, const assay_event *events,
+                                             size_t count, bool *known, size_t *failed,
+                                             assay_error *error);
 
 /* A mean with its 95% confidence interval (Student's t over searches). Of no use, and
  * NAN, where count is 0; low and high are NAN where it is 1. */
@@ -1328,7 +1329,7 @@ typedef struct assay_feedback_report {
     int64_t from, until;  /* first and last search, milliseconds since 1970; 0: none */
 
     assay_interval lift;        /* places that clicked documents were moved up, a search */
-    assay_interval lift_weighted; /* the same, each click weighted by 1 / propensity */
+    assay_interval lift_weighted; /* the same over clicks, each weighted by 1 / propensity */
     assay_interval mrr_before;  /* 1 / rank of the best placed clicked document */
     assay_interval mrr_after;
     assay_interval mrr_gain;    /* after less before, by search */
@@ -1343,7 +1344,7 @@ typedef struct assay_feedback_report {
     double first_ms, rerank_ms, rerank_ms_median, rerank_ms_95;
     double truncated;           /* share of reranked passages that were cut */
     double degraded;            /* share of searches without a reranker */
-    uint64_t up, down;
+    uint64_t up, down;          /* the last vote on a document counts, once a search */
     uint64_t dwells;
     double dwell_median;        /* seconds; NAN: none */
     double satisfied;           /* share of dwells of 30 s and more */

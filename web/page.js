@@ -72,7 +72,8 @@ async function search(query) {
 
 // Where the other pipeline puts each document.
 async function rivals(body) {
-  const answer = await ask("v1/search", {...body, pipeline: $("versus").value, explain: false, top: 100});
+  const answer = await ask("v1/search", {...body, pipeline: $("versus").value, explain: false, top: 100,
+                                         record: false});
   return new Map(answer.hits.map(hit => [hit.document, hit.rank]));
 }
 
@@ -264,8 +265,9 @@ async function begin() {
   try {
     const {collections, pipelines, recorded} = await ask("v1/collections");
     $("collection").replaceChildren(...collections.map(c => new Option(c.name)));
-    $("pipeline").append(...pipelines.slice(1).map(name => new Option(name)));
-    $("versus").append(...pipelines.map(name => new Option(name)));
+    const fill = (list, names) => list.replaceChildren(list.options[0], ...names.map(name => new Option(name)));
+    fill($("pipeline"), pipelines.slice(1));
+    fill($("versus"), pipelines);
     $("tab-report").hidden = !recorded;
     if (!collections.length) choose("paste");
   } catch (error) {

@@ -53,7 +53,8 @@ static void print_clicks(const assay_feedback_report *r)
 {
     print_heading("What users clicked");
     if (r->clicked == 0) {
-        printf("  No clicks were told yet: POST /v1/events.\n");
+        puts(r->clicks > 0 ? "  All clicks were on interleaved answers, which have no order before."
+                           : "  No clicks were told yet: POST /v1/events.");
         return;
     }
     print_interval("places moved up", &r->lift, 2);

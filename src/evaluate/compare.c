@@ -12,17 +12,10 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "base/random.h"
 #include "base/status.h"
 
 enum { EXACT_QUERIES = 16, DRAWS = 100000 };
-
-static uint64_t next_random(uint64_t *state)
-{
-    uint64_t z = *state += UINT64_C(0x9E3779B97F4A7C15);
-    z = (z ^ (z >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94D049BB133111EB);
-    return z ^ (z >> 31);
-}
 
 /* Sum of up to 64 differences, those whose bit is set negated. */
 static double flipped_sum(const double *differences, size_t count, uint64_t bits)
@@ -48,7 +41,7 @@ static double drawn_p(const double *differences, size_t count, double bound)
         double sum = 0;
         for (size_t i = 0; i < count; i += 64)
             sum += flipped_sum(differences + i, count - i < 64 ? count - i : 64,
-                               next_random(&state));
+                               assay_random_next(&state));
         extreme += fabs(sum) >= bound;
     }
     return (double)extreme / (double)(DRAWS + 1);

@@ -11,6 +11,7 @@
  */
 #include "feedback/click_model.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 enum { ROUNDS = 100, TELLING = 100 };
@@ -112,15 +113,9 @@ static void set_attractions(fitting *f)
 
 static void set_propensities(fitting *f, const double *looked, const double *looks)
 {
-    double *p = f->model->propensities;
-    for (size_t k = 0; k < ASSAY_FEEDBACK_RANKS; k++)
+    for (size_t k = 1; k < ASSAY_FEEDBACK_RANKS; k++) /* the first is 1: only ratios can be told */
         if (looks[k] > 0)
-            p[k] = looked[k] / looks[k];
-    double scale = p[0] > LEAST ? p[0] : 1; /* only their ratio can be told */
-    for (size_t k = 0; k < ASSAY_FEEDBACK_RANKS; k++) {
-        p[k] /= scale;
-        p[k] = p[k] > 1 ? 1 : p[k] < LEAST ? LEAST : p[k];
-    }
+            f->model->propensities[k] = fmax(looked[k] / looks[k], LEAST);
 }
 
 /* One round; the propensities are fitted to the pairs that tell, or left. */

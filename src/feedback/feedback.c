@@ -203,6 +203,22 @@ static assay_status check_name(const char *what, const char *name, size_t most,
                       length);
 }
 
+static assay_status check_hits(const assay_answered *answered, assay_error *error)
+{
+    for (size_t i = 0; i < answered->count; i++)
+        if (answered->hits[i].rank_first == 0)
+            return assay_fail(error, ASSAY_E_ARGUMENT, "hits",
+                              "hit %zu: its rank before reranking is 0; ranks begin at 1", i);
+    return ASSAY_OK;
+}
+
+static assay_status check_writable(const assay_feedback *feedback, assay_error *error)
+{
+    return feedback->options.read_only
+               ? assay_fail(error, ASSAY_E_ARGUMENT, "feedback", "was opened for reading")
+               : ASSAY_OK;
+}
+
 static assay_status prune(assay_feedback *feedback, int64_t now, assay_error *error)
 {
     if (now - feedback->pruned < PRUNE_MS && now >= feedback->pruned)
@@ -280,8 +296,8 @@ assay_status assay_feedback_search(assay_feedback *feedback, const assay_answere
         .rerank_ms = answered->rerank_seconds * 1e3,
     };
     ASSAY_TRY(check_name("search", answered->search, ID_BYTES, error));
-    if (feedback->options.read_only)
-        return assay_fail(error, ASSAY_E_ARGUMENT, "feedback", "was opened for reading");
+    ASSAY_TRY(check_hits(answered, error));
+    ASSAY_TRY(check_writable(feedback, error));
     if (answered->session != NULL) {
         ASSAY_TRY(check_name("session", answered->session, NAME_BYTES, error));
         ASSAY_TRY(keyed_digest(feedback, answered->session, strlen(answered->session),
@@ -368,16 +384,27 @@ static assay_status record_event(assay_feedback *feedback, const assay_event *ev
     return status;
 }
 
-assay_status assay_feedback_event(assay_feedback *feedback, const assay_event *event, bool *known,
-                                  assay_error *error)
+static assay_status take_event(assay_feedback *feedback, const assay_event *event, bool *known,
+                               assay_error *error)
 {
     int64_t key;
     ASSAY_TRY(check_event(event, error));
-    if (feedback->options.read_only)
-        return assay_fail(error, ASSAY_E_ARGUMENT, "feedback", "was opened for reading");
     assay_buffer_clear(&feedback->text);
     ASSAY_TRY(assay_event_log_find(feedback->log, event->search, &key, &feedback->text, error));
-    if (known != NULL)
-        *known = key > 0;
+    *known = key > 0;
     return key > 0 ? record_event(feedback, event, key, error) : ASSAY_OK;
+}
+
+assay_status assay_feedback_events(assay_feedback *feedback, const assay_event *events,
+                                   size_t count, bool *known, size_t *failed,
+                                   assay_error *error)
+{
+    ASSAY_TRY(check_writable(feedback, error));
+    ASSAY_TRY(assay_event_log_begin(feedback->log, error));
+    assay_status status = ASSAY_OK;
+    for (size_t i = 0; i < count && status == ASSAY_OK; i++) {
+        *failed = i;
+        status = take_event(feedback, &events[i], &known[i], error);
+    }
+    return assay_event_log_end(feedback->log, status, error);
 }

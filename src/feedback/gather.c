@@ -152,14 +152,32 @@ static bool is_click(const assay_log_event *events, size_t i)
     return true;
 }
 
+/* The last word on a document counts, however often one was said. */
+static bool is_last_vote(const assay_log_event *events, size_t count, size_t i)
+{
+    for (size_t j = i + 1; j < count; j++)
+        if ((events[j].kind == ASSAY_EVENT_UP || events[j].kind == ASSAY_EVENT_DOWN) &&
+            strcmp(events[j].document, events[i].document) == 0)
+            return false;
+    return true;
+}
+
+static void take_vote(assay_gathering *g, const assay_log_event *events, size_t count, size_t i)
+{
+    uint64_t *votes = events[i].kind == ASSAY_EVENT_UP     ? &g->up
+                      : events[i].kind == ASSAY_EVENT_DOWN ? &g->down
+                                                           : NULL;
+    if (votes != NULL)
+        *votes += is_last_vote(events, count, i);
+}
+
 static assay_status take_events(assay_gathering *g, assay_seen *seen,
                                 const assay_log_event *events, size_t count, assay_error *error)
 {
     ASSAY_TRY(take_impressions(g, seen, events, count, error));
     for (size_t i = 0; i < count; i++) {
         uint32_t document;
-        g->up += events[i].kind == ASSAY_EVENT_UP;
-        g->down += events[i].kind == ASSAY_EVENT_DOWN;
+        take_vote(g, events, count, i);
         if (events[i].kind == ASSAY_EVENT_DWELL)
             ASSAY_TRY(take_dwell(g, events[i].value, error));
         if (!is_click(events, i))

@@ -12,19 +12,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/random.h"
+
 typedef struct draft {
     const char *const *lists[2];
     size_t counts[2], next[2];
     assay_string_map *there;
 } draft;
-
-static uint64_t next_bits(uint64_t *state)
-{
-    uint64_t z = *state += UINT64_C(0x9E3779B97F4A7C15);
-    z = (z ^ (z >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94D049BB133111EB);
-    return z ^ (z >> 31);
-}
 
 /* The list's best that is not there yet. */
 static assay_status pick(draft *d, int list, assay_pick *out, bool *picked, assay_error *error)
@@ -46,7 +40,7 @@ static assay_status run(draft *d, size_t top, uint64_t seed, assay_pick *picks, 
 {
     bool any = true;
     while (any && *count < top) {
-        int first = (int)(next_bits(&seed) & 1);
+        int first = (int)(assay_random_next(&seed) & 1);
         any = false;
         for (int turn = 0; turn < 2 && *count < top; turn++) {
             bool picked;

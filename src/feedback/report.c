@@ -2,14 +2,14 @@
 /*
  * report.c: what reranking was worth.
  *
- * The unit of every mean is a search, so that one with many clicks counts once, and
- * intervals are Student's t over searches. Clicks are made on the order that was shown:
- * what stood above is clicked more, whatever it is worth, so a lift and a gain in MRR
- * say that users clicked what reranking had brought up, not yet that they would not have
- * clicked below. The weighted lift counts a click by 1 / propensity of its rank (Joachims,
- * Swaminathan & Schnabel 2017), which takes out how seldom low places are looked at, but
- * not what was never shown. What settles the question is a trial (trials.c). Interleaved
- * answers count for the trial and the click model alone.
+ * The unit of every mean is a search, so that one with many clicks counts once, but for
+ * the weighted lift; intervals are Student's t over searches. Clicks are made on the order
+ * that was shown: what stood above is clicked more, whatever it is worth, so a lift and a
+ * gain in MRR say that users clicked what reranking had brought up, not yet that they would
+ * not have clicked below. The weighted lift, a mean over clicks, counts one by
+ * 1 / propensity of its rank (Joachims, Swaminathan & Schnabel 2017), which takes out how
+ * seldom low places are looked at, but not what was never shown. What settles the question
+ * is a trial (trials.c). Interleaved answers count for the trial and the click model alone.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -30,7 +30,7 @@ enum {
 
 /* ---- Means -------------------------------------------------------------------------- */
 
-/* The 97.5% quantile of Student's t (Cornish and Fisher's expansion; 0.3% off at 3). */
+/* The 97.5% quantile of Student's t (Cornish and Fisher's expansion; 0.7% off at 3). */
 static double t_quantile(double freedom)
 {
     double z = NORMAL_975, z3 = z * z * z, z5 = z3 * z * z, z7 = z5 * z * z;
@@ -59,6 +59,20 @@ assay_interval assay_interval_of(const double *values, size_t count)
         out.high = out.mean + half;
     }
     return out;
+}
+
+/* Sum of values by sum of weights, and the interval of that ratio (linearised); changes
+ * the values. */
+static assay_interval interval_of_ratio(double *values, const double *weights, size_t count)
+{
+    double sum = 0, weight = 0;
+    for (size_t i = 0; i < count; i++) {
+        sum += values[i];
+        weight += weights[i];
+    }
+    for (size_t i = 0; i < count; i++)
+        values[i] = sum / weight + (values[i] - sum / weight * weights[i]) * (double)count / weight;
+    return assay_interval_of(values, count);
 }
 
 /* Of a mean of many being 0, two-sided, by the normal distribution. */
@@ -101,26 +115,28 @@ void assay_seen_reciprocal(const assay_seen *seen, double *before, double *after
     }
 }
 
-/* Places that the clicked documents were moved up: mean, clicks weighed or not. */
-static double lift_of(const assay_seen *seen, const assay_click_model *model)
+/* Places that the clicked documents were moved up, in sum, clicks weighed or not; and the
+ * sum of the weights. */
+static double lift_of(const assay_seen *seen, const assay_click_model *model, double *weights)
 {
-    double sum = 0, weights = 0;
+    double sum = 0;
+    *weights = 0;
     for (size_t i = 0; i < seen->hit_count; i++) {
         if (!seen->hits[i].clicked)
             continue;
         double weight =
             model != NULL ? 1 / assay_click_propensity(model, (uint32_t)i + 1) : 1;
         sum += weight * ((double)seen->hits[i].rank_first - (double)(i + 1));
-        weights += weight;
+        *weights += weight;
     }
-    return sum / weights;
+    return sum;
 }
 
 /* ---- Sums -------------------------------------------------------------------------------- */
 
 /* Columns of numbers, one a search that has them. */
 typedef struct columns {
-    double *lift, *weighted, *before, *after, *gain; /* of searches with a click */
+    double *lift, *weighted, *weights, *before, *after, *gain; /* of searches with a click */
     double *correlation, *rerank;
     size_t clicked, correlated, reranked;
 } columns;
@@ -158,8 +174,8 @@ static void take_clicked(const assay_seen *seen, const assay_click_model *model,
     size_t n = c->clicked++;
     assay_seen_reciprocal(seen, &c->before[n], &c->after[n]);
     c->gain[n] = c->after[n] - c->before[n];
-    c->lift[n] = lift_of(seen, NULL);
-    c->weighted[n] = lift_of(seen, model);
+    c->lift[n] = lift_of(seen, NULL, &c->weights[n]) / c->weights[n];
+    c->weighted[n] = lift_of(seen, model, &c->weights[n]);
 }
 
 typedef struct shares {
@@ -222,7 +238,7 @@ static assay_status set_intervals(columns *c, assay_feedback_report *r, assay_er
     double difference;
     r->clicked = c->clicked;
     r->lift = assay_interval_of(c->lift, c->clicked);
-    r->lift_weighted = assay_interval_of(c->weighted, c->clicked);
+    r->lift_weighted = interval_of_ratio(c->weighted, c->weights, c->clicked);
     r->mrr_before = assay_interval_of(c->before, c->clicked);
     r->mrr_after = assay_interval_of(c->after, c->clicked);
     r->mrr_gain = assay_interval_of(c->gain, c->clicked);
@@ -380,8 +396,8 @@ static assay_status list_unseen(const assay_gathering *g, assay_arena *arena,
 
 static bool columns_new(columns *c, size_t count)
 {
-    double **const all[] = {&c->lift, &c->weighted, &c->before, &c->after, &c->gain,
-                            &c->correlation, &c->rerank};
+    double **const all[] = {&c->lift, &c->weighted, &c->weights, &c->before, &c->after,
+                            &c->gain, &c->correlation, &c->rerank};
     bool whole = true;
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         *all[i] = calloc(count + 1, sizeof **all[i]);
@@ -394,6 +410,7 @@ static void columns_free(columns *c)
 {
     free(c->lift);
     free(c->weighted);
+    free(c->weights);
     free(c->before);
     free(c->after);
     free(c->gain);
@@ -449,7 +466,7 @@ static assay_status sum_up(assay_gathering *g, const assay_report_options *optio
     r->estimated = model.estimated;
     r->telling = model.telling;
     assay_status status = columns_new(&c, g->count) ? ASSAY_OK
-                                                    : assay_fail_memory(error, 56 * g->count);
+                                                    : assay_fail_memory(error, 64 * g->count);
     if (status == ASSAY_OK)
         status = sum_searches(g, &model, arena, &c, r, error);
     if (status == ASSAY_OK)

@@ -86,6 +86,17 @@ bool assay_call_text(assay_call *call, const char *name, bool required, assay_te
     return true;
 }
 
+bool assay_call_name(assay_call *call, const char *name, const char **out)
+{
+    assay_text text = {0};
+    if (!assay_call_text(call, name, false, &text))
+        return false;
+    if (text.data != NULL && strlen(text.data) != text.length)
+        return assay_call_fail(call, ASSAY_FAULT_FIELD, name, "%s: has a zero in it", name);
+    *out = text.data != NULL ? text.data : *out;
+    return true;
+}
+
 bool assay_call_flag(assay_call *call, const json_t *object, const char *name, bool *out)
 {
     const json_t *value = field_of(object, name);

@@ -88,6 +88,7 @@ typedef struct assay_call {
     uint64_t number, cut;
 
     /* Of a search, and of any call what a clerk does of it. */
+    assay_shelved *shelved;   /* taken until the call is freed */
     const char *collection, *pipeline, *rival, *session;
     assay_trial trial;
     bool sampled;             /* to be recorded */
@@ -151,6 +152,8 @@ bool assay_call_fail_error(assay_call *call, const assay_error *error);
 /* ---- Fields of the body, or of an object in it. An absent or null field leaves
  * *out as it is, unless it is required. */
 bool assay_call_text(assay_call *call, const char *name, bool required, assay_text *out);
+/* A text without a zero in it, as a string: */
+bool assay_call_name(assay_call *call, const char *name, const char **out);
 bool assay_call_flag(assay_call *call, const json_t *object, const char *name, bool *out);
 bool assay_call_count(assay_call *call, const json_t *object, const char *name, uint64_t low,
                       uint64_t high, uint64_t *out);

@@ -99,7 +99,7 @@ bool assay_clerk_ask(assay_clerk *c, assay_call *call, assay_clerk_work work)
     if (put(c, (errand){call, work, true}))
         return true;
     assay_call_header(call, "Retry-After", "1");
-    assay_call_fail(call, ASSAY_FAULT_OVERLOADED, NULL, "too much waits to be written");
+    assay_call_fail(call, ASSAY_FAULT_OVERLOADED, NULL, "too much waits");
     assay_http_resume(call);
     return false;
 }

@@ -85,12 +85,12 @@ static bool collections_begin(assay_call *call)
     assay_writer *out = &call->out;
     assay_write(out, "{\"collections\":[");
     for (size_t i = 0; i < assay_shelf_count(shelf); i++) {
-        const assay_shelved *shelved = assay_shelf_at(shelf, i);
-        if (shelved == NULL)
+        char name[ASSAY_SHELVED_NAME];
+        if (!assay_shelf_name(shelf, i, name))
             continue;
         assay_write_mark(out, '{');
         assay_write_name(out, "name");
-        assay_write_string(out, assay_shelved_name(shelved));
+        assay_write_string(out, name);
         assay_write_mark(out, '}');
     }
     assay_write_mark(out, ']');

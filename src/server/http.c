@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <time.h>
@@ -154,8 +155,12 @@ static void name_call(assay_call *call)
         memcpy(call->id, asked, length + 1);
         return;
     }
-    uint64_t number = atomic_fetch_add(&call->server->calls, 1);
-    snprintf(call->id, sizeof call->id, "%llx-%llx",
+    /* By chance: whoever knows one knows no other, to tell events of, and servers that record
+     * into the same file do not give the same. */
+    uint64_t number;
+    if (getrandom(&number, sizeof number, 0) != sizeof number)
+        number = atomic_fetch_add(&call->server->calls, 1);
+    snprintf(call->id, sizeof call->id, "%llx-%016llx",
              (unsigned long long)call->server->started_at, (unsigned long long)number);
 }
 
@@ -212,6 +217,7 @@ void assay_http_free(assay_call *call)
     free(call->job.explanations);
     assay_result_free(&call->job.results[0]);
     assay_result_free(&call->job.results[1]);
+    assay_shelf_release(call->shelved);
     json_decref(call->json);
     free(call->body);
     assay_writer_free(&call->out);
@@ -338,6 +344,17 @@ static bool check_key(assay_call *call)
     return true;
 }
 
+/* Browsers let a page of any site send a body without asking, where it looks like a form's,
+ * and only tell so: it could write documents, or events. */
+static bool check_site(assay_call *call)
+{
+    const char *site = assay_call_asked(call, "Sec-Fetch-Site");
+    if (site == NULL || strcmp(site, "cross-site") != 0 || strcmp(call->method, "GET") == 0)
+        return true;
+    return assay_call_fail(call, ASSAY_FAULT_FORBIDDEN, NULL,
+                           "pages of other sites may not ask this server");
+}
+
 static bool check_length(assay_call *call)
 {
     const char *length = assay_call_asked(call, "Content-Length");
@@ -363,7 +380,7 @@ static bool open_call(assay_call *call)
         return assay_call_fail(call, ASSAY_FAULT_PATH, NULL, "there is nothing at %.200s",
                                call->path);
     }
-    return check_key(call);
+    return check_site(call) && check_key(call);
 }
 
 /* Nesting of a body: Jansson goes two thousand deep, and no request needs that. */
@@ -411,10 +428,13 @@ static bool read_json(assay_call *call)
         return assay_call_fail(call, ASSAY_FAULT_JSON, NULL, "nested more than %d deep",
                                JSON_DEPTH);
     call->json = json_loadb(call->body, call->body_length, JSON_ALLOW_NUL, &reason);
+    free(call->body);
+    call->body = NULL;
     if (call->json == NULL)
         return assay_call_fail(call, ASSAY_FAULT_JSON, NULL, "line %d column %d: %s",
                                reason.line, reason.column, reason.text);
-    if (!json_is_object(call->json) && !((call->route->flags & ASSAY_ROUTE_LIST) != 0 && json_is_array(call->json)))
+    bool list = (call->route->flags & ASSAY_ROUTE_LIST) != 0 && json_is_array(call->json);
+    if (!json_is_object(call->json) && !list)
         return assay_call_fail(call, ASSAY_FAULT_FIELD, NULL, "expected a JSON object");
     return true;
 }
@@ -553,7 +573,7 @@ static void log_call(const assay_call *call, double now)
 static void on_completed(void *context, struct MHD_Connection *connection, void **place,
                          enum MHD_RequestTerminationCode code)
 {
-    (void)code;
+    bool sent = code == MHD_REQUEST_TERMINATED_COMPLETED_OK;
     assay_server *server = context;
     assay_call *call = *place;
     if (call == NULL)
@@ -565,7 +585,7 @@ static void on_completed(void *context, struct MHD_Connection *connection, void 
         log_call(call, now);
     if (server->traces != NULL)
         assay_traces_take(server->traces, call);
-    if (!assay_recording_take(call))
+    if (!sent || !assay_recording_take(call)) /* nobody has seen it */
         assay_http_free(call);
     *place = NULL;
 }
@@ -638,7 +658,8 @@ assay_status assay_http_listen(assay_server *server, int socket, assay_error *er
     }
     server->listeners = listeners;
     unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ITC |
-                     MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG | (tls[0].option != MHD_OPTION_END ? MHD_USE_TLS : 0);
+                     MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG |
+                     (tls[0].option != MHD_OPTION_END ? MHD_USE_TLS : 0);
     /* The acceptor keeps the limit. A thread of libmicrohttpd's (0.9.75) that meets one of
      * its own locks a mutex that it holds, and never wakes: no thread ever does. */
     struct MHD_Daemon *daemon = assay_http.MHD_start_daemon(

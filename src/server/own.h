@@ -10,8 +10,8 @@
 
 #include "server/call.h"
 
-/* The collection of this name; NULL after a fault. */
-const assay_shelved *assay_own_collection(assay_call *call, const char *name);
+/* Whether there is a collection of this name; a fault where not. */
+bool assay_own_collection(assay_call *call, const char *name);
 
 /* The clerks of documents: one reads, one writes where that is allowed. */
 assay_status assay_desk_open(assay_server *server, assay_error *error);

@@ -137,7 +137,7 @@ static const char *id_in(const char *what)
 static bool ask_reader(assay_call *call, assay_clerk_work work)
 {
     const errand *e = call->work;
-    return assay_own_collection(call, e->name) != NULL &&
+    return assay_own_collection(call, e->name) &&
            assay_clerk_ask(call->server->desk->reader, call, work);
 }
 
@@ -147,7 +147,7 @@ static bool ask_writer(assay_call *call, bool makes, assay_clerk_work work)
 {
     const errand *e = call->work;
     bool any = makes && call->server->options.collections.count == 0;
-    if (!any && assay_own_collection(call, e->name) == NULL)
+    if (!any && !assay_own_collection(call, e->name))
         return false;
     if (call->server->desk->writer == NULL)
         return assay_call_fail(call, ASSAY_FAULT_FORBIDDEN, NULL,
@@ -406,16 +406,25 @@ static bool fit_name(assay_call *call, const char *name)
                            "letters, digits, '.', '_' and '-', and no '.' first");
 }
 
+/* A model by its name; where folders lie on the server is nothing that clients may try. */
+static bool fit_model(assay_call *call, const char *name)
+{
+    if (name == NULL || (name[0] != '/' && name[0] != '.' && strstr(name, "..") == NULL))
+        return true;
+    return assay_call_fail(call, ASSAY_FAULT_FIELD, "model", "model: expected the name of a model, "
+                           "not a folder");
+}
+
 static bool begin_put(assay_call *call, errand *e)
 {
-    assay_text model = {0};
+    const char *model = NULL;
     uint64_t tokens = 0;
     const json_t *documents = assay_call_list(call, "documents");
     if (documents == NULL || !fit_name(call, e->name) ||
-        !assay_call_text(call, "model", false, &model) ||
+        !assay_call_name(call, "model", &model) || !fit_model(call, model) ||
         !assay_call_count(call, call->json, "passage_tokens", 8, 1000000, &tokens))
         return false;
-    e->options = (assay_index_options){.model = model.data, .passage_tokens = (uint32_t)tokens,
+    e->options = (assay_index_options){.model = model, .passage_tokens = (uint32_t)tokens,
                                        .threads = call->server->options.threads};
     if ((e->records = write_records(call, documents)) < 0)
         return false;
@@ -451,11 +460,12 @@ static void drop_collection(assay_call *call)
     assay_store *store = store_of(call, &call->server->desk->write, true);
     if (store == NULL)
         return;
-    assay_shelf_remove(call->server->shelf, e->name);
-    if (assay_collection_drop(store, e->name, &error) != ASSAY_OK)
+    if (assay_collection_drop(store, e->name, &error) != ASSAY_OK) {
         assay_call_fail_error(call, &error);
-    else
-        assay_write(&call->out, "{\"deleted\":1}");
+        return;
+    }
+    assay_shelf_remove(call->server->shelf, e->name);
+    assay_write(&call->out, "{\"deleted\":1}");
 }
 
 static bool begin_delete_list(assay_call *call, errand *e)
@@ -469,9 +479,10 @@ static bool begin_delete_list(assay_call *call, errand *e)
         return false;
     for (size_t i = 0; i < e->count; i++) {
         e->ids[i] = json_string_value(json_array_get(ids, i));
-        if (e->ids[i] == NULL || strlen(e->ids[i]) > ID_BYTES)
+        if (e->ids[i] == NULL || strlen(e->ids[i]) > ID_BYTES ||
+            strlen(e->ids[i]) != json_string_length(json_array_get(ids, i)))
             return assay_call_fail(call, ASSAY_FAULT_FIELD, "ids", "ids[%zu]: expected a string "
-                                   "of at most %d bytes", i, ID_BYTES);
+                                   "of at most %d bytes, none of them zero", i, ID_BYTES);
     }
     return ask_writer(call, false, delete_documents);
 }

@@ -16,29 +16,30 @@
 
 enum { TOP = 5, MOST_TOP = 10000, MOST_EXPLAINED = 100, SESSION_BYTES = 1024 };
 
-const assay_shelved *assay_own_collection(assay_call *call, const char *name)
+static bool no_collection(assay_call *call, const char *name)
 {
-    const assay_shelved *shelved = assay_shelf_find(call->server->shelf, name);
-    if (shelved == NULL)
-        assay_call_fail(call, ASSAY_FAULT_MODEL, "collection",
-                        "there is no collection '%.100s' here; GET /v1/collections lists those "
-                        "there are", name);
-    return shelved;
+    return assay_call_fail(call, ASSAY_FAULT_MODEL, "collection",
+                           "there is no collection '%.100s' here; GET /v1/collections lists those "
+                           "there are", name);
+}
+
+bool assay_own_collection(assay_call *call, const char *name)
+{
+    return assay_shelf_has(call->server->shelf, name) || no_collection(call, name);
 }
 
 /* ---- What is asked ------------------------------------------------------------------- */
 
 static bool read_session(assay_call *call)
 {
-    assay_text session = {0};
-    if (!assay_call_text(call, "session", false, &session))
+    const char *session = "";
+    if (!assay_call_name(call, "session", &session))
         return false;
-    if (session.length > SESSION_BYTES)
+    if (strlen(session) > SESSION_BYTES)
         return assay_call_fail(call, ASSAY_FAULT_FIELD, "session",
                                "session: at most %d bytes, found %zu", SESSION_BYTES,
-                               session.length);
-    if (session.length > 0)
-        call->session = session.data;
+                               strlen(session));
+    call->session = session[0] != '\0' ? session : NULL;
     return true;
 }
 
@@ -58,21 +59,21 @@ static assay_lane *trial_lane(assay_call *call, const assay_shelved *shelved,
 static bool choose_lane(assay_call *call, const assay_shelved *shelved)
 {
     const assay_shelf *shelf = call->server->shelf;
-    assay_text name = {0};
+    const char *name = NULL;
     size_t both[2], pipeline = 0;
-    if (!assay_call_text(call, "pipeline", false, &name))
+    bool tried = call->sampled || call->server->options.split; /* sides are kept to */
+    if (!assay_call_name(call, "pipeline", &name))
         return false;
-    if (name.data == NULL && call->sampled && call->job.explain == 0 &&
-        assay_shelf_trial(shelf, both)) {
+    if (name == NULL && tried && call->job.explain == 0 && assay_shelf_trial(shelf, both)) {
         call->job.lane = trial_lane(call, shelved, both);
         return true;
     }
-    if (name.data != NULL)
-        pipeline = assay_shelf_pipeline_find(shelf, name.data);
+    if (name != NULL)
+        pipeline = assay_shelf_pipeline_find(shelf, name);
     if (pipeline == ASSAY_NO_PIPELINE)
         return assay_call_fail(call, ASSAY_FAULT_MODEL, "pipeline",
                                "there is no pipeline '%.60s' here; GET /v1/collections lists "
-                               "those there are", name.data);
+                               "those there are", name);
     call->pipeline = assay_shelf_pipeline(shelf, pipeline);
     call->job.lane = assay_shelved_lane(shelved, pipeline);
     return true;
@@ -81,32 +82,31 @@ static bool choose_lane(assay_call *call, const assay_shelved *shelved)
 bool assay_search_in(assay_call *call, const char *name)
 {
     uint64_t top = TOP;
-    bool explain = false;
-    assay_text filter = {0};
-    const assay_shelved *shelved;
+    bool explain = false, record = true;
     if (!assay_call_text(call, "query", true, &call->job.query) ||
         !assay_call_count(call, call->json, "top", 1, MOST_TOP, &top) ||
-        !assay_call_text(call, "filter", false, &filter) ||
-        !assay_call_flag(call, call->json, "explain", &explain) || !read_session(call) ||
-        (shelved = assay_own_collection(call, name)) == NULL)
+        !assay_call_name(call, "filter", &call->job.filter) ||
+        !assay_call_flag(call, call->json, "explain", &explain) ||
+        !assay_call_flag(call, call->json, "record", &record) || !read_session(call))
         return false;
+    if ((call->shelved = assay_shelf_take(call->server->shelf, name)) == NULL)
+        return no_collection(call, name);
     if (call->job.query.length == 0)
         return assay_call_fail(call, ASSAY_FAULT_EMPTY, "query", "`query` cannot be empty");
-    call->sampled = assay_recording_draw(call->server);
+    call->sampled = record && assay_recording_draw(call->server);
     call->shown = (size_t)top;
-    call->collection = assay_shelved_name(shelved);
+    call->collection = assay_shelved_name(call->shelved);
     call->job.explain = !explain ? 0 : top < MOST_EXPLAINED ? (uint32_t)top : MOST_EXPLAINED;
     call->job.top = call->sampled && top < ASSAY_RECORDED_HITS ? ASSAY_RECORDED_HITS
                                                                : (uint32_t)top;
-    call->job.filter = filter.data;
     call->job.count = 1;
-    return choose_lane(call, shelved) && assay_call_submit(call);
+    return choose_lane(call, call->shelved) && assay_call_submit(call);
 }
 
 bool assay_search_begin(assay_call *call)
 {
-    assay_text name = {"default", 7};
-    return assay_call_text(call, "collection", false, &name) && assay_search_in(call, name.data);
+    const char *name = "default";
+    return assay_call_name(call, "collection", &name) && assay_search_in(call, name);
 }
 
 /* ---- The order answered ----------------------------------------------------------------- */

@@ -24,13 +24,14 @@
 
 enum {
     WAITING = 1024,     /* most calls before the clerk */
+    REPORTS = 16,       /* before the one that reads */
     MOST_EVENTS = 1000, /* of a request */
     REPORTED = 20000,   /* most searches that a report looks into */
 };
 
 struct assay_recording {
-    assay_feedback *feedback;
-    assay_clerk *clerk;
+    assay_feedback *feedback, *read;
+    assay_clerk *clerk, *reader; /* of the second of these: a report takes seconds */
     double share;
     uint64_t seed;
     atomic_uint_fast64_t draws;
@@ -41,7 +42,7 @@ struct assay_recording {
 
 /* ---- Opening -------------------------------------------------------------------------- */
 
-static assay_status open_feedback(const assay_serve_options *o, assay_feedback **out,
+static assay_status open_feedback(assay_recording *r, const assay_serve_options *o,
                                   assay_error *error)
 {
     const assay_feedback_options options = {.keep_text = o->record_text,
@@ -52,7 +53,11 @@ static assay_status open_feedback(const assay_serve_options *o, assay_feedback *
     if (status != ASSAY_OK) /* the data directory cannot be made, or written */
         return status;
     assay_store_close(store);
-    return assay_feedback_open(NULL, &options, out, error);
+    status = assay_feedback_open(NULL, &options, &r->feedback, error);
+    if (status == ASSAY_OK)
+        status = assay_feedback_open(NULL, &(assay_feedback_options){.read_only = true}, &r->read,
+                                     error);
+    return status;
 }
 
 assay_status assay_recording_open(assay_server *server, assay_error *error)
@@ -66,8 +71,9 @@ assay_status assay_recording_open(assay_server *server, assay_error *error)
     r->share = server->options.record;
     if (getrandom(&r->seed, sizeof r->seed, GRND_NONBLOCK) != sizeof r->seed)
         r->seed = (uint64_t)server->started_at;
-    assay_status status = open_feedback(&server->options, &r->feedback, error);
-    if (status == ASSAY_OK && (r->clerk = assay_clerk_open(WAITING)) == NULL) {
+    assay_status status = open_feedback(r, &server->options, error);
+    if (status == ASSAY_OK && ((r->clerk = assay_clerk_open(WAITING)) == NULL ||
+                               (r->reader = assay_clerk_open(REPORTS)) == NULL)) {
         *error = (assay_error){.code = ASSAY_E_MEMORY, .message = "out of memory"};
         status = ASSAY_E_MEMORY;
     }
@@ -81,8 +87,10 @@ assay_status assay_recording_open(assay_server *server, assay_error *error)
 
 void assay_recording_end(assay_recording *r)
 {
-    if (r != NULL)
-        assay_clerk_end(r->clerk);
+    if (r == NULL)
+        return;
+    assay_clerk_end(r->clerk);
+    assay_clerk_end(r->reader);
 }
 
 void assay_recording_close(assay_recording *r)
@@ -90,7 +98,9 @@ void assay_recording_close(assay_recording *r)
     if (r == NULL)
         return;
     assay_clerk_close(r->clerk);
+    assay_clerk_close(r->reader);
     assay_feedback_close(r->feedback);
+    assay_feedback_close(r->read);
     free(r);
 }
 
@@ -153,7 +163,6 @@ static void count_record(assay_recording *r, bool kept, const assay_error *probl
 /* What a search of a collection answered. */
 static void read_search(const assay_call *call, assay_answered *out, assay_answered_hit *hits)
 {
-    const assay_result *result = &call->job.results[0];
     for (size_t i = 0; i < call->hit_count; i++) {
         const assay_hit *hit = call->hits[i].hit;
         hits[i] = (assay_answered_hit){hit->document, hit->rank_first, hit->reranked,
@@ -164,9 +173,12 @@ static void read_search(const assay_call *call, assay_answered *out, assay_answe
     out->count = call->hit_count;
     out->shown = call->shown;
     out->query = call->job.query;
-    out->degraded = result->degraded.code != ASSAY_OK;
-    out->first_seconds = result->first_seconds;
-    out->rerank_seconds = result->rerank_seconds;
+    for (int i = 0; i < 2; i++) { /* the second is empty, but in a comparison */
+        const assay_result *result = &call->job.results[i];
+        out->degraded |= result->degraded.code != ASSAY_OK;
+        out->first_seconds += result->first_seconds;
+        out->rerank_seconds += result->rerank_seconds;
+    }
 }
 
 /* Documents that came with the request are known by their places in it. */
@@ -198,16 +210,17 @@ static void record(assay_call *call)
     assay_answered_hit *hits = calloc(count + 1, sizeof *hits);
     char(*names)[24] = calloc(ranking ? count + 1 : 1, sizeof *names);
     assay_error error = {.where = "feedback", .message = "out of memory"};
-    bool kept = false, done = false;
+    bool kept = false;
     if (hits != NULL && names != NULL) {
         if (ranking)
             read_ranking(call, &answered, hits, names);
         else
             read_search(call, &answered, hits);
         answered.hits = hits;
-        done = assay_feedback_search(r->feedback, &answered, &kept, &error) == ASSAY_OK;
+        if (assay_feedback_search(r->feedback, &answered, &kept, &error) == ASSAY_OK)
+            snprintf(error.message, sizeof error.message, "another has the id %s", call->id);
     }
-    count_record(r, kept, done ? NULL : &error);
+    count_record(r, kept, kept ? NULL : &error);
     free(hits);
     free(names);
     assay_http_free(call);
@@ -234,6 +247,8 @@ bool assay_recording_take(assay_call *call)
 
 typedef struct parsed_events {
     size_t count, ignored;
+    size_t *places;      /* [count] in what came */
+    bool *known;         /* [count] */
     assay_event list[];
 } parsed_events;
 
@@ -257,6 +272,8 @@ static bool read_name(assay_call *call, const json_t *object, const char *name, 
 {
     const json_t *value = json_object_get(object, name);
     *out = json_string_value(value);
+    if (*out != NULL && strlen(*out) != json_string_length(value))
+        return assay_call_fail(call, ASSAY_FAULT_FIELD, name, "%s: has a zero in it", name);
     if (value == NULL || json_is_null(value) || *out != NULL)
         return true;
     return assay_call_fail(call, ASSAY_FAULT_FIELD, name, "%s: expected a string", name);
@@ -352,52 +369,65 @@ static bool read_event(assay_call *call, const json_t *object, assay_event *out)
     return true;
 }
 
+/* Of which event the fault is. */
+static void tell_place(assay_call *call, size_t i)
+{
+    char message[400];
+    snprintf(message, sizeof message, "%.399s", call->message);
+    snprintf(call->message, sizeof call->message, "event %zu: %s", i, message);
+}
+
 static parsed_events *read_events(assay_call *call, const json_t *list, size_t count)
 {
     parsed_events *events = assay_call_keep(call, sizeof *events + count * sizeof(assay_event));
-    if (events == NULL)
+    size_t *places = assay_call_keep(call, count * sizeof *places);
+    bool *known = assay_call_keep(call, count * sizeof *known);
+    if (events == NULL || places == NULL || known == NULL)
         return NULL;
-    *events = (parsed_events){0};
+    *events = (parsed_events){.places = places, .known = known};
     for (size_t i = 0; i < count; i++) {
         const json_t *one = list != NULL ? json_array_get(list, i) : call->json;
         assay_event *event = &events->list[events->count];
-        if (!read_event(call, one, event))
+        places[events->count] = i;
+        if (!read_event(call, one, event)) {
+            tell_place(call, i);
             return NULL;
+        }
         events->ignored += event->kind == ASSAY_EVENT_KINDS;
         events->count += event->kind != ASSAY_EVENT_KINDS;
     }
     return events;
 }
 
-static void count_event(assay_recording *r, const assay_event *event, bool known)
+static size_t count_events(assay_recording *r, const parsed_events *events)
 {
+    size_t unknown = 0;
     pthread_mutex_lock(&r->lock);
-    r->counts.events[event->kind] += known;
-    r->counts.unknown += !known;
+    for (size_t i = 0; i < events->count; i++) {
+        r->counts.events[events->list[i].kind] += events->known[i];
+        unknown += !events->known[i];
+    }
+    r->counts.unknown += unknown;
     pthread_mutex_unlock(&r->lock);
+    return unknown;
 }
 
 static void take_events(assay_call *call)
 {
     assay_recording *r = call->server->recording;
     const parsed_events *events = call->work;
-    size_t unknown = 0;
-    for (size_t i = 0; i < events->count; i++) {
-        assay_error error;
-        bool known = false;
-        assay_status status =
-            assay_feedback_event(r->feedback, &events->list[i], &known, &error);
-        if (status == ASSAY_E_ARGUMENT)
-            assay_call_fail(call, ASSAY_FAULT_FIELD, error.where, "event %zu: %s", i,
-                            error.message);
-        else if (status != ASSAY_OK)
-            assay_call_fail(call, ASSAY_FAULT_INTERNAL, NULL, "%s: %s", error.where,
-                            error.message);
-        if (status != ASSAY_OK)
-            return;
-        count_event(r, &events->list[i], known);
-        unknown += !known;
-    }
+    assay_error error;
+    size_t failed = 0;
+    assay_status status = assay_feedback_events(r->feedback, events->list, events->count,
+                                                events->known, &failed, &error);
+    if (status == ASSAY_E_ARGUMENT)
+        assay_call_fail(call, ASSAY_FAULT_FIELD, error.where, "event %zu: %s",
+                        events->places[failed], error.message);
+    else if (status != ASSAY_OK)
+        assay_call_fail(call, ASSAY_FAULT_INTERNAL, NULL, "%s: %s", error.where, error.message);
+    if (status != ASSAY_OK)
+        return;
+    size_t unknown = count_events(r, events);
     assay_write_format(&call->out, "{\"recorded\":%zu,\"unknown\":%zu,\"ignored\":%zu}",
                        events->count - unknown, unknown, events->ignored);
 }
@@ -438,8 +468,8 @@ static void write_report(assay_call *call)
     assay_error error;
     assay_feedback_report report;
     char *text = NULL;
-    assay_status status = assay_feedback_sum(call->server->recording->feedback, call->work,
-                                             &report, &error);
+    assay_status status =
+        assay_feedback_sum(call->server->recording->read, call->work, &report, &error);
     if (status == ASSAY_OK) {
         status = assay_feedback_report_json(&report, &text, &error);
         assay_feedback_report_free(&report);
@@ -479,5 +509,5 @@ bool assay_report_begin(assay_call *call)
     if (call->server->recording == NULL)
         return nothing_recorded(call);
     call->work = options;
-    return assay_clerk_ask(call->server->recording->clerk, call, write_report);
+    return assay_clerk_ask(call->server->recording->reader, call, write_report);
 }

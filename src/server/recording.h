@@ -2,7 +2,7 @@
 /*
  * recording.h: searches recorded, events taken, the report of both (assay.h, feedback).
  *
- * The record is a clerk's, so no answer waits for it. What of a call goes into it:
+ * The record is a clerk's, so no answer waits for it, and another's, who sums up. What of a call goes into it:
  * collection, pipeline, document ids with their ranks before and after, times; the
  * question and the session as hashes.
  */

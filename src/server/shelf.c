@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * shelf.c: see shelf.h. A collection that is taken off keeps its place, without being
- * found: a search may be under way in it. One that is made anew under its name may have
- * another model, so it gets a place of its own.
+ * shelf.c: see shelf.h. A collection that is taken off while searches are under way in it
+ * stays, without being found, until the last of them lets go of it. One that is made anew
+ * under its name may have another model, so it gets a place of its own.
  */
 #include "server/shelf.h"
 
@@ -27,8 +27,9 @@ typedef struct searcher {
 } searcher;
 
 struct assay_shelved {
-    char name[128];
+    char name[ASSAY_SHELVED_NAME];
     assay_shelf *shelf;
+    size_t users; /* that have taken it */
     bool gone;
     searcher *searchers; /* [pipelines + 1]: the last is the trial's */
 };
@@ -238,21 +239,56 @@ size_t assay_shelf_count(assay_shelf *shelf)
     return count;
 }
 
-const assay_shelved *assay_shelf_at(assay_shelf *shelf, size_t i)
+bool assay_shelf_name(assay_shelf *shelf, size_t i, char name[ASSAY_SHELVED_NAME])
 {
     pthread_mutex_lock(&shelf->lock);
-    const assay_shelved *shelved = i < shelf->count && !shelf->list[i]->gone ? shelf->list[i]
-                                                                             : NULL;
+    bool there = i < shelf->count && !shelf->list[i]->gone;
+    if (there)
+        memcpy(name, shelf->list[i]->name, ASSAY_SHELVED_NAME);
+    pthread_mutex_unlock(&shelf->lock);
+    return there;
+}
+
+bool assay_shelf_has(assay_shelf *shelf, const char *name)
+{
+    pthread_mutex_lock(&shelf->lock);
+    bool there = find(shelf, name) != NULL;
+    pthread_mutex_unlock(&shelf->lock);
+    return there;
+}
+
+assay_shelved *assay_shelf_take(assay_shelf *shelf, const char *name)
+{
+    pthread_mutex_lock(&shelf->lock);
+    assay_shelved *shelved = find(shelf, name);
+    if (shelved != NULL)
+        shelved->users++;
     pthread_mutex_unlock(&shelf->lock);
     return shelved;
 }
 
-const assay_shelved *assay_shelf_find(assay_shelf *shelf, const char *name)
+/* Takes one that is gone and not used off the list; lock held. False: it stays. */
+static bool unlist(assay_shelf *shelf, const assay_shelved *shelved)
 {
-    pthread_mutex_lock(&shelf->lock);
-    const assay_shelved *shelved = find(shelf, name);
-    pthread_mutex_unlock(&shelf->lock);
-    return shelved;
+    size_t i = 0;
+    if (shelved == NULL || !shelved->gone || shelved->users > 0)
+        return false;
+    while (shelf->list[i] != shelved)
+        i++;
+    memmove(&shelf->list[i], &shelf->list[i + 1], (--shelf->count - i) * sizeof *shelf->list);
+    return true;
+}
+
+void assay_shelf_release(assay_shelved *shelved)
+{
+    if (shelved == NULL)
+        return;
+    pthread_mutex_lock(&shelved->shelf->lock);
+    shelved->users--;
+    bool last = unlist(shelved->shelf, shelved);
+    pthread_mutex_unlock(&shelved->shelf->lock);
+    if (last)
+        shelved_free(shelved);
 }
 
 const char *assay_shelved_name(const assay_shelved *shelved)
@@ -268,8 +304,7 @@ assay_status assay_shelf_add(assay_shelf *shelf, const char *name, assay_error *
     if (find(shelf, name) != NULL)
         ; /* is there */
     else if (shelf->count == MOST_COLLECTIONS)
-        status = fail(error, ASSAY_E_LIMIT, name, "no more collections than 4096 can be served, "
-                      "those taken away counted");
+        status = fail(error, ASSAY_E_LIMIT, name, "no more collections than 4096 can be served");
     else if ((fresh = shelved_new(shelf, name)) == NULL)
         status = fail(error, ASSAY_E_MEMORY, name, "out of memory");
     else
@@ -284,7 +319,10 @@ void assay_shelf_remove(assay_shelf *shelf, const char *name)
     assay_shelved *there = find(shelf, name);
     if (there != NULL)
         there->gone = true;
+    bool last = unlist(shelf, there);
     pthread_mutex_unlock(&shelf->lock);
+    if (last)
+        shelved_free(there);
 }
 
 /* ---- Opening ------------------------------------------------------------------------------ */

@@ -15,9 +15,10 @@
 #include "server/serve.h"
 
 typedef struct assay_shelf assay_shelf;
-typedef struct assay_shelved assay_shelved; /* a collection; stays until the shelf closes */
+typedef struct assay_shelved assay_shelved; /* a collection */
 
 #define ASSAY_NO_PIPELINE SIZE_MAX
+enum { ASSAY_SHELVED_NAME = 128 };
 
 assay_status assay_shelf_open(const assay_serve_options *options, assay_shelf **out,
                               assay_error *error);
@@ -25,10 +26,15 @@ void assay_shelf_close(assay_shelf *shelf);
 /* Takes in the collections that came since, unless only some are to be served. */
 assay_status assay_shelf_refresh(assay_shelf *shelf, assay_error *error);
 
-/* Collections, 0 .. count - 1, in the order in which they came; NULL beyond. */
+/* Collections, 0 .. count - 1, in the order in which they came. False where there is none,
+ * as when it was taken off. */
 size_t assay_shelf_count(assay_shelf *shelf);
-const assay_shelved *assay_shelf_at(assay_shelf *shelf, size_t i);
-const assay_shelved *assay_shelf_find(assay_shelf *shelf, const char *name);
+bool assay_shelf_name(assay_shelf *shelf, size_t i, char name[ASSAY_SHELVED_NAME]);
+bool assay_shelf_has(assay_shelf *shelf, const char *name);
+/* The collection of this name, to be searched; stays until it is released. NULL: there is
+ * none. */
+assay_shelved *assay_shelf_take(assay_shelf *shelf, const char *name);
+void assay_shelf_release(assay_shelved *shelved); /* NULL does nothing */
 const char *assay_shelved_name(const assay_shelved *shelved);
 
 /* Puts a collection that was made on the shelf; one that is there already stays. */
@@ -42,7 +48,7 @@ const char *assay_shelf_pipeline(const assay_shelf *shelf, size_t i); /* NULL be
 size_t assay_shelf_pipeline_find(const assay_shelf *shelf, const char *name);
 
 /* The lane in which the collection is searched by a pipeline, or, interleaved, by both of
- * the trial's. NULL: memory. */
+ * the trial's. */
 assay_lane *assay_shelved_lane(const assay_shelved *shelved, size_t pipeline);
 assay_lane *assay_shelved_trial(const assay_shelved *shelved);
 /* The two of the trial; false when there is none. */

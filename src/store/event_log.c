@@ -163,7 +163,8 @@ static assay_status set_up(assay_event_log *log, bool read_only, assay_error *er
                           (long long)schema, SCHEMA);
     if (!read_only)
         ASSAY_TRY(run(log, "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"
-                      "PRAGMA foreign_keys = ON", "cannot open the record of searches", error));
+                      "PRAGMA foreign_keys = ON; PRAGMA secure_delete = ON",
+                      "cannot open the record of searches", error));
     if (empty)
         ASSAY_TRY(make_tables(log, error));
     return read_secret(log, error);
@@ -294,6 +295,20 @@ assay_status assay_event_log_event(assay_event_log *log, int64_t search,
     bind_text(insert, 4, event->document);
     sqlite3_bind_double(insert, 5, event->value);
     return finish(log, insert, "cannot record an event", error);
+}
+
+assay_status assay_event_log_begin(assay_event_log *log, assay_error *error)
+{
+    return run(log, "BEGIN IMMEDIATE", "cannot write the record of searches", error);
+}
+
+assay_status assay_event_log_end(assay_event_log *log, assay_status status, assay_error *error)
+{
+    if (status == ASSAY_OK)
+        status = run(log, "COMMIT", "cannot write the record of searches", error);
+    if (status != ASSAY_OK)
+        sqlite3_exec(log->db, "ROLLBACK", NULL, NULL, NULL);
+    return status;
 }
 
 assay_status assay_event_log_reformulated(assay_event_log *log, int64_t search,

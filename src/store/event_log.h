@@ -5,7 +5,7 @@
  * A file of the data directory beside the store, <home>/feedback.sqlite, for the
  * reason that the score cache is one: a search only reads the store, and is to be
  * noted without waiting for a writer of documents. It is not derived, though: what
- * is lost here is lost. One transaction a call; write-ahead log.
+ * is lost here is lost. One transaction a call, unless one is begun; write-ahead log.
  */
 #ifndef ASSAY_EVENT_LOG_H
 #define ASSAY_EVENT_LOG_H
@@ -58,6 +58,10 @@ assay_status assay_event_log_find(assay_event_log *log, const char *id, int64_t 
                                   assay_buffer *hits, assay_error *error);
 assay_status assay_event_log_event(assay_event_log *log, int64_t search,
                                    const assay_log_event *event, assay_error *error);
+/* What is written in between is written whole, or, where status is not OK, not at all.
+ * end gives status back, or why it could not be written. */
+assay_status assay_event_log_begin(assay_event_log *log, assay_error *error);
+assay_status assay_event_log_end(assay_event_log *log, assay_status status, assay_error *error);
 assay_status assay_event_log_reformulated(assay_event_log *log, int64_t search,
                                           assay_error *error);
 /* Removes searches from before `at`, with their events. */

@@ -22,7 +22,7 @@ stop() {
     wait $server || echo "the server ended with $?"
 }
 start --write --record 1 --pipeline words=words.json
-python3 "$ROOT/tests/server/own.py" "$port"
+python3 "$ROOT/tests/server/own.py" "$port" $server
 echo '{"_id": "l", "text": "later"}' | assay index - --collection later --model none --json >/dev/null
 request GET /v1/collections/later | json 'd["error"]["code"]'
 kill -HUP $server

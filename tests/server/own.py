@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""own.py PORT: assay's own interface from outside: documents put, looked at, searched and
+"""own.py PORT PID: assay's own interface from outside: documents put, looked at, searched and
 deleted; searches by pipelines by name, filtered, explained; events told and the report
 read. The server is to be started with --write --record 1 and the pipeline "words".
 Prints a line for each thing that held, and exits 1 if one did not."""
 import http.client
 import json
+import os
 import sys
 import time
 
-PORT = int(sys.argv[1])
+PORT, PID = int(sys.argv[1]), int(sys.argv[2])
 failed = False
 connection = http.client.HTTPConnection("127.0.0.1", PORT, timeout=60)
 
@@ -119,7 +120,49 @@ def events():
                   "event_attributes": {"object": {"object_id": "a"}}}):
         status, answer = ask("POST", "/v1/events", body)
         check("an event that makes no sense is refused", status == 422 and "error" in answer, (body, status, answer))
+    third = found("locker opening", record=False)
+    check("a search that is not to be recorded is not", not third["recorded"], third)
+    batch = {"events": [{"action_name": "login"}, {"search": second["search"], "type": "up", "position": 1},
+                        {"search": second["search"], "type": "up", "position": 900}]}
+    status, answer = ask("POST", "/v1/events", batch)
+    check("of several events all are taken, or none", status == 422 and "event 2" in answer["error"]["message"]
+          and ask("GET", "/v1/report")[1]["up"] == 1, answer)
     check("a report's parameters are checked", ask("GET", "/v1/report?days=x")[0] == 422)
+
+
+def descriptors():
+    return len(os.listdir(f"/proc/{PID}/fd"))
+
+
+def many_times():
+    """What is dropped, or refused, leaves nothing behind."""
+    before = 0
+    for i in range(6):
+        ask("POST", "/v1/collections/brief/documents", {"documents": [{"id": "a", "text": "short"}]})
+        found = ask("POST", "/v1/collections/brief/search", {"query": "short", "record": False})
+        refused = ask("POST", "/v1/collections/brief/documents",
+                      {"documents": [{"id": "a", "text": "short"}], "model": "none"})
+        ask("DELETE", "/v1/collections/brief")
+        if i == 0:
+            before = descriptors()
+    check("a collection is made, searched and dropped", (found[0], refused[0]) == (200, 422), (found, refused))
+    for _ in range(100):  # the last search is let go of a moment after its answer
+        if descriptors() <= before:
+            break
+        time.sleep(0.05)
+    check("and leaves no file open", descriptors() <= before, (before, descriptors()))
+
+
+def not_allowed():
+    status, answer = ask("POST", "/v1/collections/notes/documents", {"documents": [{"id": "x", "text": "y"}]},
+                         {"Sec-Fetch-Site": "cross-site"})
+    check("a page of another site may not write", status == 403, (status, answer))
+    for path, body, field in (
+            ("documents/delete", {"ids": ["a\0b"]}, "ids"), ("search", {"query": "a", "filter": "year > 1\0"}, "filter"),
+            ("documents", {"documents": [{"id": "x", "text": "y"}], "model": "/etc"}, "model"),
+            ("documents", {"documents": [{"id": "x", "text": "y"}], "model": "../x"}, "model")):
+        status, answer = ask("POST", f"/v1/collections/notes/{path}", body)
+        check(f"{field}: {json.dumps(body)[:40]}", (status, answer["error"]["field"]) == (422, field), (status, answer))
 
 
 def deletions():
@@ -153,5 +196,7 @@ def deletions():
 documents()
 searches()
 events()
+not_allowed()
+many_times()
 deletions()
 sys.exit(1 if failed else 0)

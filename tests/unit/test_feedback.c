@@ -86,9 +86,10 @@ static void search_as(const char *id, const char *session, const char *query, in
 static void tell(const char *search, assay_event_kind kind, const char *document, double seconds)
 {
     bool known;
+    size_t failed;
     const assay_event event = {.kind = kind, .search = search, .document = document,
                                .seconds = seconds};
-    assert_ok(assay_feedback_event(feedback, &event, &known, &error));
+    assert_ok(assay_feedback_events(feedback, &event, 1, &known, &failed, &error));
     assert_true(known);
 }
 
@@ -115,6 +116,9 @@ static void test_by_hand(void **state)
     tell("s3", ASSAY_EVENT_CLICK, "c", 0);     /* 2 -> 3 */
     tell("s3", ASSAY_EVENT_CLICK, "gone", 0);  /* never a candidate */
     tell("s2", ASSAY_EVENT_UP, "b", 0);
+    tell("s2", ASSAY_EVENT_UP, "c", 0);        /* taken back: */
+    tell("s2", ASSAY_EVENT_DOWN, "c", 0);
+    tell("s2", ASSAY_EVENT_DOWN, "c", 0);      /* told again */
     assay_feedback_report r = sum(&(assay_report_options){.top = 2});
     assert_int_equal(r.searches, 3);
     assert_int_equal(r.clicked, 2);
@@ -122,6 +126,10 @@ static void test_by_hand(void **state)
     assert_near(r.lift.mean, (2 - 1) / 2.0, 1e-12);
     /* Of two values the interval is the mean and 12.7 standard errors. */
     assert_near(r.lift.high - r.lift.mean, 12.706 * 1.5, 1e-9);
+    /* Up 2 at rank 1, down 1 at rank 3, whose propensity is taken as 1/3; what each search
+     * adds to the ratio of 1/4 down is 1.125 from it. */
+    assert_near(r.lift_weighted.mean, (1 * 2 - 3 * 1) / 4.0, 1e-12);
+    assert_near(r.lift_weighted.high - r.lift_weighted.mean, 12.706 * 1.125, 1e-9);
     assert_near(r.mrr_before.mean, (1 / 3.0 + 1 / 2.0) / 2, 1e-12);
     assert_near(r.mrr_after.mean, (1 + 1 / 3.0) / 2, 1e-12);
     assert_near(r.mrr_gain.mean, r.mrr_after.mean - r.mrr_before.mean, 1e-12);
@@ -138,6 +146,7 @@ static void test_by_hand(void **state)
     assert_int_equal(r.moves[10 + 2], 1);
     assert_int_equal(r.moves[10 - 1], 1);
     assert_int_equal(r.up, 1);
+    assert_int_equal(r.down, 1);
     assert_near(r.satisfied, 1, 0);
     assert_false(r.estimated);
     assert_near(r.propensities[1], 0.5, 0);
@@ -394,13 +403,15 @@ static void test_trials(void **state)
 
 static assay_status event(const assay_event *one)
 {
-    return assay_feedback_event(feedback, one, NULL, &error);
+    bool known;
+    size_t failed;
+    return assay_feedback_events(feedback, one, 1, &known, &failed, &error);
 }
 
 static void test_bad_events(void **state)
 {
     (void)state;
-    bool known = true, kept = true;
+    bool kept = true;
     open_it(NULL);
     search_as("s1", NULL, "q", 0, abc, (const uint32_t[]){1, 2, 3}, 3);
     assert_fails(event(&(assay_event){.kind = ASSAY_EVENT_CLICK, .document = "a"}),
@@ -415,17 +426,30 @@ static void test_bad_events(void **state)
                                       .document = "a", .seconds = NAN}),
                  ASSAY_E_ARGUMENT, "0 to 1000000");
     assert_ok(event(&(assay_event){.kind = ASSAY_EVENT_CLICK, .search = "s1", .position = 2}));
-    assert_ok(assay_feedback_event(
-        feedback, &(assay_event){.kind = ASSAY_EVENT_CLICK, .search = "s2", .document = "a"},
-        &known, &error));
-    assert_false(known);
+    /* Several are taken all, or none: whoever sends them again counts none twice. */
+    bool known[3];
+    size_t failed = 9;
+    assay_event several[] = {{.kind = ASSAY_EVENT_CLICK, .search = "s1", .document = "c"},
+                             {.kind = ASSAY_EVENT_CLICK, .search = "s2", .document = "a"},
+                             {.kind = ASSAY_EVENT_UP, .search = "s1", .position = 4}};
+    assert_fails(assay_feedback_events(feedback, several, 3, known, &failed, &error),
+                 ASSAY_E_ARGUMENT, "no hit at 4");
+    assert_int_equal(failed, 2);
+    assert_ok(assay_feedback_events(feedback, several + 1, 1, known, &failed, &error));
+    assert_false(known[0]);
     const assay_answered twice = {.search = "s1", .query = {"q", 1}};
     assert_ok(assay_feedback_search(feedback, &twice, &kept, &error));
     assert_false(kept);
     assay_feedback_report r = sum(NULL);
     assert_int_equal(r.searches, 1);
     assert_int_equal(r.click_counts[1], 1);
+    assert_int_equal(r.clicks, 1);
     assay_feedback_report_free(&r);
+    const assay_answered_hit from_nowhere = {.document = "a"};
+    const assay_answered broken = {.search = "s3", .query = {"q", 1}, .hits = &from_nowhere,
+                                   .count = 1};
+    assert_fails(assay_feedback_search(feedback, &broken, &kept, &error), ASSAY_E_ARGUMENT,
+                 "ranks begin at 1");
 }
 
 static void sql(const char *text)
