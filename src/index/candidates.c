@@ -58,7 +58,13 @@ void assay_candidates_sort(assay_candidate *candidates, size_t count)
         qsort(candidates, count, sizeof *candidates, compare);
 }
 
+/* The worst goes to the end, again and again: qsort may take memory, a search must not. */
 void assay_best_sort(assay_best *best)
 {
-    assay_candidates_sort(best->items, best->count);
+    size_t count = best->count;
+    while (best->count > 1) {
+        swap(&best->items[0], &best->items[--best->count]);
+        sink(best);
+    }
+    best->count = count;
 }

@@ -94,8 +94,9 @@ typedef struct assay_ivf_find {
 uint32_t assay_ivf_nprobe(const assay_ivf *ivf);
 
 /* The best for query[dimensions] in order, by exact scores, to out[k]; returns their
- * number. With `allowed` as many times more lists are looked into as it lets fewer
- * through. Allocates nothing. */
+ * number: k, where so many may be found. With `allowed` as many times more lists are
+ * looked into as it lets fewer through, and twice as many again while they hold less than
+ * k. Allocates nothing. */
 size_t assay_ivf_search(const assay_ivf *ivf, const float *query, const assay_ivf_find *find,
                         assay_ivf_scratch *scratch, assay_candidate *out);
 

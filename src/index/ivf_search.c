@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bits.h"
 #include "index/ivf_lists.h"
 #include "kernels/kernels.h"
 
@@ -133,12 +134,10 @@ static size_t rescore(const assay_ivf *ivf, const float *query, const assay_code
     return best.count;
 }
 
-static uint32_t count_allowed(const assay_ivf *ivf, const uint64_t *allowed)
+static uint64_t count_allowed(const assay_ivf *ivf, const uint64_t *allowed)
 {
-    uint32_t count = 0;
-    for (uint32_t slot = 0; slot < ivf->count; slot++)
-        count += allowed[slot / 64] >> slot % 64 & 1;
-    return count;
+    const assay_bits bits = {(uint64_t *)(uintptr_t)allowed, ivf->count}; /* only read */
+    return assay_bits_count(&bits);
 }
 
 /* As many lists as hold what would be compared without a filter. */
@@ -147,7 +146,7 @@ static uint32_t lists_to_probe(const assay_ivf *ivf, const assay_ivf_find *find)
     uint32_t lists = ivf->options.lists;
     double nprobe = find->nprobe > 0 ? find->nprobe : assay_ivf_nprobe(ivf);
     if (find->allowed != NULL)
-        nprobe = ceil(nprobe * ivf->count / (count_allowed(ivf, find->allowed) + 1e-9));
+        nprobe = ceil(nprobe * ivf->count / ((double)count_allowed(ivf, find->allowed) + 1e-9));
     return nprobe < lists ? (uint32_t)nprobe : lists;
 }
 
@@ -161,8 +160,13 @@ size_t assay_ivf_search(const assay_ivf *ivf, const float *query, const assay_iv
         ef = find->k;
     assay_best pool = {.items = s->pool, .limit = ef < s->most ? ef : s->most};
     assay_code_query coded = assay_codes_ask(&ivf->codes, query, s->room);
-    size_t lists = choose_lists(ivf, query, lists_to_probe(ivf, find), s);
-    scan(ivf, &coded, find->allowed, lists, s, &pool);
+    uint32_t lists = lists_to_probe(ivf, find), all = ivf->options.lists;
+    for (;; lists = lists < all / 2 ? 2 * lists : all) {
+        pool.count = 0;
+        scan(ivf, &coded, find->allowed, choose_lists(ivf, query, lists, s), s, &pool);
+        if (pool.count >= find->k || pool.count == pool.limit || lists == all)
+            break;
+    }
     assay_best_sort(&pool);
     return rescore(ivf, query, &coded, &pool, find->k, s, out);
 }

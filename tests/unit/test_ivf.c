@@ -123,6 +123,27 @@ static void keeps_recall_under_a_filter(void **state)
     assay_ivf_free(ivf);
 }
 
+/* However few lists are looked into at first. */
+static void gives_as_many_as_are_wanted(void **state)
+{
+    (void)state;
+    enum { MANY = 700 };
+    assay_ivf *ivf = build(ASSAY_CODE_I8, COUNT, 0);
+    assay_ivf_scratch *scratch = assay_ivf_scratch_new(ivf, MANY);
+    uint64_t allowed[COUNT / 64 + 1] = {0};
+    assay_candidate found[MANY];
+    assay_ivf_find find = {.k = MANY, .nprobe = 1};
+    assert_int_equal(assay_ivf_search(ivf, queries[0], &find, scratch, found), MANY);
+    for (size_t i = 1; i < MANY; i++)
+        assert_true(assay_candidate_before(found[i - 1], found[i]));
+    allowed[0] = 7;
+    allowed[COUNT / 64 - 1] = 1;
+    find.allowed = allowed;
+    assert_int_equal(assay_ivf_search(ivf, queries[0], &find, scratch, found), 4);
+    assay_ivf_scratch_free(scratch);
+    assay_ivf_free(ivf);
+}
+
 /* ------------------------------------------------------------------- change */
 
 static void vectors_come_and_go(void **state)
@@ -315,6 +336,7 @@ int main(void)
         cmocka_unit_test(lists_are_balanced),
         cmocka_unit_test(is_the_same_with_any_threads),
         cmocka_unit_test(keeps_recall_under_a_filter),
+        cmocka_unit_test(gives_as_many_as_are_wanted),
         cmocka_unit_test(vectors_come_and_go),
         cmocka_unit_test(drift_is_seen),
         cmocka_unit_test(a_file_gives_the_same_answers),
