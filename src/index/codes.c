@@ -9,7 +9,10 @@
 #include "index/rotation.h"
 #include "kernels/kernels.h"
 
-enum { HALF_STEP = 16 }; /* of dots_at_f16 */
+enum {
+    HALF_STEP = 16, /* of dots_at_f16 */
+    COLUMNS = 64,   /* whose means are taken at a time */
+};
 
 static const char *const names[] = {
     [ASSAY_CODE_F32] = "f32",
@@ -109,6 +112,20 @@ bool assay_vector_is_finite(const float *vector, size_t n)
     for (size_t i = 0; i < n; i++)
         sum += 0 * vector[i];
     return sum == 0;
+}
+
+void assay_codes_begin(const assay_codes *codes, const float *vectors, size_t count)
+{
+    size_t n = codes->dimensions;
+    for (size_t j = 0; codes->kind == ASSAY_CODE_B1 && count > 0 && j < n; j += COLUMNS) {
+        size_t some = n - j < COLUMNS ? n - j : COLUMNS;
+        double sums[COLUMNS] = {0};
+        for (size_t i = 0; i < count; i++)
+            for (size_t k = 0; k < some; k++)
+                sums[k] += vectors[i * n + j + k];
+        for (size_t k = 0; k < some; k++)
+            codes->scales[j + k] = (float)(sums[k] / (double)count);
+    }
 }
 
 /* The inner product of two vectors. */

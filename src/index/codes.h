@@ -52,6 +52,10 @@ uint64_t assay_code_scale_count(assay_code_kind kind, uint32_t dimensions, uint6
 assay_codes assay_codes_over(assay_code_kind kind, uint32_t dimensions, void *rows,
                              float *scales);
 
+/* To be called with the first vectors[count][dimensions] before any is put: the centre
+ * of b1 is theirs. */
+void assay_codes_begin(const assay_codes *codes, const float *vectors, size_t count);
+
 /* Writes the code of vector[dimensions]; numbers beyond what a half holds become
  * the largest it does. `room` is assay_code_query_bytes, aligned to 64. */
 void assay_codes_put(const assay_codes *codes, uint32_t slot, const float *vector, void *room);

@@ -283,19 +283,6 @@ static assay_status check_vectors(const assay_hnsw *h, const uint64_t *keys,
     return ASSAY_OK;
 }
 
-/* Bits are of what vectors are without the centre, which is that of the first to come. */
-static void find_centre(assay_hnsw *h, const float *vectors, size_t count)
-{
-    if (h->options.codes != ASSAY_CODE_B1 || atomic_load(&h->slots) > 0)
-        return;
-    for (size_t j = 0; j < h->options.dimensions; j++) {
-        double sum = 0;
-        for (size_t i = 0; i < count; i++)
-            sum += vectors[i * h->options.dimensions + j];
-        h->codes.scales[j] = (float)(sum / (double)count);
-    }
-}
-
 /* Slots for the vectors, in random order. */
 static void fill_slots(assay_hnsw *h, const uint64_t *keys, const float *vectors, size_t count,
                        uint32_t *order, void *room)
@@ -395,7 +382,8 @@ assay_status assay_hnsw_insert(assay_hnsw *h, const uint64_t *keys, const float 
         return assay_fail_memory(error, count * sizeof *order);
     assay_status status = insertion_new(h, count, threads, &in, error);
     if (status == ASSAY_OK) {
-        find_centre(h, vectors, count);
+        if (atomic_load(&h->slots) == 0)
+            assay_codes_begin(&h->codes, vectors, count);
         fill_slots(h, keys, vectors, count, order, in.workers[0].scratch->room);
         status = insert_all(&in, order, count, progress, user, error);
         insertion_free(&in);

@@ -150,7 +150,6 @@ typedef struct filling {
     const float *vectors;   /* [count][dimensions] */
     size_t count;
     uint32_t *lists, *slots; /* [count] where they go */
-    float *products;        /* [count] */
     double *nearness;       /* [lists] sums of products */
     void *rooms;            /* [threads] of codes */
     size_t room_bytes;
@@ -162,7 +161,6 @@ static void filling_free(filling *f)
     assay_bits_free(&f->gone);
     free(f->lists);
     free(f->slots);
-    free(f->products);
     free(f->nearness);
     free(f->rooms);
 }
@@ -173,10 +171,9 @@ static assay_status filling_new(filling *f, uint32_t lists, assay_error *error)
         f->threads = assay_cores();
     f->lists = calloc(f->count + 1, sizeof *f->lists);
     f->slots = calloc(f->count + 1, sizeof *f->slots);
-    f->products = calloc(f->count + 1, sizeof *f->products);
     f->nearness = calloc(lists, sizeof *f->nearness);
-    return f->lists && f->slots && f->products && f->nearness
-               ? ASSAY_OK : assay_fail_memory(error, f->count * 12);
+    return f->lists && f->slots && f->nearness ? ASSAY_OK
+                                               : assay_fail_memory(error, f->count * 8);
 }
 
 static assay_status make_rooms(filling *f, assay_error *error)
@@ -206,7 +203,8 @@ static void give_slots(filling *f)
 
 static void copy_slot(const assay_ivf *from, uint32_t slot, assay_ivf *to, uint32_t target)
 {
-    size_t d = to->options.dimensions, bytes = assay_code_bytes(to->options.codes, to->options.dimensions);
+    size_t d = to->options.dimensions;
+    size_t bytes = assay_code_bytes(to->options.codes, to->options.dimensions);
     to->keys[target] = from->keys[slot];
     memcpy((uint8_t *)to->codes.rows + target * bytes,
            (const uint8_t *)from->codes.rows + slot * bytes, bytes);
@@ -216,7 +214,7 @@ static void copy_slot(const assay_ivf *from, uint32_t slot, assay_ivf *to, uint3
         memcpy(to->vectors + target * d, from->vectors + slot * d, d * sizeof(float));
 }
 
-/* One list's vectors of before, and how near its centre all of it is. */
+/* One list's vectors of before. */
 static void fill_list(void *context, size_t l, uint32_t worker)
 {
     filling *f = context;
@@ -302,18 +300,6 @@ static uint32_t lists_for(size_t count)
     return lists > 0 ? (uint32_t)lists : 1;
 }
 
-/* Bits are of what vectors are without the centre of all. */
-static void find_middle(assay_ivf *ivf, const float *vectors, size_t count)
-{
-    size_t d = ivf->options.dimensions;
-    for (size_t j = 0; ivf->options.codes == ASSAY_CODE_B1 && count > 0 && j < d; j++) {
-        double sum = 0;
-        for (size_t i = 0; i < count; i++)
-            sum += vectors[i * d + j];
-        ivf->codes.scales[j] = (float)(sum / (double)count);
-    }
-}
-
 assay_status assay_ivf_build(const assay_ivf_options *options, const uint64_t *keys,
                              const float *vectors, size_t count, uint32_t threads,
                              assay_ivf_progress progress, void *user, assay_ivf **out,
@@ -330,12 +316,12 @@ assay_status assay_ivf_build(const assay_ivf_options *options, const uint64_t *k
         o.lists = (uint32_t)count;
     ASSAY_TRY(make(&o, count, &ivf, error));
     filling f = {.to = ivf, .keys = keys, .vectors = vectors, .count = count, .threads = threads};
-    find_middle(ivf, vectors, count);
+    assay_codes_begin(&ivf->codes, vectors, count);
     assay_status status = filling_new(&f, o.lists, error);
     if (status == ASSAY_OK && count > 0)
         status = assay_ivf_train(ivf, vectors, count, threads, progress, user, error);
     if (status == ASSAY_OK)
-        status = assay_ivf_assign(ivf, vectors, NULL, count, threads, f.lists, f.products, error);
+        status = assay_ivf_assign(ivf, vectors, NULL, count, threads, f.lists, error);
     if (status == ASSAY_OK)
         status = fill(&f, error);
     filling_free(&f);
@@ -397,8 +383,7 @@ assay_status assay_ivf_change(const assay_ivf *from, const uint64_t *gone, size_
     if (status == ASSAY_OK)
         status = mark_gone(&f, gone, gone_count, error);
     if (status == ASSAY_OK)
-        status = assay_ivf_assign(from, vectors, NULL, count, threads, f.lists, f.products,
-                                  error);
+        status = assay_ivf_assign(from, vectors, NULL, count, threads, f.lists, error);
     if (status == ASSAY_OK)
         status = make(&from->options, from->count - assay_bits_count(&f.gone) + count, &to,
                       error);

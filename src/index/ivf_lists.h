@@ -60,9 +60,9 @@ assay_status assay_ivf_train(assay_ivf *ivf, const float *vectors, size_t count,
                              assay_error *error);
 
 /* lists[i] becomes the number of the centre nearest to vectors[i][dimensions], i < count
- * (vectors[at[i]] where at is not NULL), products[i] their product. */
+ * (vectors[at[i]] where at is not NULL). */
 assay_status assay_ivf_assign(const assay_ivf *ivf, const float *vectors, const uint32_t *at,
-                              size_t count, uint32_t threads, uint32_t *lists, float *products,
+                              size_t count, uint32_t threads, uint32_t *lists,
                               assay_error *error);
 
 #endif

@@ -39,7 +39,6 @@ typedef struct assignment {
     float *panels; /* the centres, packed */
     float *room;   /* [threads][ROWS][dimensions + COLUMNS] */
     uint32_t *lists;
-    float *products;
 } assignment;
 
 static void take_best(const float *products, size_t columns, uint32_t first, uint32_t *list,
@@ -58,11 +57,12 @@ static void assign_some(void *context, size_t item, uint32_t worker)
     size_t d = a->ivf->options.dimensions, lists = a->ivf->options.lists;
     size_t first = item * ROWS, rows = a->count - first < ROWS ? a->count - first : ROWS;
     float *room = a->room + worker * (size_t)ROWS * (d + COLUMNS), *products = room + ROWS * d;
+    float best[ROWS];
     for (size_t i = 0; i < rows; i++) {
         size_t row = a->at != NULL ? a->at[first + i] : first + i;
         memcpy(room + i * d, a->vectors + row * d, d * sizeof *room);
         a->lists[first + i] = 0;
-        a->products[first + i] = -INFINITY;
+        best[i] = -INFINITY;
     }
     for (size_t j = 0; j < lists; j += COLUMNS) {
         size_t columns = lists - j < COLUMNS ? lists - j : COLUMNS;
@@ -70,18 +70,18 @@ static void assign_some(void *context, size_t item, uint32_t worker)
                                          products, COLUMNS);
         for (size_t i = 0; i < rows; i++)
             take_best(products + i * COLUMNS, columns, (uint32_t)j, &a->lists[first + i],
-                      &a->products[first + i]);
+                      &best[i]);
     }
 }
 
 assay_status assay_ivf_assign(const assay_ivf *ivf, const float *vectors, const uint32_t *at,
-                              size_t count, uint32_t threads, uint32_t *lists, float *products,
+                              size_t count, uint32_t threads, uint32_t *lists,
                               assay_error *error)
 {
     size_t d = ivf->options.dimensions;
     if (threads == 0 || threads > assay_cores())
         threads = assay_cores();
-    assignment a = {ivf, vectors, at, count, NULL, NULL, lists, products};
+    assignment a = {ivf, vectors, at, count, NULL, NULL, lists};
     size_t panels = assay_panels_size(ivf->options.lists, d);
     size_t room = threads * (size_t)ROWS * (d + COLUMNS);
     a.panels = malloc(panels * sizeof *a.panels);
@@ -104,7 +104,6 @@ typedef struct training {
     uint32_t *sample;    /* [count] numbers of vectors */
     size_t count;
     uint32_t *lists;     /* [count] */
-    float *products;     /* [count] */
     uint32_t *starts;    /* [lists + 1] of members */
     uint32_t *members;   /* [count] numbers of vectors, by list */
     uint32_t threads;
@@ -222,7 +221,7 @@ static assay_status train(training *t, assay_ivf_progress progress, void *user,
     begin(t);
     for (size_t round = 0; round < ROUNDS; round++) {
         ASSAY_TRY(assay_ivf_assign(t->ivf, t->vectors, t->sample, t->count, t->threads, t->lists,
-                                   t->products, error));
+                                   error));
         sort_members(t);
         assay_loop(t->ivf->options.lists, t->threads, move_centre, t);
         if (round + 1 < ROUNDS)
@@ -242,17 +241,15 @@ assay_status assay_ivf_train(assay_ivf *ivf, const float *vectors, size_t count,
     t.count = count < most ? count : most;
     t.sample = calloc(t.count, sizeof *t.sample);
     t.lists = calloc(t.count, sizeof *t.lists);
-    t.products = calloc(t.count, sizeof *t.products);
     t.members = calloc(t.count, sizeof *t.members);
     t.starts = calloc(lists + 1, sizeof *t.starts);
-    bool room = t.sample && t.lists && t.products && t.members && t.starts;
+    bool room = t.sample && t.lists && t.members && t.starts;
     if (room)
         choose_sample(&t, count);
     assay_status status = room ? train(&t, progress, user, error)
-                               : assay_fail_memory(error, t.count * 16);
+                               : assay_fail_memory(error, t.count * 12);
     free(t.sample);
     free(t.lists);
-    free(t.products);
     free(t.members);
     free(t.starts);
     return status;
