@@ -214,31 +214,29 @@ static assay_status list_groups(split *s, uint64_t seed, assay_error *error)
     return ASSAY_OK;
 }
 
-static size_t take(const split *s, uint32_t root, bool *held)
+static size_t take(uint32_t root, const uint32_t *sizes, bool *held)
 {
-    size_t taken = 0;
-    for (uint32_t i = 0; i < s->examples->count; i++) {
-        bool member = root_of(s, i) == root;
-        held[i] = held[i] || member;
-        taken += member;
-    }
-    return taken;
+    held[root] = true;
+    return sizes[root];
 }
 
 /* Takes groups while there is room for them whole; where there is for none, the smallest
  * that is no more than half of all. */
 static size_t choose(const split *s, size_t wanted, const uint32_t *sizes, bool *held)
 {
-    size_t taken = 0, half = s->examples->count / 2, smallest = SIZE_MAX;
+    size_t taken = 0, half = s->examples->count / 2;
+    uint32_t smallest = s->keys[0].example;
     for (size_t g = 0; g < s->count && taken < wanted; g++) {
-        uint32_t size = sizes[s->keys[g].example];
-        if (smallest == SIZE_MAX || size < sizes[s->keys[smallest].example])
-            smallest = g;
-        if (taken + size <= wanted + wanted / 10 && taken + size <= half)
-            taken += take(s, s->keys[g].example, held);
+        uint32_t root = s->keys[g].example;
+        if (sizes[root] < sizes[smallest])
+            smallest = root;
+        if (taken + sizes[root] <= wanted + wanted / 10 && taken + sizes[root] <= half)
+            taken += take(root, sizes, held);
     }
-    if (taken == 0 && sizes[s->keys[smallest].example] <= half)
-        taken = take(s, s->keys[smallest].example, held);
+    if (taken == 0 && sizes[smallest] <= half)
+        taken = take(smallest, sizes, held);
+    for (uint32_t i = 0; i < s->examples->count; i++) /* a root comes before its group */
+        held[i] = held[root_of(s, i)];
     return taken;
 }
 
