@@ -16,6 +16,7 @@
 #include "base/json.h"
 #include "base/string_map.h"
 #include "evaluate/lines.h"
+#include "pipeline/words.h"
 
 /* Owner of everything that an assay_queries shows. */
 typedef struct queries_block {
@@ -76,20 +77,12 @@ static assay_status reserve(queries_block *block, assay_error *error)
     return ASSAY_OK;
 }
 
-static bool all_blank(assay_text text)
-{
-    for (size_t i = 0; i < text.length; i++)
-        if (strchr(" \t\r\n", text.data[i]) == NULL)
-            return false;
-    return true;
-}
-
 static assay_status add_query(queries_block *block, const assay_lines *lines, assay_text id,
                               assay_text text, assay_error *error)
 {
-    if (all_blank(id))
+    if (assay_words_none(id))
         return assay_lines_fail(lines, ASSAY_E_FORMAT, error, "empty query id");
-    if (all_blank(text))
+    if (assay_words_none(text))
         return assay_lines_fail(lines, ASSAY_E_FORMAT, error, "query \"%.*s\" has no text",
                                 ASSAY_SHOWN(id));
     bool added;

@@ -19,6 +19,7 @@
  */
 #include "learn/examples.h"
 
+#include <float.h>
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
@@ -28,6 +29,7 @@
 #include "base/number.h"
 #include "evaluate/lines.h"
 #include "learn/examples_build.h"
+#include "pipeline/words.h"
 #include "text/reader.h"
 
 enum { PROGRESS_LINES = 256 };
@@ -66,6 +68,13 @@ static assay_status add_text(const record *r, const char *title, const char *hea
     return assay_builder_label(r->builder, labelled, error);
 }
 
+/* False for a number that a float cannot be. */
+static bool take_score(double value, float *score)
+{
+    *score = fabs(value) <= (double)FLT_MAX ? (float)value : NAN;
+    return !isnan(*score);
+}
+
 /* What an object says of a passage besides its text. */
 static assay_status read_details(const record *r, const json_t *passage, const char *field,
                                  assay_labelled *labelled, assay_error *error)
@@ -76,15 +85,14 @@ static assay_status read_details(const record *r, const json_t *passage, const c
                           json_integer_value(grade) > 100 ||
                           (json_integer_value(grade) > 0) != (labelled->grade > 0)))
         return assay_lines_fail(r->lines, ASSAY_E_FORMAT, error,
-                                "%s: grade: expected a whole number from %s", field,
-                                labelled->grade > 0 ? "1 to 100" : "0 to 0");
+                                "%s: grade: expected %s", field,
+                                labelled->grade > 0 ? "a whole number from 1 to 100" : "0");
     if (grade != NULL)
         labelled->grade = (int32_t)json_integer_value(grade);
-    if (score != NULL && !json_is_number(score))
-        return assay_lines_fail(r->lines, ASSAY_E_FORMAT, error, "%s: score: expected a number",
-                                field);
-    if (score != NULL)
-        labelled->teacher = (float)json_number_value(score);
+    if (score != NULL && (!json_is_number(score) ||
+                          !take_score(json_number_value(score), &labelled->teacher)))
+        return assay_lines_fail(r->lines, ASSAY_E_FORMAT, error,
+                                "%s: score: expected a number, at most 3e38", field);
     labelled->missed = json_is_true(json_object_get(passage, "missed"));
     return ASSAY_OK;
 }
@@ -115,11 +123,11 @@ static assay_status score_beside(const record *r, const json_t *scores, const ch
     if (scores == NULL)
         return ASSAY_OK;
     const json_t *value = json_array_get(scores, i);
-    if (!json_is_array(scores) || json_array_size(scores) != count || !json_is_number(value))
+    if (!json_is_array(scores) || json_array_size(scores) != count || !json_is_number(value) ||
+        !take_score(json_number_value(value), score))
         return assay_lines_fail(r->lines, ASSAY_E_FORMAT, error,
-                                "%s_scores: expected a list of %zu numbers, one a passage", field,
-                                count);
-    *score = (float)json_number_value(value);
+                                "%s_scores: expected a list of %zu numbers, one a passage, at "
+                                "most 3e38", field, count);
     return ASSAY_OK;
 }
 
@@ -160,11 +168,6 @@ static assay_status read_id(const record *r, const json_t *object, char digits[2
     return ASSAY_OK;
 }
 
-static bool has_word(const char *text)
-{
-    return text[strspn(text, " \t\r\n")] != '\0';
-}
-
 static assay_status read_object(record *r, const json_t *object, assay_error *error)
 {
     static const char *const query_names[] = {"query", "anchor", NULL};
@@ -178,7 +181,7 @@ static assay_status read_object(record *r, const json_t *object, assay_error *er
                                 "query: expected a text, found %s",
                                 query == NULL ? "nothing" : "something else");
     assay_text text = {json_string_value(query), json_string_length(query)};
-    if (!has_word(text.data))
+    if (assay_words_none(text))
         return assay_lines_fail(r->lines, ASSAY_E_FORMAT, error, "query: is empty");
     ASSAY_TRY(read_id(r, object, digits, &id, error));
     ASSAY_TRY(assay_builder_query(r->builder, id, text, r->lines->number, &r->example, error));
@@ -229,21 +232,12 @@ static assay_status read_score(const record *r, assay_text column, float *score,
                                assay_error *error)
 {
     double value;
-    if (!assay_number_read(column.data, column.length, &value))
+    if (!assay_number_read(column.data, column.length, &value) || !take_score(value, score))
         return assay_lines_fail(r->lines, ASSAY_E_FORMAT, error,
-                                "\"%.*s\" is not a number; with 5 columns the first two are the "
-                                "teacher's scores of positive and negative",
+                                "\"%.*s\" is no number, or one above 3e38; with 5 columns the "
+                                "first two are the teacher's scores of positive and negative",
                                 ASSAY_SHOWN(column));
-    *score = (float)value;
     return ASSAY_OK;
-}
-
-static bool blank(assay_text text)
-{
-    for (size_t i = 0; i < text.length; i++)
-        if (text.data[i] != ' ')
-            return false;
-    return true;
 }
 
 static assay_status read_tab_line(record *r, layout how, assay_text line, assay_error *error)
@@ -256,7 +250,7 @@ static assay_status read_tab_line(record *r, layout how, assay_text line, assay_
                                 "%zu columns between tabs; expected %d as in the first line",
                                 count, (int)how);
     for (size_t i = query; i < count; i++)
-        if (blank(columns[i]))
+        if (assay_words_none(columns[i]))
             return assay_lines_fail(r->lines, ASSAY_E_FORMAT, error, "%s is empty",
                                     i == query       ? "the query"
                                     : i == query + 1 ? "the positive passage"
@@ -302,8 +296,11 @@ static assay_status read_lines(assay_examples_builder *builder, assay_lines *lin
                                     "expected JSON, or 2, 3 or 5 columns between tabs: query, "
                                     "positive and negative, or two scores before them");
         first = false;
+        size_t labelled = builder->out->labelled_count;
         assay_status read = how == LAYOUT_JSON ? read_json_line(&r, line, &reason)
                                                : read_tab_line(&r, how, line, &reason);
+        if (read != ASSAY_OK) /* it gives nothing, not what came before the fault */
+            builder->out->labelled_count = labelled;
         ASSAY_TRY(line_read(&r, read, &reason, error));
         if (lines->number % PROGRESS_LINES == 0)
             ASSAY_TRY(assay_builder_progress(builder, (uint64_t)(lines->next - begin), error));

@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "pipeline/words.h"
+
 #define TEXT_LIMIT ((size_t)1 << 30)
 
 assay_status assay_builder_start(assay_examples_builder *b, assay_examples *out,
@@ -114,21 +116,13 @@ assay_status assay_builder_query(assay_examples_builder *b, const char *id, assa
     return ASSAY_OK;
 }
 
-static bool all_blank(assay_text text)
-{
-    for (size_t i = 0; i < text.length; i++)
-        if (strchr(" \t\r\n", text.data[i]) == NULL)
-            return false;
-    return true;
-}
-
 assay_status assay_builder_passage(assay_examples_builder *b, const char *title,
                                    const char *heading, assay_text text, uint32_t *number, bool *blank, assay_error *error)
 {
     assay_buffer_clear(&b->text);
     assay_passage_context(b->options->style, title, heading, text, &b->text);
     ASSAY_TRY(assay_buffer_status(&b->text, NULL, error));
-    *blank = all_blank((assay_text){b->text.data, b->text.length});
+    *blank = assay_words_none((assay_text){b->text.data, b->text.length});
     if (*blank)
         return ASSAY_OK;
     return assay_string_map_add(b->out->passages, b->text.data, b->text.length, number, NULL,

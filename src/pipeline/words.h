@@ -19,4 +19,13 @@ static inline size_t assay_words_count(assay_text text)
     return words;
 }
 
+/* Whether there is none. */
+static inline bool assay_words_none(assay_text text)
+{
+    for (size_t i = 0; i < text.length; i++)
+        if (!assay_words_space(text.data[i]))
+            return false;
+    return true;
+}
+
 #endif

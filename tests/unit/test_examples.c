@@ -103,6 +103,10 @@ static void tab_lines(void **state)
     x = parse("1.5\t-2\tq\tgood\tbad\n");
     assert_true(x.taught && label_at(&x, 0, 0)->teacher == 1.5f && label_at(&x, 0, 1)->teacher == -2);
     assay_examples_free(&x);
+    x = parse("1\t0\tq\tgood\tbad\n1e39\t0\tr\tgood\tbad\n"); /* more than a float holds */
+    assert_int_equal(x.counts.bad_lines, 1);
+    assert_int_equal(x.count, 1);
+    assay_examples_free(&x);
     x = parse("q\tgood\nr\tbetter\n");
     assert_int_equal(x.counts.without_negative, 2);
     assay_examples_free(&x);
@@ -139,14 +143,30 @@ static void bad_lines(void **state)
     expect_told("{\"query\": \"q\", \"positives\": [{\"text\": \"x\", \"grade\": 0}]}",
                 "grade: expected a whole number from 1");
     expect_told("{\"query\": \"q\", \"negatives\": [{\"text\": \"x\", \"grade\": 1}]}",
-                "grade: expected");
+                "grade: expected 0");
     expect_told("{\"query\": \"q\", \"negatives\": [{\"text\": \"x\", \"score\": \"1\"}]}",
+                "score: expected a number");
+    expect_told("{\"query\": \"q\", \"negatives\": [{\"text\": \"x\", \"score\": 1e39}]}",
                 "score: expected a number");
     expect_told("{\"query\": \"q\", \"pos\": [\"a\", \"b\"], \"pos_scores\": [1]}",
                 "pos_scores: expected a list of 2 numbers");
     expect_told("a\tb", "2 columns between tabs; expected 3");
     expect_told("\tb\tc", "the query is empty");
     expect_told("a\tb\t", "the negative passage is empty");
+}
+
+/* What stands before the fault is passed over with the rest of its line. */
+static void a_bad_line_gives_nothing(void **state)
+{
+    (void)state;
+    assay_examples x = parse("{\"query\": \"q\", \"positives\": \"p\"}\n"
+                             "{\"query\": \"q\", \"positives\": \"more\", \"negatives\": 5}\n"
+                             "{\"query\": \"r\", \"positives\": [\"p\", 5]}\n");
+    assert_int_equal(x.counts.bad_lines, 2);
+    assert_int_equal(x.count, 1);
+    assert_int_equal(x.list[0].count, 1);
+    assert_string_equal(text_at(&x, 0, 0), "p");
+    assay_examples_free(&x);
 }
 
 static void expect_failure(const char *text, const char *message)
@@ -364,6 +384,7 @@ int main(void)
         cmocka_unit_test(json_lines),
         cmocka_unit_test(tab_lines),
         cmocka_unit_test(bad_lines),
+        cmocka_unit_test(a_bad_line_gives_nothing),
         cmocka_unit_test(nothing_to_learn),
         cmocka_unit_test(interrupted),
         cmocka_unit_test(beir_folder),
