@@ -4,7 +4,10 @@
  * BEIR folder, which is brought up to date in its collection, or of a collection with
  * judgments of its own.
  */
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/beir.h"
 #include "cli/mining.h"
@@ -96,6 +99,22 @@ static int mine_collection(const mine_settings *s, assay_store *store, assay_bei
     return mine(s, store, beir);
 }
 
+/* Before the work, not after it. */
+static int check_output(const char *output)
+{
+    const char *slash = strrchr(output, '/');
+    char *folder = slash ? strndup(output, (size_t)(slash - output) + 1) : strdup(".");
+    if (!folder)
+        return assay_report_memory();
+    int code = ASSAY_EXIT_OK;
+    if (access(folder, W_OK) != 0) {
+        assay_warn("%s: cannot write to %s: %s", output, folder, strerror(errno));
+        code = ASSAY_EXIT_ERROR;
+    }
+    free(folder);
+    return code;
+}
+
 static int check(const mine_settings *s, size_t count)
 {
     const assay_verb *verb = &assay_verb_mine;
@@ -106,7 +125,7 @@ static int check(const mine_settings *s, size_t count)
                                  "--queries and --qrels");
     if (count == 0 && !(s->queries && s->qrels))
         return assay_usage(verb, "FOLDER is missing, or --queries and --qrels of a collection");
-    return ASSAY_EXIT_OK;
+    return check_output(s->output);
 }
 
 static int run(const void *given, char **arguments, size_t count)

@@ -11,7 +11,7 @@
  * passages of the whole collection are mixed in, so that easy ones are not forgotten.
  *
  * Where the collection has vectors the score is the cosine, which can be compared between
- * passages; that of a relevant passage which was not retrieved is computed.
+ * passages; that of one which only its words found is computed where it matters.
  *
  * What a query draws depends on the seed and its id alone. Lines are appended to
  * OUTPUT.<settings>.part, which is renamed at the end; an interrupted call is resumed
@@ -34,6 +34,7 @@
 #include "index/flat.h"
 #include "learn/shingles.h"
 #include "pipeline/pipeline.h"
+#include "pipeline/words.h"
 
 enum { DRAWS = 8, MOST_NEGATIVES = 10000 };
 
@@ -79,6 +80,7 @@ typedef struct miner {
     const char *id;
     assay_text text;
     uint64_t state;          /* of what is drawn */
+    double least_cosine;
     assay_arena *arena;
     assay_result result;
     found *positives, *negatives;
@@ -137,14 +139,6 @@ static bool taken(const miner *m, const char *document)
     return false;
 }
 
-static bool all_blank(assay_text text)
-{
-    for (size_t i = 0; i < text.length; i++)
-        if (!strchr(" \t\r\n", text.data[i]))
-            return false;
-    return true;
-}
-
 /* A judged document as it was retrieved, else whole. *there: it has a text. */
 static assay_status find_document(miner *m, const char *id, found *out, bool *there,
                                   assay_error *error)
@@ -159,7 +153,7 @@ static assay_status find_document(miner *m, const char *id, found *out, bool *th
     assay_error reason;
     assay_status status =
         assay_document_text(m->store, m->collection_name, id, &title, &text, &reason);
-    *there = status == ASSAY_OK && !(all_blank(title) && all_blank(text));
+    *there = status == ASSAY_OK && !(assay_words_none(title) && assay_words_none(text));
     if (status == ASSAY_E_NOT_FOUND)
         return ASSAY_OK;
     if (status != ASSAY_OK)
@@ -327,6 +321,15 @@ static assay_status add_judged(miner *m, assay_error *error)
     return ASSAY_OK;
 }
 
+/* The least cosine among what vectors found: what they did not find has none above it. */
+static double least_cosine(const miner *m)
+{
+    double least = INFINITY;
+    for (size_t i = 0; m->dense && i < m->result.count; i++)
+        least = fmin(least, (double)m->result.hits[i].score_dense); /* passes over NAN */
+    return least;
+}
+
 /* Whether a hit may be taken for not relevant; counts why not. */
 static assay_status may_take(miner *m, const assay_hit *hit, double ceiling, bool *out,
                              assay_error *error)
@@ -337,6 +340,8 @@ static assay_status may_take(miner *m, const assay_hit *hit, double ceiling, boo
     *out = false;
     if (taken(m, hit->document))
         return ASSAY_OK;
+    if (m->dense && isnan(score) && m->least_cosine > ceiling)
+        ASSAY_TRY(cosine_of(m, &one, &score, error));
     if (!isnan(score) && (double)score > ceiling) {
         m->report->suspects++;
         return ASSAY_OK;
@@ -363,6 +368,7 @@ static assay_status add_hard(miner *m, double ceiling, assay_error *error)
     size_t count = 0;
     if (numbers == NULL)
         return assay_fail_memory(error, m->result.count * sizeof *numbers);
+    m->least_cosine = least_cosine(m);
     for (size_t i = m->options.skip; i < m->result.count && m->hard > 0; i++) {
         bool fine;
         ASSAY_TRY(may_take(m, &m->result.hits[i], ceiling, &fine, error));
@@ -390,7 +396,7 @@ static assay_status add_random(miner *m, assay_error *error)
         found one = {.id = view.id, .title = view.title, .heading = view.heading,
                      .text = view.text};
         if (taken(m, view.id) || hit_of(m, view.id) != NULL ||
-            (all_blank(view.text) && view.title[0] == '\0'))
+            (assay_words_none(view.text) && view.title[0] == '\0'))
             continue;
         ASSAY_TRY(is_near(m, &one, &near, error));
         if (near)
@@ -810,15 +816,22 @@ static void close_all(miner *m)
     free(m->last);
 }
 
+static assay_status check_count(const assay_setting *s, const char *name, assay_error *error)
+{
+    bool fine = s->value >= 0 && s->value <= MOST_NEGATIVES && s->value == floor(s->value);
+    return fine || !s->set ? ASSAY_OK
+                           : assay_fail(error, ASSAY_E_ARGUMENT, name,
+                                        "%g, expected a whole number from 0 to %d", s->value,
+                                        MOST_NEGATIVES);
+}
+
 static assay_status check_options(const assay_mine_options *o, assay_error *error)
 {
-    if (o->negatives.set && !(o->negatives.value >= 0 && o->negatives.value <= MOST_NEGATIVES))
-        return assay_fail(error, ASSAY_E_ARGUMENT, "negatives", "expected 0 to %d",
-                          MOST_NEGATIVES);
-    if (o->random.set && !(o->random.value >= 0 && o->random.value <= MOST_NEGATIVES))
-        return assay_fail(error, ASSAY_E_ARGUMENT, "random", "expected 0 to %d", MOST_NEGATIVES);
+    ASSAY_TRY(check_count(&o->negatives, "negatives", error));
+    ASSAY_TRY(check_count(&o->random, "random", error));
     if (o->share.set && !(o->share.value > 0 && o->share.value <= 10))
-        return assay_fail(error, ASSAY_E_ARGUMENT, "share", "expected more than 0, at most 10");
+        return assay_fail(error, ASSAY_E_ARGUMENT, "share",
+                          "%g, expected more than 0, at most 10", o->share.value);
     return ASSAY_OK;
 }
 

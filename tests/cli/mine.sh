@@ -40,6 +40,8 @@ for line in open("cross.jsonl"):
 echo '-- nothing is above a share of nothing; copies of a relevant passage are left out'
 assay mine beir --split test --retriever dense --output none.jsonl --share 0.01 --random 0 --json |
     json '(d["hard"], d["suspects"] > 0)'
+assay mine beir --split test --retrieve 2 --output none.jsonl --share 0.01 --random 0 --json |
+    json '(d["hard"], d["suspects"] > 0)' # those that only words found, too
 echo '{"_id": "d9", "title": "Notice again", "text": "So: the notice period is three months to the end of a quarter."}' >> beir/corpus.jsonl
 assay mine beir --split test --output copy.jsonl --share 10 --json | json 'd["near_duplicates"]'
 grep '"q2"' copy.jsonl | grep -c '"id":"d9"'
