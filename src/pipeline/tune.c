@@ -5,8 +5,8 @@
  *
  * Questions are given, or made of the collection: passages spread evenly over it, each
  * standing for the question that its document's title asks, or, without one, its
- * beginning. They are embedded as questions are, so none of their vectors is in the
- * index. Recall is the share of the k nearest that a search finds; as near as the k-th
+ * beginning, at most half of it: a question that is a whole passage has its vector in the
+ * index, where it is found too easily. Recall is the share of the k nearest that a search finds; as near as the k-th
  * counts, since equal vectors stand in no order. It grows with the effort (ef of a
  * graph, nprobe of lists), but for
  * noise, so the least that reaches the recall is found by widening until one does and
@@ -77,11 +77,12 @@ static assay_text question_of(const assay_passage_view *view)
 {
     if (view->title[0] != '\0')
         return (assay_text){view->title, strlen(view->title)};
-    size_t words = 0, end = 0;
+    size_t words = 0, end = 0, most = (assay_words_count(view->text) + 1) / 2;
+    most = most < QUESTION_WORDS ? most : QUESTION_WORDS;
     for (; end < view->text.length; end++) {
         bool space = assay_words_space(view->text.data[end]);
         words += space && end > 0 && !assay_words_space(view->text.data[end - 1]);
-        if (words == QUESTION_WORDS)
+        if (words == most)
             break;
     }
     return (assay_text){view->text.data, end};
@@ -106,7 +107,7 @@ static assay_status make_questions(tuning *t, assay_error *error)
         assay_text text = question_of(&view);
         bool again = made > 0 && t->texts[made - 1].length == text.length &&
                      memcmp(t->texts[made - 1].data, text.data, text.length) == 0;
-        if (!again && assay_words_count(text) > 0)
+        if (!again && !assay_words_none(text))
             t->texts[made++] = text;
     }
     t->options.query_count = made;
@@ -124,7 +125,7 @@ static assay_status take_questions(tuning *t, assay_error *error)
     } else {
         size_t taken = 0;
         for (size_t i = 0; i < count; i++)
-            if (assay_words_count(t->options.queries[i]) > 0)
+            if (!assay_words_none(t->options.queries[i]))
                 t->texts[taken++] = t->options.queries[i];
         t->options.query_count = taken;
     }
