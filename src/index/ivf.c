@@ -316,12 +316,13 @@ assay_status assay_ivf_build(const assay_ivf_options *options, const uint64_t *k
         o.lists = (uint32_t)count;
     ASSAY_TRY(make(&o, count, &ivf, error));
     filling f = {.to = ivf, .keys = keys, .vectors = vectors, .count = count, .threads = threads};
+    assay_ivf_work work = {.progress = progress, .user = user};
     assay_codes_begin(&ivf->codes, vectors, count);
     assay_status status = filling_new(&f, o.lists, error);
     if (status == ASSAY_OK && count > 0)
-        status = assay_ivf_train(ivf, vectors, count, threads, progress, user, error);
+        status = assay_ivf_train(ivf, vectors, count, threads, &work, error);
     if (status == ASSAY_OK)
-        status = assay_ivf_assign(ivf, vectors, NULL, count, threads, f.lists, error);
+        status = assay_ivf_assign(ivf, vectors, NULL, count, threads, f.lists, &work, error);
     if (status == ASSAY_OK)
         status = fill(&f, error);
     filling_free(&f);
@@ -383,7 +384,7 @@ assay_status assay_ivf_change(const assay_ivf *from, const uint64_t *gone, size_
     if (status == ASSAY_OK)
         status = mark_gone(&f, gone, gone_count, error);
     if (status == ASSAY_OK)
-        status = assay_ivf_assign(from, vectors, NULL, count, threads, f.lists, error);
+        status = assay_ivf_assign(from, vectors, NULL, count, threads, f.lists, NULL, error);
     if (status == ASSAY_OK)
         status = make(&from->options, from->count - assay_bits_count(&f.gone) + count, &to,
                       error);

@@ -54,15 +54,22 @@ uint32_t assay_ivf_longest(const assay_ivf *ivf);
 
 /* ---- Training (ivf_train.c) */
 
-/* Finds ivf->centres, of options.lists, by k-means on a sample of the vectors. */
+/* How far a build is, in vectors that were compared with all centres. */
+typedef struct assay_ivf_work {
+    assay_ivf_progress progress; /* NULL: nobody asks */
+    void *user;
+    uint64_t done, total;
+} assay_ivf_work;
+
+/* Finds ivf->centres, of options.lists, by k-means on a sample of the vectors. Sets
+ * work->total, to what is left when all vectors are assigned then. */
 assay_status assay_ivf_train(assay_ivf *ivf, const float *vectors, size_t count,
-                             uint32_t threads, assay_ivf_progress progress, void *user,
-                             assay_error *error);
+                             uint32_t threads, assay_ivf_work *work, assay_error *error);
 
 /* lists[i] becomes the number of the centre nearest to vectors[i][dimensions], i < count
  * (vectors[at[i]] where at is not NULL). */
 assay_status assay_ivf_assign(const assay_ivf *ivf, const float *vectors, const uint32_t *at,
                               size_t count, uint32_t threads, uint32_t *lists,
-                              assay_error *error);
+                              assay_ivf_work *work, assay_error *error);
 
 #endif

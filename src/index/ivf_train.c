@@ -25,6 +25,7 @@ enum {
     ROUNDS = 10,
     A_LIST = 96,     /* of the sample, at most */
     ROWS = 64,       /* vectors that a worker takes at a time, ... */
+    PIECE = 1 << 14, /* ... and all together before they look up, a multiple of ROWS, ... */
     COLUMNS = 256,   /* ... and centres that it compares them with at a time */
     SMALL = 4,       /* a list is small below one in so many of its share */
 };
@@ -35,11 +36,21 @@ typedef struct assignment {
     const assay_ivf *ivf;
     const float *vectors;
     const uint32_t *at;
-    size_t count;
+    size_t first, end; /* of a piece */
     float *panels; /* the centres, packed */
     float *room;   /* [threads][ROWS][dimensions + COLUMNS] */
     uint32_t *lists;
 } assignment;
+
+static assay_status tell(assay_ivf_work *work, size_t more, assay_error *error)
+{
+    if (work == NULL)
+        return ASSAY_OK;
+    work->done += more;
+    return work->progress == NULL || work->progress(work->done, work->total, work->user)
+               ? ASSAY_OK
+               : assay_fail(error, ASSAY_E_INTERRUPTED, NULL, "interrupted");
+}
 
 static void take_best(const float *products, size_t columns, uint32_t first, uint32_t *list,
                       float *best)
@@ -55,7 +66,7 @@ static void assign_some(void *context, size_t item, uint32_t worker)
 {
     const assignment *a = context;
     size_t d = a->ivf->options.dimensions, lists = a->ivf->options.lists;
-    size_t first = item * ROWS, rows = a->count - first < ROWS ? a->count - first : ROWS;
+    size_t first = a->first + item * ROWS, rows = a->end - first < ROWS ? a->end - first : ROWS;
     float *room = a->room + worker * (size_t)ROWS * (d + COLUMNS), *products = room + ROWS * d;
     float best[ROWS];
     for (size_t i = 0; i < rows; i++) {
@@ -76,24 +87,29 @@ static void assign_some(void *context, size_t item, uint32_t worker)
 
 assay_status assay_ivf_assign(const assay_ivf *ivf, const float *vectors, const uint32_t *at,
                               size_t count, uint32_t threads, uint32_t *lists,
-                              assay_error *error)
+                              assay_ivf_work *work, assay_error *error)
 {
     size_t d = ivf->options.dimensions;
     if (threads == 0 || threads > assay_cores())
         threads = assay_cores();
-    assignment a = {ivf, vectors, at, count, NULL, NULL, lists};
+    assignment a = {.ivf = ivf, .vectors = vectors, .at = at, .lists = lists};
     size_t panels = assay_panels_size(ivf->options.lists, d);
     size_t room = threads * (size_t)ROWS * (d + COLUMNS);
     a.panels = malloc(panels * sizeof *a.panels);
     a.room = malloc(room * sizeof *a.room);
-    if (a.panels != NULL && a.room != NULL) {
+    assay_status status = a.panels != NULL && a.room != NULL
+                              ? ASSAY_OK
+                              : assay_fail_memory(error, (panels + room) * sizeof(float));
+    if (status == ASSAY_OK)
         assay_kernels_active()->pack_f32(ivf->centres, d, ivf->options.lists, d, a.panels);
-        assay_loop((count + ROWS - 1) / ROWS, threads, assign_some, &a);
+    for (; status == ASSAY_OK && a.first < count; a.first = a.end) {
+        a.end = count - a.first < PIECE ? count : a.first + PIECE;
+        assay_loop((a.end - a.first + ROWS - 1) / ROWS, threads, assign_some, &a);
+        status = tell(work, a.end - a.first, error);
     }
-    bool fine = a.panels != NULL && a.room != NULL;
     free(a.panels);
     free(a.room);
-    return fine ? ASSAY_OK : assay_fail_memory(error, (panels + room) * sizeof(float));
+    return status;
 }
 
 /* ----------------------------------------------------------------- k-means */
@@ -215,26 +231,22 @@ static void share_out(training *t, size_t round)
     }
 }
 
-static assay_status train(training *t, assay_ivf_progress progress, void *user,
-                          assay_error *error)
+static assay_status train(training *t, assay_ivf_work *work, assay_error *error)
 {
     begin(t);
     for (size_t round = 0; round < ROUNDS; round++) {
         ASSAY_TRY(assay_ivf_assign(t->ivf, t->vectors, t->sample, t->count, t->threads, t->lists,
-                                   error));
+                                   work, error));
         sort_members(t);
         assay_loop(t->ivf->options.lists, t->threads, move_centre, t);
         if (round + 1 < ROUNDS)
             share_out(t, round);
-        if (progress != NULL && !progress(round + 1, ROUNDS + 1, user))
-            return assay_fail(error, ASSAY_E_INTERRUPTED, NULL, "interrupted");
     }
     return ASSAY_OK;
 }
 
 assay_status assay_ivf_train(assay_ivf *ivf, const float *vectors, size_t count,
-                             uint32_t threads, assay_ivf_progress progress, void *user,
-                             assay_error *error)
+                             uint32_t threads, assay_ivf_work *work, assay_error *error)
 {
     size_t lists = ivf->options.lists, most = A_LIST * lists;
     training t = {.ivf = ivf, .vectors = vectors, .threads = threads};
@@ -244,9 +256,10 @@ assay_status assay_ivf_train(assay_ivf *ivf, const float *vectors, size_t count,
     t.members = calloc(t.count, sizeof *t.members);
     t.starts = calloc(lists + 1, sizeof *t.starts);
     bool room = t.sample && t.lists && t.members && t.starts;
+    work->total = ROUNDS * t.count + count;
     if (room)
         choose_sample(&t, count);
-    assay_status status = room ? train(&t, progress, user, error)
+    assay_status status = room ? train(&t, work, error)
                                : assay_fail_memory(error, t.count * 12);
     free(t.sample);
     free(t.lists);

@@ -287,6 +287,27 @@ static bool stop(uint64_t done, uint64_t total, void *user)
     return false;
 }
 
+static bool follow(uint64_t done, uint64_t total, void *user)
+{
+    uint64_t *seen = user;
+    assert_true(done > seen[0] && done <= total && (seen[1] == 0 || total == seen[1]));
+    seen[0] = done;
+    seen[1] = total;
+    return true;
+}
+
+static void progress_comes_to_its_end(void **state)
+{
+    (void)state;
+    uint64_t seen[2] = {0};
+    assay_ivf *ivf;
+    assay_ivf_options options = {.dimensions = DIMENSIONS};
+    assert_int_equal(assay_ivf_build(&options, keys, vectors[0], COUNT, 0, follow, seen, &ivf,
+                                     &error), ASSAY_OK);
+    assert_true(seen[0] == seen[1] && seen[0] > COUNT);
+    assay_ivf_free(ivf);
+}
+
 static void bad_input_is_refused(void **state)
 {
     (void)state;
@@ -341,6 +362,7 @@ int main(void)
         cmocka_unit_test(drift_is_seen),
         cmocka_unit_test(a_file_gives_the_same_answers),
         cmocka_unit_test(damaged_files_are_refused),
+        cmocka_unit_test(progress_comes_to_its_end),
         cmocka_unit_test(bad_input_is_refused),
     };
     return cmocka_run_group_tests(tests, make_vectors, remove_file);
