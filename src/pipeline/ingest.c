@@ -75,6 +75,12 @@ static assay_status check_options(const assay_index_options *options, assay_erro
         return assay_fail(error, ASSAY_E_ARGUMENT, "overlap_tokens",
                           "%" PRIu32 " must be less than the passage budget of %" PRIu32,
                           options->overlap_tokens, budget);
+    if ((unsigned)options->vectors > ASSAY_VECTORS_IVF)
+        return assay_fail(error, ASSAY_E_ARGUMENT, "vectors", "%d is no kind of index",
+                          (int)options->vectors);
+    if ((unsigned)options->codes > ASSAY_CODES_B1)
+        return assay_fail(error, ASSAY_E_ARGUMENT, "codes", "%d is no kind of code",
+                          (int)options->codes);
     return ASSAY_OK;
 }
 

@@ -442,6 +442,13 @@ static void wrong_settings_are_refused(void **state)
                                  NULL, NULL, NULL, &error),
                      ASSAY_E_ARGUMENT);
     assert_string_equal(error.where, "overlap_tokens");
+    const assay_index_options unknown[] = {
+        {.model = "none", .choose_vectors = true, .vectors = (assay_vector_index)77},
+        {.model = "none", .codes = (assay_vector_codes)77},
+    };
+    for (size_t i = 0; i < 2; i++)
+        assert_int_equal(assay_index(store, "e", paths, 1, &unknown[i], NULL, NULL, NULL, &error),
+                         ASSAY_E_ARGUMENT);
 }
 
 static void empty_collection_finds_nothing(void **state)
