@@ -621,7 +621,8 @@ typedef struct assay_vector_tuning {
     double recall;           /* ... is this, ... */
     double wanted;           /* ... and was to be this */
     uint32_t ef, nprobe;     /* with this ef of hnsw or nprobe of ivf, the least that reaches
-                                it, or the most there is */
+                                it, or the most there is; of ivf also ef, where its codes
+                                want more than by default, else 0 */
     uint64_t vectors;        /* in the index then */
 } assay_vector_tuning;
 

@@ -208,9 +208,9 @@ void assay_answer_tuning(assay_answer *answer, json_t *object, const assay_vecto
     assay_answer_set(answer, out, "k", assay_json_count(tuned->k));
     assay_answer_set(answer, out, "queries", assay_json_count(tuned->queries));
     assay_answer_set(answer, out, "vectors", assay_json_count(tuned->vectors));
-    if (tuned->kind == ASSAY_VECTORS_HNSW)
+    if (tuned->ef > 0)
         assay_answer_set(answer, out, "ef", assay_json_count(tuned->ef));
-    if (tuned->kind == ASSAY_VECTORS_IVF)
+    if (tuned->nprobe > 0)
         assay_answer_set(answer, out, "nprobe", assay_json_count(tuned->nprobe));
 }
 

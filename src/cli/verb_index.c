@@ -72,12 +72,15 @@ static void print_tuned(const assay_vector_tuning *tuned)
         printf("a flat index finds all of the nearest, there is nothing to tune\n");
         return;
     }
-    bool graph = tuned->kind == ASSAY_VECTORS_HNSW;
-    printf("%.1f%% of the %u nearest are found at %s %u, which searches take from now on\n",
-           100 * tuned->recall, tuned->k, graph ? "ef" : "nprobe",
-           graph ? tuned->ef : tuned->nprobe);
+    bool lists = tuned->nprobe > 0;
+    printf("%.1f%% of the %u nearest are found at ", 100 * tuned->recall, tuned->k);
+    if (lists)
+        printf("nprobe %u", tuned->nprobe);
+    if (tuned->ef > 0)
+        printf("%sef %u", lists ? " and " : "", tuned->ef);
+    printf(", which searches take from now on\n");
     if (tuned->recall < tuned->wanted)
-        assay_warn("no %s reaches a recall of %g", graph ? "ef" : "nprobe", tuned->wanted);
+        assay_warn("no %s reaches a recall of %g", lists ? "nprobe" : "ef", tuned->wanted);
 }
 
 static int print_json(const char *collection, const assay_index_report *report, bool interrupted,

@@ -143,10 +143,10 @@ static void tell_recall(const teller *t, const assay_vector_tuning *tuned)
     }
     char digits[32];
     printf("%-22s%.1f%% of the %u nearest", "vector_recall", 100 * tuned->recall, tuned->k);
-    if (tuned->kind == ASSAY_VECTORS_HNSW)
-        printf(" at ef %u", tuned->ef);
-    if (tuned->kind == ASSAY_VECTORS_IVF)
+    if (tuned->nprobe > 0)
         printf(" at nprobe %u", tuned->nprobe);
+    if (tuned->ef > 0)
+        printf(" %s ef %u", tuned->nprobe > 0 ? "and" : "at", tuned->ef);
     printf(", by %u queries over %s vectors; %g%% were wanted\n", tuned->queries,
            assay_print_count(digits, tuned->vectors), 100 * tuned->wanted);
 }

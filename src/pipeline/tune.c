@@ -8,9 +8,10 @@
  * beginning, at most half of it: a question that is a whole passage has its vector in the
  * index, where it is found too easily. Recall is the share of the k nearest that a search finds; as near as the k-th
  * counts, since equal vectors stand in no order. It grows with the effort (ef of a
- * graph, nprobe of lists), but for
- * noise, so the least that reaches the recall is found by widening until one does and
- * halving the rest.
+ * graph, nprobe of lists), but for noise, so the least that reaches the recall is found by
+ * widening until one does and halving the rest. Lists lose some by what they look into and
+ * some by the codes: so many are first scored exactly (ef) that with all lists half of what
+ * may be lost is, then lists are taken away.
  */
 #include "pipeline/tune.h"
 
@@ -46,6 +47,7 @@ typedef struct tuning {
     assay_candidate *found;     /* [k] */
     assay_vectors vectors;
     assay_nearest nearest;
+    uint32_t ef, nprobe;        /* of searches */
     assay_progress_fn progress;
     void *user;
     uint64_t done, total;
@@ -158,13 +160,13 @@ static assay_status embed(tuning *t, assay_error *error)
 
 /* --------------------------------------------------------------- measuring */
 
-static assay_status search(tuning *t, size_t query, uint32_t effort, bool exact, size_t *count,
+static assay_status search(tuning *t, size_t query, bool exact, size_t *count,
                            assay_error *error)
 {
     const assay_nearest_options options = {
         .k = t->options.k,
-        .ef = t->vectors.ivf != NULL ? t->options.k + ASSAY_MORE_EF : effort,
-        .nprobe = effort,
+        .ef = t->ef,
+        .nprobe = t->nprobe,
         .exact = exact,
         .threads = t->options.threads,
     };
@@ -183,7 +185,7 @@ static assay_status measure_exact(tuning *t, assay_error *error)
         return assay_fail_memory(error, t->options.k * sizeof *t->found);
     t->total = count;
     for (size_t i = 0; i < count; i++) {
-        ASSAY_TRY(search(t, i, 0, true, &t->wanted[i], error));
+        ASSAY_TRY(search(t, i, true, &t->wanted[i], error));
         if (t->wanted[i] > 0)
             t->least[i] = t->found[t->wanted[i] - 1].score;
         ASSAY_TRY(tell(t, error));
@@ -191,12 +193,12 @@ static assay_status measure_exact(tuning *t, assay_error *error)
     return ASSAY_OK;
 }
 
-static assay_status measure(tuning *t, uint32_t effort, double *recall, assay_error *error)
+static assay_status measure(tuning *t, double *recall, assay_error *error)
 {
     size_t hits = 0, wanted = 0;
     for (size_t i = 0; i < t->options.query_count; i++) {
         size_t count;
-        ASSAY_TRY(search(t, i, effort, false, &count, error));
+        ASSAY_TRY(search(t, i, false, &count, error));
         wanted += t->wanted[i];
         for (size_t j = 0; j < count; j++)
             hits += t->found[j].score >= t->least[i];
@@ -206,30 +208,39 @@ static assay_status measure(tuning *t, uint32_t effort, double *recall, assay_er
     return tell(t, error);
 }
 
-/* The least effort within [least, most] that reaches the recall, or the most. */
-static assay_status find_effort(tuning *t, uint32_t least, uint32_t most, uint32_t *effort,
-                                double *recall, assay_error *error)
+/* Makes *effort, t->ef or t->nprobe, the least within [least, most] that reaches the
+ * recall `wanted`, or the most. */
+static assay_status find_effort(tuning *t, uint32_t *effort, uint32_t least, uint32_t most,
+                                double wanted, double *recall, assay_error *error)
 {
     uint32_t low = least, high = least; /* low: does not reach it */
-    ASSAY_TRY(measure(t, high, recall, error));
-    while (*recall < t->options.recall && high < most) {
+    *effort = high;
+    ASSAY_TRY(measure(t, recall, error));
+    while (*recall < wanted && high < most) {
         low = high;
-        high = high + high / 2 + 1 < most ? high + high / 2 + 1 : most;
-        ASSAY_TRY(measure(t, high, recall, error));
+        *effort = high = high + high / 2 + 1 < most ? high + high / 2 + 1 : most;
+        ASSAY_TRY(measure(t, recall, error));
     }
-    while (high - low > 1 + high / FINE && *recall >= t->options.recall) {
-        uint32_t middle = low + (high - low) / 2;
+    while (high - low > 1 + high / FINE && *recall >= wanted) {
         double there;
-        ASSAY_TRY(measure(t, middle, &there, error));
-        if (there >= t->options.recall) {
-            high = middle;
+        *effort = low + (high - low) / 2;
+        ASSAY_TRY(measure(t, &there, error));
+        if (there >= wanted) {
+            high = *effort;
             *recall = there;
         } else {
-            low = middle;
+            low = *effort;
         }
     }
     *effort = high;
     return ASSAY_OK;
+}
+
+/* What ef may be: of the vectors, at most as many as there are. */
+static uint32_t most_ef(uint32_t least, uint32_t vectors)
+{
+    uint32_t most = vectors < ASSAY_HNSW_MOST_EF ? vectors : ASSAY_HNSW_MOST_EF;
+    return most > least ? most : least;
 }
 
 /* -------------------------------------------------------------------- all */
@@ -259,20 +270,28 @@ static assay_status tune_graph(tuning *t, assay_vector_tuning *out, assay_error 
 {
     assay_hnsw_info info;
     assay_hnsw_describe(t->vectors.hnsw, &info);
-    uint32_t most = info.live > t->options.k ? info.live : t->options.k;
-    if (most > ASSAY_HNSW_MOST_EF)
-        most = ASSAY_HNSW_MOST_EF;
     out->kind = ASSAY_VECTORS_HNSW;
     out->vectors = info.live;
-    return find_effort(t, t->options.k, most, &out->ef, &out->recall, error);
+    ASSAY_TRY(find_effort(t, &t->ef, t->options.k, most_ef(t->options.k, info.live),
+                          t->options.recall, &out->recall, error));
+    out->ef = t->ef;
+    return ASSAY_OK;
 }
 
 static assay_status tune_lists(tuning *t, assay_vector_tuning *out, assay_error *error)
 {
     assay_ivf_info info;
     assay_ivf_describe(t->vectors.ivf, &info);
+    uint32_t least = t->options.k + ASSAY_MORE_EF;
     out->kind = ASSAY_VECTORS_IVF;
-    return find_effort(t, 1, info.options.lists, &out->nprobe, &out->recall, error);
+    t->nprobe = info.options.lists;
+    ASSAY_TRY(find_effort(t, &t->ef, least, most_ef(least, info.count),
+                          (1 + t->options.recall) / 2, &out->recall, error));
+    ASSAY_TRY(find_effort(t, &t->nprobe, 1, info.options.lists, t->options.recall, &out->recall,
+                          error));
+    out->ef = t->ef > least ? t->ef : 0;
+    out->nprobe = t->nprobe;
+    return ASSAY_OK;
 }
 
 static assay_status run(tuning *t, assay_vector_tuning *out, assay_error *error)
@@ -326,14 +345,16 @@ assay_status assay_vector_index_tune(assay_store *store, const char *name,
 void assay_tune_apply(const assay_store *store, const assay_collection *collection,
                       assay_pipeline_options *o)
 {
-    assay_vector_tuning t = assay_vector_choice_read(store, collection).tuned;
+    assay_vector_choice choice = assay_vector_choice_read(store, collection);
+    assay_vector_tuning t = choice.tuned;
     uint64_t k = o->retrieve > 0 ? o->retrieve : ASSAY_RETRIEVE;
-    if (collection->config.dimensions == 0 || t.k == 0)
+    bool other = (t.kind == ASSAY_VECTORS_IVF) != (choice.kind == ASSAY_VECTORS_IVF);
+    if (collection->config.dimensions == 0 || t.k == 0 || other)
         return;
     /* Of more than were measured, as many times more are kept on the way. */
     uint64_t ef = k > t.k ? (t.ef * k + t.k - 1) / t.k : t.ef;
-    if (o->nprobe == 0 && t.kind == ASSAY_VECTORS_IVF)
+    if (o->nprobe == 0)
         o->nprobe = t.nprobe;
-    if (o->ef == 0 && t.kind == ASSAY_VECTORS_HNSW)
+    if (o->ef == 0)
         o->ef = ef < ASSAY_HNSW_MOST_EF ? (uint32_t)ef : ASSAY_HNSW_MOST_EF;
 }
