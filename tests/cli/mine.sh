@@ -40,8 +40,16 @@ for line in open("cross.jsonl"):
 echo '-- nothing is above a share of nothing; copies of a relevant passage are left out'
 assay mine beir --split test --retriever dense --output none.jsonl --share 0.01 --random 0 --json |
     json '(d["hard"], d["suspects"] > 0)'
-assay mine beir --split test --retrieve 2 --output none.jsonl --share 0.01 --random 0 --json |
-    json '(d["hard"], d["suspects"] > 0)' # those that only words found, too
+mkdir -p words/qrels # those that only words found are not above it either
+python3 -c 'import json, random
+random.seed(1)
+words = "alpha beta gamma delta notice period leave sick travel pension office train".split()
+for i in range(60):
+    print(json.dumps({"_id": f"d{i}", "text": " ".join(random.choices(words, k=random.randint(3, 14)))}))' > words/corpus.jsonl
+echo '{"_id": "q1", "text": "notice period"}' > words/queries.jsonl
+printf 'q1\td1\t1\n' > words/qrels/test.tsv
+assay mine words --split test --retrieve 12 --output none.jsonl --share 0.01 --random 0 --json |
+    json '(d["hard"], d["suspects"] > 0)'
 echo '{"_id": "d9", "title": "Notice again", "text": "So: the notice period is three months to the end of a quarter."}' >> beir/corpus.jsonl
 assay mine beir --split test --output copy.jsonl --share 10 --json | json 'd["near_duplicates"]'
 grep '"q2"' copy.jsonl | grep -c '"id":"d9"'
