@@ -379,7 +379,7 @@ static void test_trials(void **state)
     assay_feedback_report_free(&r);
 
     for (int i = 0; i < 120; i++) { /* sessions of two searches; the second's click first */
-        char id[16], session[16];
+        char id[24], session[24];
         bool second = i / 2 % 2;
         snprintf(id, sizeof id, "s%d", i);
         snprintf(session, sizeof session, "session %d", i / 2);
