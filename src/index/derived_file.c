@@ -28,12 +28,62 @@ assay_status assay_derived_header_finish(assay_new_file *file, void *header, siz
     return assay_new_file_write(file, header, size, error);
 }
 
-assay_status assay_derived_section_write(assay_new_file *file, const void *data, uint64_t bytes,
-                                         assay_error *error)
+static uint64_t padded(uint64_t bytes)
+{
+    return (bytes + 63) / 64 * 64;
+}
+
+void assay_derived_sections_sum(void *const *sections, const uint64_t *bytes, size_t count,
+                                uint64_t *checksums)
+{
+    for (size_t i = 0; i < count; i++)
+        checksums[i] = assay_hash64(sections[i], bytes[i]);
+}
+
+static assay_status write_section(assay_new_file *file, const void *data, uint64_t bytes,
+                                  assay_error *error)
 {
     static const uint8_t zeros[64];
     ASSAY_TRY(assay_new_file_write(file, data, bytes, error));
-    return assay_new_file_write(file, zeros, assay_derived_padded(bytes) - bytes, error);
+    return assay_new_file_write(file, zeros, padded(bytes) - bytes, error);
+}
+
+assay_status assay_derived_save(const char *path, const void *header, size_t size,
+                                void *const *sections, const uint64_t *bytes, size_t count,
+                                assay_error *error)
+{
+    assay_new_file file;
+    ASSAY_TRY(assay_new_file_open(path, &file, error));
+    assay_status status = assay_new_file_write(&file, header, size, error);
+    for (size_t i = 0; i < count && status == ASSAY_OK; i++)
+        status = write_section(&file, sections[i], bytes[i], error);
+    if (status == ASSAY_OK)
+        status = assay_new_file_commit(&file, error);
+    assay_new_file_abort(&file);
+    return status;
+}
+
+bool assay_derived_sections_place(const assay_mapping *mapping, size_t size,
+                                  const uint64_t *bytes, size_t count, void **sections)
+{
+    uint64_t offset = size;
+    for (size_t i = 0; i < count && offset <= mapping->size; i++) {
+        sections[i] = (uint8_t *)(uintptr_t)mapping->data + offset;
+        offset += padded(bytes[i]);
+    }
+    return offset == mapping->size;
+}
+
+assay_status assay_derived_sections_verify(const char *path, void *const *sections,
+                                           const uint64_t *bytes, const uint64_t *checksums,
+                                           const char *const *names, size_t count,
+                                           assay_error *error)
+{
+    for (size_t i = 0; i < count; i++)
+        if (assay_hash64(sections[i], bytes[i]) != checksums[i])
+            return assay_fail(error, ASSAY_E_CORRUPT, path, "the checksum of its %s is wrong",
+                              names[i]);
+    return ASSAY_OK;
 }
 
 assay_status assay_derived_header_read(const assay_mapping *mapping, const char *path,

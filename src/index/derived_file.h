@@ -15,13 +15,24 @@ void assay_derived_header_seal(void *header, size_t size);
 assay_status assay_derived_header_finish(assay_new_file *file, void *header, size_t size,
                                          assay_error *error);
 
-/* Sections behind the header, each filled up with zeros to a multiple of 64 bytes. */
-static inline uint64_t assay_derived_padded(uint64_t bytes)
-{
-    return (bytes + 63) / 64 * 64;
-}
-assay_status assay_derived_section_write(assay_new_file *file, const void *data, uint64_t bytes,
-                                         assay_error *error);
+/*
+ * Sections behind the header, each filled up with zeros to a multiple of 64 bytes. Given
+ * are where each lies, its bytes, and its checksum, XXH3 without the filler.
+ */
+void assay_derived_sections_sum(void *const *sections, const uint64_t *bytes, size_t count,
+                                uint64_t *checksums);
+/* Writes the whole file aside and renames it. */
+assay_status assay_derived_save(const char *path, const void *header, size_t size,
+                                void *const *sections, const uint64_t *bytes, size_t count,
+                                assay_error *error);
+/* Where the sections lie in a mapped file, to be read only; false when it is not as long as
+ * the header of `size` bytes and they are. */
+bool assay_derived_sections_place(const assay_mapping *mapping, size_t size,
+                                  const uint64_t *bytes, size_t count, void **sections);
+assay_status assay_derived_sections_verify(const char *path, void *const *sections,
+                                           const uint64_t *bytes, const uint64_t *checksums,
+                                           const char *const *names, size_t count,
+                                           assay_error *error);
 
 /* Copies the header of a mapped file. CORRUPT: too short, another kind of file, an older
  * version, a wrong checksum; VERSION: written by a newer assay. */

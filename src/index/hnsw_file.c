@@ -41,7 +41,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/hash.h"
 #include "index/derived_file.h"
 #include "index/hnsw_graph.h"
 
@@ -75,8 +74,16 @@ typedef struct header {
 
 _Static_assert(sizeof(header) == HEADER_SIZE, "the header is laid out as documented");
 
+static void sizes_of(const assay_hnsw *h, uint32_t slots, uint32_t upper_lists,
+                     uint64_t bytes[HNSW_SECTIONS])
+{
+    for (assay_hnsw_section s = 0; s < HNSW_SECTIONS; s++)
+        bytes[s] = assay_hnsw_section_bytes(h, s, slots, upper_lists);
+}
+
 /* ----------------------------------------------------------------- writing */
 
+/* But for checksums. */
 static header header_of(const assay_hnsw *h, uint64_t collection, uint64_t generation)
 {
     uint64_t entry = atomic_load(&h->entry);
@@ -96,35 +103,18 @@ static header header_of(const assay_hnsw *h, uint64_t collection, uint64_t gener
         .entry_level = (uint32_t)(entry >> 32),
     };
     memcpy(head.magic, magic, sizeof magic);
-    for (assay_hnsw_section s = 0; s < HNSW_SECTIONS; s++)
-        head.checksums[s] = assay_hash64(
-            h->sections[s], assay_hnsw_section_bytes(h, s, head.slots, head.upper_lists));
-    assay_derived_header_seal(&head, sizeof head);
     return head;
-}
-
-static assay_status write_all(const assay_hnsw *h, const header *head, assay_new_file *file,
-                              assay_error *error)
-{
-    ASSAY_TRY(assay_new_file_write(file, head, sizeof *head, error));
-    for (assay_hnsw_section s = 0; s < HNSW_SECTIONS; s++) {
-        uint64_t bytes = assay_hnsw_section_bytes(h, s, head->slots, head->upper_lists);
-        ASSAY_TRY(assay_derived_section_write(file, h->sections[s], bytes, error));
-    }
-    return ASSAY_OK;
 }
 
 assay_status assay_hnsw_save(const assay_hnsw *h, const char *path, uint64_t collection,
                              uint64_t generation, assay_error *error)
 {
-    assay_new_file file;
+    uint64_t bytes[HNSW_SECTIONS];
     header head = header_of(h, collection, generation);
-    ASSAY_TRY(assay_new_file_open(path, &file, error));
-    assay_status status = write_all(h, &head, &file, error);
-    if (status == ASSAY_OK)
-        status = assay_new_file_commit(&file, error);
-    assay_new_file_abort(&file);
-    return status;
+    sizes_of(h, head.slots, head.upper_lists, bytes);
+    assay_derived_sections_sum(h->sections, bytes, HNSW_SECTIONS, head.checksums);
+    assay_derived_header_seal(&head, sizeof head);
+    return assay_derived_save(path, &head, sizeof head, h->sections, bytes, HNSW_SECTIONS, error);
 }
 
 /* ----------------------------------------------------------------- reading */
@@ -157,15 +147,10 @@ static assay_status arrange(assay_hnsw *h, const header *head, assay_error *erro
     atomic_init(&h->slots, head->slots);
     atomic_init(&h->entry, (uint64_t)head->entry_level << 32 | head->entry_slot);
     memcpy(h->checksums, head->checksums, sizeof h->checksums);
-    uint64_t offset = HEADER_SIZE;
-    for (assay_hnsw_section s = 0; s < HNSW_SECTIONS; s++) {
-        uint64_t bytes = assay_hnsw_section_bytes(h, s, head->slots, head->upper_lists);
-        h->sections[s] = (uint8_t *)(uintptr_t)h->mapping.data + offset; /* only read */
-        offset += assay_derived_padded(bytes);
-        if (offset > h->mapping.size)
-            break;
-    }
-    if (offset != h->mapping.size)
+    uint64_t bytes[HNSW_SECTIONS];
+    sizes_of(h, head->slots, head->upper_lists, bytes);
+    if (!assay_derived_sections_place(&h->mapping, HEADER_SIZE, bytes, HNSW_SECTIONS,
+                                      h->sections))
         return assay_fail(error, ASSAY_E_CORRUPT, h->path,
                           "%zu bytes do not hold %" PRIu32 " slots of %" PRIu32 " dimensions",
                           h->mapping.size, head->slots, head->dimensions);
@@ -199,13 +184,10 @@ assay_status assay_hnsw_verify(const assay_hnsw *h, assay_error *error)
     static const char *const names[HNSW_SECTIONS] = {"keys",        "levels", "upper lists",
                                                      "ground",      "upper",  "codes",
                                                      "codes' scales", "vectors"};
-    for (assay_hnsw_section s = 0; s < HNSW_SECTIONS; s++) {
-        uint64_t bytes = assay_hnsw_section_bytes(h, s, h->capacity, h->upper_lists);
-        if (assay_hash64(h->sections[s], bytes) != h->checksums[s])
-            return assay_fail(error, ASSAY_E_CORRUPT, h->path, "the checksum of its %s is wrong",
-                              names[s]);
-    }
-    return ASSAY_OK;
+    uint64_t bytes[HNSW_SECTIONS];
+    sizes_of(h, h->capacity, h->upper_lists, bytes);
+    return assay_derived_sections_verify(h->path, h->sections, bytes, h->checksums, names,
+                                         HNSW_SECTIONS, error);
 }
 
 /* A copy in memory. */

@@ -35,7 +35,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/hash.h"
 #include "index/derived_file.h"
 #include "index/ivf_lists.h"
 
@@ -68,8 +67,15 @@ typedef struct header {
 
 _Static_assert(sizeof(header) == HEADER_SIZE, "the header is laid out as documented");
 
+static void sizes_of(const assay_ivf *ivf, uint64_t bytes[IVF_SECTIONS])
+{
+    for (assay_ivf_section s = 0; s < IVF_SECTIONS; s++)
+        bytes[s] = assay_ivf_section_bytes(ivf, s);
+}
+
 /* ----------------------------------------------------------------- writing */
 
+/* But for checksums. */
 static header header_of(const assay_ivf *ivf, uint64_t collection, uint64_t generation)
 {
     header head = {
@@ -87,33 +93,19 @@ static header header_of(const assay_ivf *ivf, uint64_t collection, uint64_t gene
         .near = ivf->near,
     };
     memcpy(head.magic, magic, sizeof magic);
-    for (assay_ivf_section s = 0; s < IVF_SECTIONS; s++)
-        head.checksums[s] = assay_hash64(ivf->sections[s], assay_ivf_section_bytes(ivf, s));
-    assay_derived_header_seal(&head, sizeof head);
     return head;
-}
-
-static assay_status write_all(const assay_ivf *ivf, const header *head, assay_new_file *file,
-                              assay_error *error)
-{
-    ASSAY_TRY(assay_new_file_write(file, head, sizeof *head, error));
-    for (assay_ivf_section s = 0; s < IVF_SECTIONS; s++)
-        ASSAY_TRY(assay_derived_section_write(file, ivf->sections[s],
-                                              assay_ivf_section_bytes(ivf, s), error));
-    return ASSAY_OK;
 }
 
 assay_status assay_ivf_save(const assay_ivf *ivf, const char *path, uint64_t collection,
                             uint64_t generation, assay_error *error)
 {
-    assay_new_file file;
+    uint64_t bytes[IVF_SECTIONS];
     header head = header_of(ivf, collection, generation);
-    ASSAY_TRY(assay_new_file_open(path, &file, error));
-    assay_status status = write_all(ivf, &head, &file, error);
-    if (status == ASSAY_OK)
-        status = assay_new_file_commit(&file, error);
-    assay_new_file_abort(&file);
-    return status;
+    sizes_of(ivf, bytes);
+    assay_derived_sections_sum(ivf->sections, bytes, IVF_SECTIONS, head.checksums);
+    assay_derived_header_seal(&head, sizeof head);
+    return assay_derived_save(path, &head, sizeof head, ivf->sections, bytes, IVF_SECTIONS,
+                              error);
 }
 
 /* ----------------------------------------------------------------- reading */
@@ -134,14 +126,10 @@ static assay_status arrange(assay_ivf *ivf, const header *head, assay_error *err
     ivf->trained_near = head->trained_near;
     ivf->near = head->near;
     memcpy(ivf->checksums, head->checksums, sizeof ivf->checksums);
-    uint64_t offset = HEADER_SIZE;
-    for (assay_ivf_section s = 0; s < IVF_SECTIONS; s++) {
-        ivf->sections[s] = (uint8_t *)(uintptr_t)ivf->mapping.data + offset; /* only read */
-        offset += assay_derived_padded(assay_ivf_section_bytes(ivf, s));
-        if (offset > ivf->mapping.size)
-            break;
-    }
-    if (offset != ivf->mapping.size)
+    uint64_t bytes[IVF_SECTIONS];
+    sizes_of(ivf, bytes);
+    if (!assay_derived_sections_place(&ivf->mapping, HEADER_SIZE, bytes, IVF_SECTIONS,
+                                      ivf->sections))
         return assay_fail(error, ASSAY_E_CORRUPT, ivf->path,
                           "%zu bytes do not hold %" PRIu32 " vectors of %" PRIu32 " dimensions",
                           ivf->mapping.size, head->count, head->dimensions);
@@ -187,9 +175,8 @@ assay_status assay_ivf_verify(const assay_ivf *ivf, assay_error *error)
 {
     static const char *const names[IVF_SECTIONS] = {"centres", "lists", "keys",
                                                     "codes", "codes' scales", "vectors"};
-    for (assay_ivf_section s = 0; s < IVF_SECTIONS; s++)
-        if (assay_hash64(ivf->sections[s], assay_ivf_section_bytes(ivf, s)) != ivf->checksums[s])
-            return assay_fail(error, ASSAY_E_CORRUPT, ivf->path,
-                              "the checksum of its %s is wrong", names[s]);
-    return ASSAY_OK;
+    uint64_t bytes[IVF_SECTIONS];
+    sizes_of(ivf, bytes);
+    return assay_derived_sections_verify(ivf->path, ivf->sections, bytes, ivf->checksums, names,
+                                         IVF_SECTIONS, error);
 }

@@ -42,10 +42,16 @@
 #define ASSAY_I8_LIMIT 127.0f
 #define ASSAY_I16_ONE 32767.0f
 
+/* n up to a multiple of ASSAY_PANEL. */
+static inline size_t assay_whole_panels(size_t n)
+{
+    return (n + ASSAY_PANEL - 1) / ASSAY_PANEL * ASSAY_PANEL;
+}
+
 /* Floats of a packed matrix. */
 static inline size_t assay_panels_size(size_t columns, size_t depth)
 {
-    return (columns + ASSAY_PANEL - 1) / ASSAY_PANEL * ASSAY_PANEL * depth;
+    return assay_whole_panels(columns) * depth;
 }
 
 /* Elements of a row from round_bf16, and of a matrix packed by pack_bf16. */

@@ -8,14 +8,9 @@
 
 enum { ROWS = 32 }; /* of products at a time */
 
-static size_t round_up(size_t n)
-{
-    return (n + ASSAY_PANEL - 1) / ASSAY_PANEL * ASSAY_PANEL;
-}
-
 size_t assay_maxsim_scratch(size_t passage_count, size_t dimensions)
 {
-    return assay_panels_size(passage_count, dimensions) + ROWS * round_up(passage_count);
+    return assay_panels_size(passage_count, dimensions) + ROWS * assay_whole_panels(passage_count);
 }
 
 static void find_largest(const float *products, const uint8_t *skipped, size_t n, float *value,
@@ -39,7 +34,7 @@ void assay_maxsim_forth(const float *vectors, size_t count, const float *passage
 {
     const assay_kernels *kernels = assay_kernels_active();
     float *products = scratch + assay_panels_size(passage_count, dimensions);
-    size_t ld = round_up(passage_count);
+    size_t ld = assay_whole_panels(passage_count);
     kernels->pack_f32(passage, dimensions, passage_count, dimensions, scratch);
     for (size_t first = 0; first < count; first += ROWS) {
         size_t rows = count - first < ROWS ? count - first : ROWS;

@@ -477,11 +477,6 @@ static assay_status list_parameters(assay_trainable *model, bool *drawn, assay_e
 
 /* ---- Values ---------------------------------------------------------------------- */
 
-static size_t round_up(size_t n)
-{
-    return (n + ASSAY_PANEL - 1) / ASSAY_PANEL * ASSAY_PANEL;
-}
-
 static float *floats_new(size_t count)
 {
     size_t bytes = (count * sizeof(float) + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
@@ -496,7 +491,7 @@ static assay_status place_parameters(assay_trainable *model, assay_error *error)
     for (size_t i = 0; i < model->parameter_count; i++) {
         assay_parameter *p = &model->parameters[i];
         size_t size = p->rows * p->columns;
-        model->floats += model->sources[i].joined ? size : round_up(size);
+        model->floats += model->sources[i].joined ? size : assay_whole_panels(size);
         if (p->touched != NULL)
             memset(p->touched, 0, p->rows);
     }
@@ -516,7 +511,7 @@ static assay_status place_parameters(assay_trainable *model, assay_error *error)
             *from->values = p->values;
             *from->gradient = p->gradient;
         }
-        at += from->joined ? size : round_up(size);
+        at += from->joined ? size : assay_whole_panels(size);
     }
     return ASSAY_OK;
 }
@@ -558,7 +553,7 @@ static assay_status make_low(assay_trainable *model, assay_error *error)
     for (size_t i = 0; i < model->linear_count; i++) {
         const assay_trained_linear *linear = model->linears[i];
         if (linear->low.rank > 0)
-            model->low_floats += 2 * round_up(linear->columns * linear->depth) +
+            model->low_floats += 2 * assay_whole_panels(linear->columns * linear->depth) +
                                  assay_low_size(linear);
     }
     model->low_memory = floats_new(model->low_floats + ASSAY_PANEL);
@@ -569,7 +564,7 @@ static assay_status make_low(assay_trainable *model, assay_error *error)
         assay_trained_linear *linear = model->linears[i];
         if (linear->low.rank == 0)
             continue;
-        size_t size = round_up(linear->columns * linear->depth);
+        size_t size = assay_whole_panels(linear->columns * linear->depth);
         linear->weight = at;
         linear->low.base = at + size;
         assay_low_place(linear, at + 2 * size);

@@ -21,14 +21,9 @@ enum {
     ROWS_LD = 64,          /* floats between rows of a block that is turned */
 };
 
-static size_t round_up(size_t n)
-{
-    return (n + ASSAY_PANEL - 1) / ASSAY_PANEL * ASSAY_PANEL;
-}
-
 static size_t query_rows(size_t length)
 {
-    size_t rows = SCORES / round_up(length);
+    size_t rows = SCORES / assay_whole_panels(length);
     if (rows < QUERY_ROWS_LEAST)
         return QUERY_ROWS_LEAST;
     return rows < QUERY_ROWS ? rows : QUERY_ROWS;
@@ -37,7 +32,7 @@ static size_t query_rows(size_t length)
 size_t assay_attention_space(float *base, size_t head_size, size_t longest, bool keep,
                              assay_worker_space *space)
 {
-    size_t used = 0, least = QUERY_ROWS_LEAST * round_up(longest);
+    size_t used = 0, least = QUERY_ROWS_LEAST * assay_whole_panels(longest);
     size_t scores = least > SCORES ? least : SCORES;
     size_t tall = assay_panels_size(longest, head_size);
     size_t wide = assay_panels_size(head_size, longest);
@@ -87,7 +82,7 @@ static head find_head(const assay_trained_pass *pass, size_t layer, size_t seque
               .heads = config->heads};
     h.q = kept->query + h.at;
     h.v = h.k + hidden;
-    h.ld = round_up(h.length);
+    h.ld = assay_whole_panels(h.length);
     return h;
 }
 

@@ -11,11 +11,6 @@
 
 #include "learn/gradient_steps.h"
 
-static size_t round_up(size_t n)
-{
-    return (n + ASSAY_PANEL - 1) / ASSAY_PANEL * ASSAY_PANEL;
-}
-
 static size_t least(size_t a, size_t b)
 {
     return a < b ? a : b;
@@ -77,7 +72,7 @@ void assay_trained_back(const assay_trained_linear *linear, const float *dy, siz
 
 size_t assay_inputs_size(size_t rows, size_t depth)
 {
-    return rows * round_up(depth);
+    return rows * assay_whole_panels(depth);
 }
 
 void assay_inputs_put(const float *x, size_t ldx, size_t first, size_t count, size_t rows,
@@ -85,7 +80,7 @@ void assay_inputs_put(const float *x, size_t ldx, size_t first, size_t count, si
 {
     size_t piece = first / ASSAY_INPUT_ROWS * ASSAY_INPUT_ROWS;
     size_t height = least(ASSAY_INPUT_ROWS, rows - piece);
-    float *at = panels + piece * round_up(depth) + (first - piece) * ASSAY_PANEL;
+    float *at = panels + piece * assay_whole_panels(depth) + (first - piece) * ASSAY_PANEL;
     for (size_t j = 0; j < depth; j += ASSAY_PANEL, at += height * ASSAY_PANEL)
         assay_kernels_active()->pack_transposed_f32(x + j, ldx, least(ASSAY_PANEL, depth - j),
                                                     count, at);
@@ -110,8 +105,9 @@ static void add_product(size_t first, size_t count, const float *dy, size_t ldy,
                                ASSAY_TURNED_LD);
         if (bias_gradient != NULL)
             assay_add_sums(scratch, ASSAY_TURNED_LD, count, part, bias_gradient + first);
-        kernels->gemm_f32(scratch, ASSAY_TURNED_LD, count, inputs + at * round_up(depth), depth,
-                          part, &add, gradient, depth);
+        kernels->gemm_f32(scratch, ASSAY_TURNED_LD, count,
+                          inputs + at * assay_whole_panels(depth), depth, part, &add, gradient,
+                          depth);
     }
 }
 
@@ -120,7 +116,7 @@ static void add_product(size_t first, size_t count, const float *dy, size_t ldy,
 size_t assay_low_size(const assay_trained_linear *linear)
 {
     size_t columns = linear->columns, depth = linear->depth, rank = linear->low.rank;
-    return round_up(columns * rank) + assay_panels_size(rank, depth) +
+    return assay_whole_panels(columns * rank) + assay_panels_size(rank, depth) +
            assay_panels_size(depth, rank) + assay_panels_size(rank, columns);
 }
 
@@ -128,7 +124,7 @@ void assay_low_place(assay_trained_linear *linear, float *memory)
 {
     size_t columns = linear->columns, depth = linear->depth, rank = linear->low.rank;
     linear->low.b_scaled = memory;
-    linear->low.a_forth = linear->low.b_scaled + round_up(columns * rank);
+    linear->low.a_forth = linear->low.b_scaled + assay_whole_panels(columns * rank);
     linear->low.a_merging = linear->low.a_forth + assay_panels_size(rank, depth);
     linear->low.b_back = linear->low.a_merging + assay_panels_size(depth, rank);
 }
@@ -154,8 +150,8 @@ static void add_low(const assay_trained_linear *linear, const float *dy, size_t 
         assay_kernels_active()->gemm_f32(dy + at * ldy, ldy, part, low->b_back, low->rank,
                                          linear->columns, NULL, narrow, low->rank);
         add_product(0, low->rank, narrow, low->rank, part,
-                    inputs + at * round_up(linear->depth), linear->depth, low->a_gradient, NULL,
-                    scratch);
+                    inputs + at * assay_whole_panels(linear->depth), linear->depth,
+                    low->a_gradient, NULL, scratch);
     }
 }
 

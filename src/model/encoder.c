@@ -72,14 +72,9 @@ typedef struct run {
     scratch s;
 } run;
 
-static size_t round_up(size_t n)
-{
-    return (n + ASSAY_PANEL - 1) / ASSAY_PANEL * ASSAY_PANEL;
-}
-
 static size_t query_rows(size_t length)
 {
-    size_t rows = SCORES / round_up(length);
+    size_t rows = SCORES / assay_whole_panels(length);
     if (rows < QUERY_ROWS_LEAST)
         return QUERY_ROWS_LEAST;
     return rows < QUERY_ROWS ? rows : QUERY_ROWS;
@@ -89,7 +84,7 @@ static size_t query_rows(size_t length)
  * because shorter ones take more rows. */
 static size_t scores_size(size_t longest)
 {
-    size_t most = QUERY_ROWS_LEAST * round_up(longest);
+    size_t most = QUERY_ROWS_LEAST * assay_whole_panels(longest);
     return most > SCORES ? most : SCORES;
 }
 
@@ -97,7 +92,7 @@ static size_t scores_size(size_t longest)
 static float *slice(float *base, size_t *used, size_t floats)
 {
     float *place = base != NULL ? base + *used : NULL;
-    *used += round_up(floats);
+    *used += assay_whole_panels(floats);
     return place;
 }
 
@@ -249,7 +244,7 @@ static void attend_head(const run *r, const head *h)
     size_t length = h->length, rows = h->end - h->first, ldq = h->ldq;
     const float *k = h->k, *q = h->q + h->first * ldq;
     float *out = h->out + h->first * r->hidden;
-    size_t ld = round_up(length), step = query_rows(length), ldk = 3 * r->hidden;
+    size_t ld = assay_whole_panels(length), step = query_rows(length), ldk = 3 * r->hidden;
     const float *v = k + r->hidden;
     r->kernels->pack_f32(k, ldk, length, r->head_size, r->s.keys);
     r->kernels->pack_transposed_f32(v, ldk, r->head_size, length, r->s.values);
@@ -277,7 +272,7 @@ static void attend_head_i16(const run *r, const head *h)
     const float *k = h->k, *v = k + r->hidden;
     size_t length = h->length;
     size_t ldk = 3 * r->hidden, size = r->head_size, even = size + size % 2;
-    size_t ld = round_up(length), step = query_rows(length);
+    size_t ld = assay_whole_panels(length), step = query_rows(length);
     int16_t *keys = (void *)r->s.keys, *values = (void *)r->s.values;
     float k_scale, v_scale, q_scale;
     kernels->quantize_i16(k, ldk, length, size, score_limit(size), r->s.head, &k_scale);
