@@ -5,7 +5,7 @@
 void assay_allowed_free(assay_allowed *a)
 {
     assay_filter_free(a->filter);
-    assay_bits_free(&a->passages);
+    assay_bits_free(&a->selection.passages);
     assay_bits_free(&a->slots);
     assay_bits_free(&a->words);
     *a = (assay_allowed){0};
@@ -26,12 +26,11 @@ assay_status assay_allowed_passages(assay_allowed *a, assay_store *store,
 {
     if (a->filter == NULL || a->passages_generation == collection->generation)
         return ASSAY_OK;
-    assay_bits passages;
-    ASSAY_TRY(assay_store_filter(store, collection, a->filter, &passages, &a->missing, error));
-    assay_bits_free(&a->passages);
-    a->passages = passages;
+    assay_selection selection;
+    ASSAY_TRY(assay_store_filter(store, collection, a->filter, &selection, &a->missing, error));
+    assay_bits_free(&a->selection.passages);
+    a->selection = selection;
     a->passages_generation = collection->generation;
-    a->count = assay_bits_count(&passages);
     return ASSAY_OK;
 }
 
@@ -42,7 +41,7 @@ assay_status assay_allowed_slots(assay_allowed *a, const assay_flat *flat,
     if (a->filter == NULL || a->slots_generation == collection->generation)
         return ASSAY_OK;
     assay_bits slots;
-    ASSAY_TRY(assay_flat_slots(flat, &a->passages, &slots, &count, error));
+    ASSAY_TRY(assay_flat_slots(flat, &a->selection.passages, &slots, &count, error));
     assay_bits_free(&a->slots);
     a->slots = slots;
     a->slots_generation = collection->generation;
@@ -55,7 +54,7 @@ assay_status assay_allowed_words(assay_allowed *a, const assay_postings *posting
     if (a->filter == NULL || a->words_generation == collection->generation)
         return ASSAY_OK;
     assay_bits words;
-    ASSAY_TRY(assay_postings_slots(postings, &a->passages, &words, error));
+    ASSAY_TRY(assay_postings_slots(postings, &a->selection.passages, &words, error));
     assay_bits_free(&a->words);
     a->words = words;
     a->words_generation = collection->generation;

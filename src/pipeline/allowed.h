@@ -13,12 +13,11 @@
 
 typedef struct assay_allowed {
     assay_filter *filter; /* NULL: none */
-    assay_bits passages;  /* by key */
+    assay_selection selection; /* passages by key, and how many */
     assay_bits slots;     /* by place in the vector file, */
     assay_bits words;     /* and in the word index */
     uint64_t passages_generation, slots_generation, words_generation; /* of the
                              collection; 0: not made */
-    uint64_t count;       /* passages let through */
     assay_error missing;  /* see assay_store_filter */
 } assay_allowed;
 

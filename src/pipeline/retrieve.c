@@ -94,7 +94,7 @@ static assay_status retrieve_words(assay_pipeline *p, assay_text query, size_t *
     assay_postings_close(r->postings);
     r->postings = NULL;
     return assay_store_bm25(p->store, &p->collection, query, o->k1.value, o->b.value,
-                            r->allowed.filter != NULL ? &r->allowed.passages : NULL, o->retrieve,
+                            r->allowed.filter != NULL ? &r->allowed.selection : NULL, o->retrieve,
                             r->bm25, count, error);
 }
 
@@ -155,7 +155,7 @@ assay_status assay_retrieve(assay_pipeline *p, assay_text query, size_t *count,
     assay_fusion_list bm25 = {r->bm25, 0, 0}, dense = {r->dense, 0, 0};
     *count = 0;
     ASSAY_TRY(assay_allowed_passages(&r->allowed, p->store, &p->collection, error));
-    if (r->allowed.filter != NULL && r->allowed.count == 0)
+    if (r->allowed.filter != NULL && r->allowed.selection.count == 0)
         return ASSAY_OK;
     if (o->retriever & ASSAY_RETRIEVER_BM25) {
         bm25.weight = o->bm25_weight.value;

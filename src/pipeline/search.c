@@ -196,7 +196,7 @@ static assay_status run(assay_pipeline *p, assay_text query, uint32_t top, assay
     result->rebuilt = p->retrieval.vectors.notice;
     p->retrieval.vectors.notice = (assay_error){0};
     result->filtered = p->retrieval.allowed.filter != NULL;
-    result->allowed = p->retrieval.allowed.count;
+    result->allowed = p->retrieval.allowed.selection.count;
     result->missing = p->retrieval.allowed.missing;
     ASSAY_TRY(assay_entries_read(p, candidates, arena, &entries, &count, error));
     result->candidates = (uint32_t)count;

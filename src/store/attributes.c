@@ -361,9 +361,9 @@ static assay_status evaluate(evaluation *e, const assay_filter *filter, assay_bi
     return collect_passages(e, &e->stack[0], out);
 }
 
-assay_status assay_store_filter(assay_store *store, const assay_collection *collection,
-                                const assay_filter *filter, assay_bits *out,
-                                assay_error *missing, assay_error *error)
+assay_status assay_sqlite_filter(assay_store *store, const assay_collection *collection,
+                                 const assay_filter *filter, assay_selection *out,
+                                 assay_error *missing, assay_error *error)
 {
     evaluation e = {.store = store, .collection = collection, .missing = missing, .error = error};
     sqlite3_stmt *limits;
@@ -388,7 +388,7 @@ assay_status assay_store_filter(assay_store *store, const assay_collection *coll
     for (size_t i = 0; i < e.depth; i++)
         assay_bits_free(&e.stack[i]);
     if (status == ASSAY_OK)
-        *out = passages;
+        *out = (assay_selection){filter, passages, assay_bits_count(&passages)};
     else
         assay_bits_free(&passages);
     return status;

@@ -424,10 +424,10 @@ static assay_status rank_question(assay_store *store, const assay_collection *co
     return status;
 }
 
-assay_status assay_store_bm25(assay_store *store, const assay_collection *collection,
-                              assay_text text, double k1, double b,
-                              const assay_bits *allowed, size_t k, assay_candidate *out,
-                              size_t *count, assay_error *error)
+assay_status assay_sqlite_bm25(assay_store *store, const assay_collection *collection,
+                               assay_text text, double k1, double b,
+                               const assay_selection *allowed, size_t k, assay_candidate *out,
+                               size_t *count, assay_error *error)
 {
     if (!(k1 >= 0 && k1 <= 1000))
         return assay_fail(error, ASSAY_E_ARGUMENT, "k1", "%g is not from 0 to 1000", k1);
@@ -442,7 +442,7 @@ assay_status assay_store_bm25(assay_store *store, const assay_collection *collec
     question *q = &work->question;
     ranking *r = &work->ranking;
     assay_buffer_init(&q->stems, 0);
-    *r = (ranking){.question = q, .k1 = k1, .b = b, .allowed = allowed,
+    *r = (ranking){.question = q, .k1 = k1, .b = b, .allowed = allowed != NULL ? &allowed->passages : NULL,
                    .best = {.items = out, .limit = k}};
     assay_status status = read_question(store, text, q, error);
     if (status == ASSAY_OK && q->count > 0 && k > 0)

@@ -218,8 +218,8 @@ static assay_status check_collections(check *c)
     }
 }
 
-assay_status assay_store_check_database(assay_store *store, assay_progress_fn progress,
-                                        void *user, uint64_t *problems, assay_error *error)
+assay_status assay_sqlite_check(assay_store *store, assay_progress_fn progress, void *user,
+                                uint64_t *problems, assay_error *error)
 {
     check c = {.store = store, .progress = progress, .user = user, .total = CHECKS + 4,
                .error = error};

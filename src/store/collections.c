@@ -82,8 +82,8 @@ static assay_status not_found(assay_store *store, const char *name, assay_error 
     return status;
 }
 
-assay_status assay_collection_open(assay_store *store, const char *name, assay_collection *out,
-                                   assay_error *error)
+assay_status assay_sqlite_collection_open(assay_store *store, const char *name,
+                                          assay_collection *out, assay_error *error)
 {
     sqlite3_stmt *statement;
     bool row;
@@ -100,28 +100,6 @@ assay_status assay_collection_open(assay_store *store, const char *name, assay_c
 }
 
 /* ---- Making and dropping ----------------------------------------------------- */
-
-static bool name_is_good(const char *name)
-{
-    size_t length = strlen(name);
-    if (length == 0 || length >= sizeof((assay_collection *)0)->name || name[0] == '.')
-        return false;
-    return strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") ==
-           length;
-}
-
-static assay_status check_new(const char *name, const assay_collection_config *config,
-                              assay_error *error)
-{
-    if (!name_is_good(name))
-        return assay_fail(error, ASSAY_E_ARGUMENT, "collection",
-                          "'%s' cannot be a collection's name: 1 to 127 letters, digits, '.', '_' "
-                          "and '-', the first not a '.'", name);
-    if (config->dimensions > ASSAY_DIMENSIONS_MAX)
-        return assay_fail(error, ASSAY_E_LIMIT, name, "%u dimensions; at most %d",
-                          config->dimensions, ASSAY_DIMENSIONS_MAX);
-    return ASSAY_OK;
-}
 
 static assay_status exists(assay_store *store, const char *name, bool *found, assay_error *error)
 {
@@ -160,22 +138,21 @@ static assay_status insert_collection(assay_store *store, const char *name,
     return assay_schema_add(store, sqlite3_last_insert_rowid(store->db), error);
 }
 
-assay_status assay_collection_create(assay_store *store, const char *name,
-                                     const assay_collection_config *config,
-                                     assay_collection *out, assay_error *error)
+assay_status assay_sqlite_collection_create(assay_store *store, const char *name,
+                                            const assay_collection_config *config,
+                                            assay_collection *out, assay_error *error)
 {
     bool own;
-    ASSAY_TRY(check_new(name, config, error));
     ASSAY_TRY(assay_sql_enter(store, &own, error));
     assay_status status = insert_collection(store, name, config, error);
     ASSAY_TRY(assay_sql_leave(store, own, status, error));
-    return assay_collection_open(store, name, out, error);
+    return assay_sqlite_collection_open(store, name, out, error);
 }
 
 static assay_status drop(assay_store *store, const char *name, assay_error *error)
 {
     assay_collection collection;
-    ASSAY_TRY(assay_collection_open(store, name, &collection, error));
+    ASSAY_TRY(assay_sqlite_collection_open(store, name, &collection, error));
     ASSAY_TRY(assay_schema_remove(store, collection.key, error));
     sqlite3_stmt *statement;
     ASSAY_TRY(assay_sql_prepare(store, &statement, error,
@@ -184,7 +161,8 @@ static assay_status drop(assay_store *store, const char *name, assay_error *erro
     return assay_sql_run(store, statement, "cannot remove the collection", error);
 }
 
-assay_status assay_collection_drop(assay_store *store, const char *name, assay_error *error)
+assay_status assay_sqlite_collection_drop(assay_store *store, const char *name,
+                                          assay_error *error)
 {
     bool own;
     assay_sql_forget(store);
@@ -243,7 +221,7 @@ static assay_status describe_late(assay_store *store, int64_t key, assay_collect
 {
     const assay_collection collection = {.key = key};
     assay_late_model late;
-    ASSAY_TRY(assay_late_get(store, &collection, &late, error));
+    ASSAY_TRY(assay_sqlite_late_get(store, &collection, &late, error));
     memcpy(out->late_model, late.model, sizeof out->late_model);
     return assay_token_vectors_count(store, key, &out->late_vectors, &out->late_bytes, error);
 }
@@ -297,8 +275,8 @@ static assay_status describe_row(assay_store *store, sqlite3_stmt *row,
     return count_into(store, collection.key, out, error);
 }
 
-assay_status assay_collection_describe(assay_store *store, const char *name,
-                                       assay_collection_info *out, assay_error *error)
+assay_status assay_sqlite_collection_describe(assay_store *store, const char *name,
+                                              assay_collection_info *out, assay_error *error)
 {
     sqlite3_stmt *statement;
     bool row;
@@ -318,8 +296,8 @@ assay_status assay_collection_describe(assay_store *store, const char *name,
     return status;
 }
 
-assay_status assay_collection_list(assay_store *store, assay_collection_info **out,
-                                   size_t *count, assay_error *error)
+assay_status assay_sqlite_collection_list(assay_store *store, assay_collection_info **out,
+                                          size_t *count, assay_error *error)
 {
     sqlite3_stmt *statement;
     bool row;

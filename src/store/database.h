@@ -13,7 +13,7 @@
 #include <sys/types.h>
 
 #include "base/buffer.h"
-#include "store/store.h"
+#include "store/backend.h"
 
 enum {
     ASSAY_STATEMENTS = 48,      /* kept prepared */
@@ -32,20 +32,22 @@ typedef struct assay_statement {
 } assay_statement;
 
 struct assay_store {
-    sqlite3 *db;
-    char *home;
-    char *path; /* of the database file */
+    const assay_backend *calls;
+    char *home; /* where files derived from it lie */
+    char *path; /* of the database, as messages name it */
     uint32_t busy_ms;
     bool read_only;
+    assay_buffer text; /* behind assay_document_text */
+
+    sqlite3 *db;
     uint32_t schema; /* of the file, see schema.c */
-    bool frozen; /* opened as an immutable file: see store.c */
+    bool frozen; /* opened as an immutable file: see sqlite.c */
     struct timespec frozen_time;
     off_t frozen_size;
     assay_statement statements[ASSAY_STATEMENTS];
     uint64_t lookups;
     fts5_tokenizer tokenizer_calls;
     Fts5Tokenizer *tokenizer; /* as the FTS5 tables use it, for questions */
-    assay_buffer text;        /* behind assay_document_text */
 };
 
 /* ---- Errors ---------------------------------------------------------------- */
@@ -108,6 +110,92 @@ assay_status assay_sql_leave(assay_store *store, bool own, assay_status status,
 /* ARGUMENT when there is no transaction. `function` is named in the message. */
 assay_status assay_sql_inside(assay_store *store, const char *function, assay_error *error);
 
+/* ---- What backend.h asks for ----------------------------------------------- */
+
+/* Opens the store, whose options are set, in a folder, made where that is asked for. */
+assay_status assay_sqlite_open(assay_store *store, const char *home, bool create,
+                               assay_error *error);
+void assay_sqlite_close(assay_store *store);
+assay_status assay_sqlite_collection_open(assay_store *store, const char *name,
+                                          assay_collection *out, assay_error *error);
+assay_status assay_sqlite_collection_create(assay_store *store, const char *name,
+                                            const assay_collection_config *config,
+                                            assay_collection *out, assay_error *error);
+assay_status assay_sqlite_collection_describe(assay_store *store, const char *name,
+                                              assay_collection_info *out, assay_error *error);
+assay_status assay_sqlite_collection_list(assay_store *store, assay_collection_info **out,
+                                          size_t *count, assay_error *error);
+assay_status assay_sqlite_collection_drop(assay_store *store, const char *name,
+                                          assay_error *error);
+assay_status assay_sqlite_begin(assay_store *store, assay_error *error);
+assay_status assay_sqlite_commit(assay_store *store, assay_error *error);
+void assay_sqlite_rollback(assay_store *store);
+assay_status assay_sqlite_check(assay_store *store, assay_progress_fn progress, void *user,
+                                uint64_t *problems, assay_error *error);
+assay_status assay_sqlite_document_digest(assay_store *store,
+                                          const assay_collection *collection, const char *id,
+                                          bool *found, assay_digest *digest,
+                                          assay_error *error);
+assay_status assay_sqlite_document_put(assay_store *store, assay_collection *collection,
+                                       const assay_stored_document *document,
+                                       assay_error *error);
+assay_status assay_sqlite_document_delete(assay_store *store, assay_collection *collection,
+                                          const char *id, bool *found, assay_error *error);
+assay_status assay_sqlite_document_text(assay_store *store, const char *collection,
+                                        const char *document, assay_text *title,
+                                        assay_text *text, assay_error *error);
+assay_status assay_sqlite_document_list(assay_store *store, const char *collection,
+                                        const char *after, size_t most, assay_documents *out,
+                                        assay_error *error);
+assay_status assay_sqlite_document_get(assay_store *store, const char *collection,
+                                       const char *id, assay_documents *out,
+                                       assay_error *error);
+assay_status assay_sqlite_scan_finish(assay_store *store, const assay_collection *collection,
+                                      assay_error *error);
+assay_status assay_sqlite_scan_prune(assay_store *store, assay_collection *collection,
+                                     const char *path, uint64_t *removed, assay_error *error);
+assay_status assay_sqlite_filter(assay_store *store, const assay_collection *collection,
+                                 const assay_filter *filter, assay_selection *out,
+                                 assay_error *missing, assay_error *error);
+assay_status assay_sqlite_bm25(assay_store *store, const assay_collection *collection,
+                               assay_text question, double k1, double b,
+                               const assay_selection *allowed, size_t k, assay_candidate *out,
+                               size_t *count, assay_error *error);
+assay_status assay_sqlite_passage_get(assay_store *store, uint64_t passage, assay_arena *arena,
+                                      assay_passage_view *out, assay_error *error);
+assay_status assay_sqlite_passage_keys(assay_store *store, const assay_collection *collection,
+                                       uint64_t after, uint64_t *passages, size_t most,
+                                       size_t *count, assay_error *error);
+assay_status assay_sqlite_tokens_get(assay_store *store, uint64_t passage,
+                                     const assay_digest *tokenizer, assay_arena *arena,
+                                     assay_token_ids *out, assay_error *error);
+assay_status assay_sqlite_tokens_put(assay_store *store, uint64_t passage,
+                                     const assay_digest *tokenizer, const int32_t *ids,
+                                     size_t count, assay_error *error);
+assay_status assay_sqlite_tokens_missing(assay_store *store,
+                                         const assay_collection *collection,
+                                         const assay_digest *tokenizer, uint64_t after,
+                                         uint64_t *passages, size_t most, size_t *count,
+                                         assay_error *error);
+assay_status assay_sqlite_late_get(assay_store *store, const assay_collection *collection,
+                                   assay_late_model *out, assay_error *error);
+assay_status assay_sqlite_late_set(assay_store *store, const assay_collection *collection,
+                                   const assay_late_model *model, assay_error *error);
+assay_status assay_sqlite_token_vectors_read(assay_store *store, uint64_t passage,
+                                             void (*fn)(void *user, const assay_token_rows *rows),
+                                             void *user, assay_error *error);
+assay_status assay_sqlite_token_vectors_put(assay_store *store, uint64_t passage,
+                                            const assay_token_rows *rows, assay_error *error);
+assay_status assay_sqlite_token_vectors_missing(assay_store *store,
+                                                const assay_collection *collection,
+                                                uint64_t after, uint64_t *passages,
+                                                size_t most, size_t *count,
+                                                assay_error *error);
+assay_status assay_sqlite_vectors(assay_store *store, const assay_collection *collection,
+                                  assay_vector_fn fn, void *user, assay_error *error);
+assay_status assay_sqlite_vector_count(assay_store *store, const assay_collection *collection,
+                                       uint64_t *count, assay_error *error);
+
 /* ---- Between the files of this floor ---------------------------------------- */
 
 /* schema.c: which schema the file has (0: it is empty), also in store->schema.
@@ -160,7 +248,7 @@ assay_status assay_token_vectors_verify(assay_store *store, assay_damaged_fn tel
 assay_status assay_bm25_register(assay_store *store, assay_error *error);
 void assay_bm25_release(assay_store *store);
 
-/* store.c: BUSY when a database that was opened as immutable has changed. */
+/* sqlite.c: BUSY when a database that was opened as immutable has changed. */
 assay_status assay_store_unchanged(assay_store *store, assay_error *error);
 
 /* collections.c: SQLite says only that a table is not there when a collection

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* document_list.c: documents looked at, and deleted, one by one, by id. */
+/* document_list.c: documents looked at one by one, by id. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -99,13 +99,14 @@ static assay_status take(assay_store *store, sqlite3_stmt *select, bool text, si
     return status;
 }
 
-assay_status assay_document_list(assay_store *store, const char *collection, const char *after,
-                                 size_t most, assay_documents *out, assay_error *error)
+assay_status assay_sqlite_document_list(assay_store *store, const char *collection,
+                                        const char *after, size_t most, assay_documents *out,
+                                        assay_error *error)
 {
     assay_collection found;
     sqlite3_stmt *select;
     most = most == 0 || most > MOST ? MOST : most;
-    ASSAY_TRY(assay_collection_open(store, collection, &found, error));
+    ASSAY_TRY(assay_sqlite_collection_open(store, collection, &found, error));
     ASSAY_TRY(assay_sql_prepare(store, &select, error,
                                 COLUMNS " FROM documents d WHERE d.collection = ?1"
                                 " AND d.id > ?2 ORDER BY d.id LIMIT ?3"));
@@ -115,13 +116,14 @@ assay_status assay_document_list(assay_store *store, const char *collection, con
     return take(store, select, false, most, out, error);
 }
 
-assay_status assay_document_get(assay_store *store, const char *collection, const char *id,
-                                assay_documents *out, assay_error *error)
+assay_status assay_sqlite_document_get(assay_store *store, const char *collection,
+                                       const char *id, assay_documents *out,
+                                       assay_error *error)
 {
     assay_collection found;
     sqlite3_stmt *select;
     assay_documents one;
-    ASSAY_TRY(assay_collection_open(store, collection, &found, error));
+    ASSAY_TRY(assay_sqlite_collection_open(store, collection, &found, error));
     ASSAY_TRY(assay_sql_prepare(store, &select, error,
                                 COLUMNS ", d.text FROM documents d WHERE d.collection = ?1"
                                 " AND d.id = ?2"));
@@ -134,29 +136,5 @@ assay_status assay_document_get(assay_store *store, const char *collection, cons
                           "collection '%s' has no document '%s'", collection, id);
     }
     *out = one;
-    return ASSAY_OK;
-}
-
-assay_status assay_documents_delete(assay_store *store, const char *collection,
-                                    const char *const *ids, size_t count, size_t *deleted,
-                                    assay_error *error)
-{
-    assay_collection found;
-    size_t gone = 0;
-    assay_status status = ASSAY_OK;
-    ASSAY_TRY(assay_store_begin(store, error));
-    status = assay_collection_open(store, collection, &found, error);
-    for (size_t i = 0; i < count && status == ASSAY_OK; i++) {
-        bool there;
-        status = assay_document_delete(store, &found, ids[i], &there, error);
-        gone += status == ASSAY_OK && there;
-    }
-    if (status == ASSAY_OK)
-        status = assay_store_commit(store, error);
-    if (status != ASSAY_OK) {
-        assay_store_rollback(store);
-        return status;
-    }
-    *deleted = gone;
     return ASSAY_OK;
 }

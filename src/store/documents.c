@@ -11,60 +11,11 @@
 #include "store/database.h"
 
 #include <inttypes.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 static const char *const cannot_write = "cannot write the document";
 static const char *const cannot_read = "cannot read the document";
-
-/* ---- What may be stored ------------------------------------------------------ */
-
-static bool on_boundary(assay_text text, uint64_t offset)
-{
-    return offset == text.length || ((unsigned char)text.data[offset] & 0xC0) != 0x80;
-}
-
-static bool passage_lies_within(const assay_stored_passage *passage, assay_text text)
-{
-    return passage->offset <= text.length && passage->length <= text.length - passage->offset &&
-           on_boundary(text, passage->offset) &&
-           on_boundary(text, passage->offset + passage->length);
-}
-
-static assay_status check_vector(const assay_collection *collection, const char *id,
-                                 const float *vector, assay_error *error)
-{
-    if (collection->config.dimensions == 0)
-        return assay_fail(error, ASSAY_E_ARGUMENT, id,
-                          "a vector for collection '%s', which has none (BM25 only)",
-                          collection->name);
-    for (uint32_t i = 0; i < collection->config.dimensions; i++)
-        if (!isfinite(vector[i]))
-            return assay_fail(error, ASSAY_E_ARGUMENT, id,
-                              "component %u of a vector is not a finite number", i);
-    return ASSAY_OK;
-}
-
-/* Before anything is written, so that a bad document fails alone. */
-static assay_status check_document(const assay_collection *collection,
-                                   const assay_stored_document *document, assay_error *error)
-{
-    if (document->id == NULL || document->id[0] == '\0')
-        return assay_fail(error, ASSAY_E_ARGUMENT, document->source,
-                          "a document needs an id that is not empty");
-    for (size_t i = 0; i < document->passage_count; i++) {
-        const assay_stored_passage *passage = &document->passages[i];
-        if (!passage_lies_within(passage, document->text))
-            return assay_fail(error, ASSAY_E_ARGUMENT, document->id,
-                              "passage %zu (offset %" PRIu64 ", length %" PRIu64 ") does not lie "
-                              "in the text of %zu bytes at character boundaries", i,
-                              passage->offset, passage->length, document->text.length);
-        if (passage->vector != NULL)
-            ASSAY_TRY(check_vector(collection, document->id, passage->vector, error));
-    }
-    return ASSAY_OK;
-}
 
 /* ---- BM25 entries ------------------------------------------------------------- */
 
@@ -170,8 +121,8 @@ static assay_status delete_document(assay_store *store, const assay_collection *
     return assay_sql_run(store, statement, "cannot delete the document", error);
 }
 
-assay_status assay_document_delete(assay_store *store, assay_collection *collection,
-                                   const char *id, bool *found, assay_error *error)
+assay_status assay_sqlite_document_delete(assay_store *store, assay_collection *collection,
+                                          const char *id, bool *found, assay_error *error)
 {
     int64_t key;
     bool there;
@@ -249,13 +200,13 @@ static assay_status insert_passage(assay_store *store, const assay_collection *c
                        error);
 }
 
-assay_status assay_document_put(assay_store *store, assay_collection *collection,
-                                const assay_stored_document *document, assay_error *error)
+assay_status assay_sqlite_document_put(assay_store *store, assay_collection *collection,
+                                       const assay_stored_document *document,
+                                       assay_error *error)
 {
     int64_t key;
     bool found;
     ASSAY_TRY(assay_sql_inside(store, "assay_document_put", error));
-    ASSAY_TRY(check_document(collection, document, error));
     ASSAY_TRY(find_document(store, collection->key, document->id, &found, &key, error));
     if (found)
         ASSAY_TRY(delete_document(store, collection, key, error));
@@ -268,9 +219,10 @@ assay_status assay_document_put(assay_store *store, assay_collection *collection
     return ASSAY_OK;
 }
 
-assay_status assay_document_digest(assay_store *store, const assay_collection *collection,
-                                   const char *id, bool *found, assay_digest *digest,
-                                   assay_error *error)
+assay_status assay_sqlite_document_digest(assay_store *store,
+                                          const assay_collection *collection, const char *id,
+                                          bool *found, assay_digest *digest,
+                                          assay_error *error)
 {
     sqlite3_stmt *find;
     bool row;
@@ -318,8 +270,8 @@ assay_status assay_scan_mark(assay_store *store, const assay_collection *collect
     return ASSAY_OK;
 }
 
-assay_status assay_scan_finish(assay_store *store, const assay_collection *collection,
-                               assay_error *error)
+assay_status assay_sqlite_scan_finish(assay_store *store, const assay_collection *collection,
+                                      assay_error *error)
 {
     sqlite3_stmt *move;
     ASSAY_TRY(assay_sql_inside(store, "assay_scan_finish", error));
@@ -376,8 +328,8 @@ static assay_status unmarked_under(assay_store *store, int64_t collection, const
     return status;
 }
 
-assay_status assay_scan_prune(assay_store *store, assay_collection *collection,
-                              const char *path, uint64_t *removed, assay_error *error)
+assay_status assay_sqlite_scan_prune(assay_store *store, assay_collection *collection,
+                                     const char *path, uint64_t *removed, assay_error *error)
 {
     size_t length = strlen(path);
     while (length > 0 && path[length - 1] == '/')
@@ -448,8 +400,8 @@ static assay_status copy_passage(assay_store *store, sqlite3_stmt *row, assay_ar
     return read_piece(store, out->document, out->offset, length, arena, &out->text, error);
 }
 
-assay_status assay_passage_get(assay_store *store, uint64_t passage, assay_arena *arena,
-                               assay_passage_view *out, assay_error *error)
+assay_status assay_sqlite_passage_get(assay_store *store, uint64_t passage, assay_arena *arena,
+                                      assay_passage_view *out, assay_error *error)
 {
     sqlite3_stmt *select;
     bool row;
@@ -471,25 +423,9 @@ assay_status assay_passage_get(assay_store *store, uint64_t passage, assay_arena
     return status;
 }
 
-assay_status assay_passage_documents(assay_store *store, const uint64_t *passages,
-                                     size_t count, int64_t *documents, assay_error *error)
-{
-    sqlite3_stmt *select;
-    ASSAY_TRY(assay_sql_prepare(store, &select, error,
-                                "SELECT document FROM passages WHERE key = ?1"));
-    for (size_t i = 0; i < count; i++) {
-        bool row;
-        sqlite3_bind_int64(select, 1, (int64_t)passages[i]);
-        ASSAY_TRY(assay_sql_step(store, select, "cannot read the passages", &row, error));
-        documents[i] = row ? sqlite3_column_int64(select, 0) : -1;
-        sqlite3_reset(select);
-    }
-    return ASSAY_OK;
-}
-
-assay_status assay_passage_keys(assay_store *store, const assay_collection *collection,
-                                uint64_t after, uint64_t *passages, size_t most, size_t *count,
-                                assay_error *error)
+assay_status assay_sqlite_passage_keys(assay_store *store, const assay_collection *collection,
+                                       uint64_t after, uint64_t *passages, size_t most,
+                                       size_t *count, assay_error *error)
 {
     sqlite3_stmt *select;
     ASSAY_TRY(assay_sql_prepare(store, &select, error,
@@ -501,14 +437,14 @@ assay_status assay_passage_keys(assay_store *store, const assay_collection *coll
     return assay_sql_keys(store, select, cannot_read, passages, count, error);
 }
 
-assay_status assay_document_text(assay_store *store, const char *collection,
-                                 const char *document, assay_text *title, assay_text *text,
-                                 assay_error *error)
+assay_status assay_sqlite_document_text(assay_store *store, const char *collection,
+                                        const char *document, assay_text *title,
+                                        assay_text *text, assay_error *error)
 {
     assay_collection found;
     sqlite3_stmt *select;
     bool row;
-    ASSAY_TRY(assay_collection_open(store, collection, &found, error));
+    ASSAY_TRY(assay_sqlite_collection_open(store, collection, &found, error));
     ASSAY_TRY(assay_sql_prepare(store, &select, error,
                                 "SELECT title, text FROM documents"
                                 " WHERE collection = ?1 AND id = ?2"));
@@ -558,8 +494,8 @@ static assay_status each_vector(assay_store *store, sqlite3_stmt *select, float 
     }
 }
 
-assay_status assay_store_vectors(assay_store *store, const assay_collection *collection,
-                                 assay_vector_fn fn, void *user, assay_error *error)
+assay_status assay_sqlite_vectors(assay_store *store, const assay_collection *collection,
+                                  assay_vector_fn fn, void *user, assay_error *error)
 {
     uint32_t dimensions = collection->config.dimensions;
     if (dimensions == 0)
@@ -579,8 +515,8 @@ assay_status assay_store_vectors(assay_store *store, const assay_collection *col
     return status;
 }
 
-assay_status assay_store_vector_count(assay_store *store, const assay_collection *collection,
-                                      uint64_t *count, assay_error *error)
+assay_status assay_sqlite_vector_count(assay_store *store, const assay_collection *collection,
+                                       uint64_t *count, assay_error *error)
 {
     sqlite3_stmt *select;
     bool row;

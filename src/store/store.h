@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * store.h: collections, documents, passages, BM25 and vectors in SQLite.
+ * store.h: collections, documents, passages, BM25 and vectors, in a database.
  *
- * The truth of a data directory is one file, <home>/assay.sqlite (WAL). This
- * header is what the pipeline uses; opening, checking and describing a store
- * are public (assay.h). One thread per store handle.
+ * The truth of a data directory is one file, <home>/assay.sqlite (WAL), which one
+ * machine reads and writes; or a PostgreSQL database that many do (backend.h). What
+ * is derived lies on this machine in both cases. This header is what the pipeline
+ * uses; opening, checking and describing a store are public (assay.h). One thread
+ * per store handle.
  */
 #ifndef ASSAY_STORE_H
 #define ASSAY_STORE_H
@@ -106,12 +108,19 @@ assay_status assay_scan_finish(assay_store *store, const assay_collection *colle
 assay_status assay_scan_prune(assay_store *store, assay_collection *collection,
                               const char *path, uint64_t *removed, assay_error *error);
 
-/* The passages of the documents that a filter lets through, by key: *out is the
- * caller's, assay_bits_free. `missing` gets the first field of the filter that no
- * document of the collection has (code NOT_FOUND; else OK), with the names of
+/* What a filter lets through of a collection as it was at one moment. */
+typedef struct assay_selection {
+    const assay_filter *filter; /* outlives this */
+    assay_bits passages; /* by key; none where the database looks at the filter itself */
+    uint64_t count;      /* of passages */
+} assay_selection;
+
+/* The passages of the documents that a filter lets through: *out is the caller's,
+ * assay_bits_free(&out->passages). `missing` gets the first field of the filter that
+ * no document of the collection has (code NOT_FOUND; else OK), with the names of
  * those that there are. */
 assay_status assay_store_filter(assay_store *store, const assay_collection *collection,
-                                const assay_filter *filter, assay_bits *out,
+                                const assay_filter *filter, assay_selection *out,
                                 assay_error *missing, assay_error *error);
 
 #define ASSAY_DEFAULT_K1 0.9
@@ -119,12 +128,12 @@ assay_status assay_store_filter(assay_store *store, const assay_collection *coll
 
 /* BM25 (Robertson & Zaragoza 2009, idf as in Lucene: ln(1 + (N-n+.5)/(n+.5)))
  * over the collection's passages, any of the question's terms. The question is
- * plain text, never FTS5 syntax. Of the passages in `allowed` (NULL: all; what it
- * leaves out still counts in idf and lengths) it writes at most k candidates, best
+ * plain text, never a database's syntax. Of the passages in `allowed` (NULL: all; what
+ * it leaves out still counts in idf and lengths) it writes at most k candidates, best
  * first, ties by key. A question without a term finds nothing. */
 assay_status assay_store_bm25(assay_store *store, const assay_collection *collection,
                               assay_text question, double k1, double b,
-                              const assay_bits *allowed, size_t k, assay_candidate *out,
+                              const assay_selection *allowed, size_t k, assay_candidate *out,
                               size_t *count, assay_error *error);
 
 /* The question's terms as assay_store_bm25 takes them, for assay_postings_search;
@@ -228,11 +237,6 @@ assay_status assay_token_vectors_put(assay_store *store, uint64_t passage,
 assay_status assay_token_vectors_missing(assay_store *store, const assay_collection *collection,
                                          uint64_t after, uint64_t *passages, size_t most,
                                          size_t *count, assay_error *error);
-
-/* Key of the document that a passage belongs to, for many passages (a document
- * counts once in a result). documents[i] is -1 where the passage is gone. */
-assay_status assay_passage_documents(assay_store *store, const uint64_t *passages,
-                                     size_t count, int64_t *documents, assay_error *error);
 
 /* All vectors of a collection in passage order, for building an index:
  * fn returns false to stop. `vector` is valid during the call. */

@@ -207,7 +207,7 @@ static assay_status write_snapshot(inversion *v, assay_collection *collection, c
     if (own)
         ASSAY_TRY(assay_sql_exec(v->store, cannot_read, v->error, "BEGIN"));
     assay_status status =
-        assay_collection_open(v->store, collection->name, collection, v->error);
+        assay_sqlite_collection_open(v->store, collection->name, collection, v->error);
     if (status == ASSAY_OK)
         status = write_lists(v, path, k1, b);
     if (own)

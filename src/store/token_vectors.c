@@ -31,8 +31,8 @@ static const char *const cannot_write = "cannot write token vectors";
 
 /* ---- The collection's model ---------------------------------------------------- */
 
-assay_status assay_late_get(assay_store *store, const assay_collection *collection,
-                            assay_late_model *out, assay_error *error)
+assay_status assay_sqlite_late_get(assay_store *store, const assay_collection *collection,
+                                   assay_late_model *out, assay_error *error)
 {
     sqlite3_stmt *select;
     bool row;
@@ -89,8 +89,8 @@ static assay_status set_model(assay_store *store, const assay_collection *collec
     return assay_sql_run(store, insert, cannot_write, error);
 }
 
-assay_status assay_late_set(assay_store *store, const assay_collection *collection,
-                            const assay_late_model *model, assay_error *error)
+assay_status assay_sqlite_late_set(assay_store *store, const assay_collection *collection,
+                                   const assay_late_model *model, assay_error *error)
 {
     bool own;
     ASSAY_TRY(assay_sql_enter(store, &own, error));
@@ -127,9 +127,9 @@ static bool decode(const void *bytes, size_t length, assay_token_rows *out)
     return true;
 }
 
-assay_status assay_token_vectors_read(assay_store *store, uint64_t passage,
-                                      void (*fn)(void *, const assay_token_rows *), void *user,
-                                      assay_error *error)
+assay_status assay_sqlite_token_vectors_read(assay_store *store, uint64_t passage,
+                                             void (*fn)(void *, const assay_token_rows *),
+                                             void *user, assay_error *error)
 {
     sqlite3_stmt *select;
     bool row;
@@ -151,8 +151,8 @@ assay_status assay_token_vectors_read(assay_store *store, uint64_t passage,
     return ASSAY_OK;
 }
 
-assay_status assay_token_vectors_put(assay_store *store, uint64_t passage,
-                                     const assay_token_rows *rows, assay_error *error)
+assay_status assay_sqlite_token_vectors_put(assay_store *store, uint64_t passage,
+                                            const assay_token_rows *rows, assay_error *error)
 {
     sqlite3_stmt *insert;
     ASSAY_TRY(assay_sql_inside(store, "assay_token_vectors_put", error));
@@ -184,9 +184,11 @@ assay_status assay_token_vectors_put(assay_store *store, uint64_t passage,
 
 /* ---- All of a collection, all of a store ------------------------------------------ */
 
-assay_status assay_token_vectors_missing(assay_store *store, const assay_collection *collection,
-                                         uint64_t after, uint64_t *passages, size_t most,
-                                         size_t *count, assay_error *error)
+assay_status assay_sqlite_token_vectors_missing(assay_store *store,
+                                                const assay_collection *collection,
+                                                uint64_t after, uint64_t *passages,
+                                                size_t most, size_t *count,
+                                                assay_error *error)
 {
     sqlite3_stmt *select;
     ASSAY_TRY(assay_sql_prepare(store, &select, error,

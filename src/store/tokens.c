@@ -16,9 +16,9 @@ static void bind_digest(sqlite3_stmt *statement, int parameter, const assay_dige
     assay_sql_bind_bytes(statement, parameter, digest->bytes, sizeof digest->bytes);
 }
 
-assay_status assay_tokens_get(assay_store *store, uint64_t passage,
-                              const assay_digest *tokenizer, assay_arena *arena,
-                              assay_token_ids *out, assay_error *error)
+assay_status assay_sqlite_tokens_get(assay_store *store, uint64_t passage,
+                                     const assay_digest *tokenizer, assay_arena *arena,
+                                     assay_token_ids *out, assay_error *error)
 {
     sqlite3_stmt *select;
     bool row;
@@ -72,9 +72,9 @@ assay_status assay_tokens_write(assay_store *store, int64_t passage,
     return status;
 }
 
-assay_status assay_tokens_put(assay_store *store, uint64_t passage,
-                              const assay_digest *tokenizer, const int32_t *ids, size_t count,
-                              assay_error *error)
+assay_status assay_sqlite_tokens_put(assay_store *store, uint64_t passage,
+                                     const assay_digest *tokenizer, const int32_t *ids,
+                                     size_t count, assay_error *error)
 {
     ASSAY_TRY(assay_sql_inside(store, "assay_tokens_put", error));
     return assay_tokens_write(store, (int64_t)passage, tokenizer, ids, count, error);
@@ -82,10 +82,11 @@ assay_status assay_tokens_put(assay_store *store, uint64_t passage,
 
 /* ---- All of a collection, all of a store --------------------------------------- */
 
-assay_status assay_tokens_missing(assay_store *store, const assay_collection *collection,
-                                  const assay_digest *tokenizer, uint64_t after,
-                                  uint64_t *passages, size_t most, size_t *count,
-                                  assay_error *error)
+assay_status assay_sqlite_tokens_missing(assay_store *store,
+                                         const assay_collection *collection,
+                                         const assay_digest *tokenizer, uint64_t after,
+                                         uint64_t *passages, size_t most, size_t *count,
+                                         assay_error *error)
 {
     sqlite3_stmt *select;
     ASSAY_TRY(assay_sql_prepare(store, &select, error,

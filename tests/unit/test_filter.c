@@ -66,26 +66,26 @@ static const char *let_through(const char *expression)
 {
     static char ids[4096];
     assay_filter *filter;
-    assay_bits allowed;
+    assay_selection allowed;
     assay_error missing;
     assert_ok(assay_filter_parse(expression, &filter, &error));
     assert_ok(assay_store_filter(store, &collection, filter, &allowed, &missing, &error));
     assay_filter_free(filter);
     assay_arena *arena = assay_arena_new(0);
     ids[0] = '\0';
-    for (uint64_t i = 0; i < allowed.limit; i++) {
+    for (uint64_t i = 0; i < allowed.passages.limit; i++) {
         assay_passage_view view;
-        if (!assay_bits_has(&allowed, i))
+        if (!assay_bits_has(&allowed.passages, i))
             continue;
         assert_ok(assay_passage_get(store, i, arena, &view, &error));
         if (view.offset > 0) /* the second of its document: both are, or none */
             continue;
-        assert_true(assay_bits_has(&allowed, i + 1));
+        assert_true(assay_bits_has(&allowed.passages, i + 1));
         size_t length = strlen(ids);
         snprintf(ids + length, sizeof ids - length, "%s%s", length > 0 ? " " : "", view.id);
     }
     assay_arena_free(arena);
-    assay_bits_free(&allowed);
+    assay_bits_free(&allowed.passages);
     return ids;
 }
 
@@ -159,14 +159,14 @@ static void test_missing_field(void **state)
     (void)state;
     put("a", "{\"year\":2019,\"lang\":\"en\"}");
     assay_filter *filter;
-    assay_bits allowed;
+    assay_selection allowed;
     assay_error missing;
     assert_ok(assay_filter_parse("year > 1 or yaer = 3", &filter, &error));
     assert_ok(assay_store_filter(store, &collection, filter, &allowed, &missing, &error));
-    assert_int_equal(assay_bits_count(&allowed), 2);
+    assert_int_equal(allowed.count, 2);
     assert_int_equal(missing.code, ASSAY_E_NOT_FOUND);
     assert_string_equal(missing.message, "no document has a field 'yaer'; there are: lang, year");
-    assay_bits_free(&allowed);
+    assay_bits_free(&allowed.passages);
     assay_filter_free(filter);
 }
 
@@ -187,7 +187,7 @@ static void test_bm25(void **state)
         assert_ok(assay_store_commit(store, &error));
     }
     assay_filter *filter;
-    assay_bits allowed;
+    assay_selection allowed;
     assay_error missing;
     assay_candidate all[100], some[100];
     size_t count, few;
@@ -201,13 +201,13 @@ static void test_bm25(void **state)
     assert_int_equal(few, 15);
     size_t kept = 0;
     for (size_t i = 0; i < count; i++)
-        if (assay_bits_has(&allowed, all[i].passage)) {
+        if (assay_bits_has(&allowed.passages, all[i].passage)) {
             assert_int_equal(all[i].passage, some[kept].passage);
             assert_true(all[i].score == some[kept].score);
             kept++;
         }
     assert_int_equal(kept, few);
-    assay_bits_free(&allowed);
+    assay_bits_free(&allowed.passages);
     assay_filter_free(filter);
 }
 

@@ -120,8 +120,11 @@ static void compare(assay_postings *postings, const char *question, double k1, d
     assay_bits slots;
     assay_arena *arena = assay_arena_new(0);
     assay_text text = {question, strlen(question)};
-    assert_ok(assay_store_bm25(store, &collection, text, k1, b, passages, k, expected, &wanted,
-                               &error));
+    assay_selection allowed = {0};
+    if (passages != NULL)
+        allowed.passages = *passages;
+    assert_ok(assay_store_bm25(store, &collection, text, k1, b,
+                               passages != NULL ? &allowed : NULL, k, expected, &wanted, &error));
     assert_ok(assay_store_terms(store, text, arena, &terms, &term_count, &error));
     if (passages != NULL)
         assert_ok(assay_postings_slots(postings, passages, &slots, &error));

@@ -275,11 +275,6 @@ static void a_document_is_stored_with_all_it_has(void **state)
     assert_int_equal(view.offset, 23);
     assert_int_equal(view.text.length, 21);
     assert_memory_equal(view.text.data, text + 23, 21);
-    int64_t documents[2];
-    assert_ok(assay_passage_documents(store, (uint64_t[]){best[0].passage, 999}, 2, documents,
-                                      &error));
-    assert_int_equal(documents[0], view.document);
-    assert_int_equal(documents[1], -1);
     assert_int_equal(find(store, &collection, "handbook", best), 2);
     assert_int_equal(find(store, &collection, "breaks", best), 1);
     assert_fails(assay_passage_get(store, 999, arena, &view, &error), ASSAY_E_NOT_FOUND,
