@@ -1156,8 +1156,10 @@ typedef struct assay_mine_report {
     uint64_t suspects;           /* or scored too high */
     uint64_t missing_documents;  /* judgments of documents that are not in the collection */
     uint64_t missing_queries;    /* judged queries that have no text */
-    uint64_t refused;            /* queries that cannot be searched for */
+    uint64_t refused;            /* queries that cannot be searched for, or that the teacher
+                                    does not take */
     uint64_t without_positive;   /* queries left out: nothing is relevant to them */
+    uint64_t unscored;           /* passages left out, which the teacher gave no score */
     double seconds;
 } assay_mine_report;
 
@@ -1169,8 +1171,8 @@ typedef struct assay_mine_report {
  *
  * Judgments above 0 are relevant. What is missing is told through `progress` and counted.
  * The file appears when it is whole; what an interrupted call wrote lies beside it and is
- * taken up by a call with the same settings. For the same collection, queries and seed it is
- * the same bytes. */
+ * taken up by a call with the same settings, one at a time (BUSY). For the same collection,
+ * queries and seed it is the same bytes. */
 ASSAY_API assay_status assay_mine(assay_store *store, const char *collection,
                                   const assay_queries *queries, const assay_qrels *qrels,
                                   const char *output, const assay_mine_options *options,
@@ -1526,7 +1528,8 @@ typedef struct assay_train_report {
  * with the same arguments, with the same result as if it had not been interrupted. Errors:
  * ARGUMENT, NOT_FOUND, FORMAT (data that cannot be learned from, saying why), MEMORY
  * (before the first step, with what is needed), CORRUPT (a loss that is no number, naming
- * the step and the queries), IO, FULL (the last checkpoint is kept), INTERRUPTED. */
+ * the step and the queries), IO, FULL (the last checkpoint is kept), BUSY (another call has
+ * this target), INTERRUPTED. */
 ASSAY_API assay_status assay_train(const char *data, const char *base, const char *target,
                                    const assay_train_options *options, assay_train_fn progress,
                                    void *user, assay_train_report *report, assay_error *error);

@@ -18,6 +18,11 @@ int assay_mining_run(assay_store *store, const char *collection, const assay_que
     return assay_report(&error);
 }
 
+bool assay_mining_partly(const assay_mine_report *r)
+{
+    return r->missing_documents + r->missing_queries + r->refused + r->unscored > 0;
+}
+
 void assay_mining_print(FILE *stream, const char *output, const assay_mine_report *r)
 {
     fprintf(stream, "%s: %llu queries", output, (unsigned long long)(r->queries + r->resumed));
@@ -30,6 +35,9 @@ void assay_mining_print(FILE *stream, const char *output, const assay_mine_repor
             (unsigned long long)r->judged);
     fprintf(stream, "  left out     %llu scored too high, %llu nearly the text of a relevant one\n",
             (unsigned long long)r->suspects, (unsigned long long)r->near_duplicates);
+    if (r->unscored)
+        fprintf(stream, "  no score     %llu passages, left out\n",
+                (unsigned long long)r->unscored);
     if (r->missing_documents + r->missing_queries + r->without_positive + r->refused)
         fprintf(stream,
                 "  missing      %llu judged documents, %llu judged queries; %llu queries have "

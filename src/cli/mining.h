@@ -10,6 +10,9 @@ int assay_mining_run(assay_store *store, const char *collection, const assay_que
                      const assay_qrels *qrels, const char *output,
                      const assay_mine_options *options, assay_mine_report *report);
 
+/* Whether something was told and passed over. */
+bool assay_mining_partly(const assay_mine_report *report);
+
 /* The report, for people. */
 void assay_mining_print(FILE *stream, const char *output, const assay_mine_report *report);
 

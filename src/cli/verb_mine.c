@@ -42,6 +42,7 @@ static int print_json(const mine_settings *s, const assay_mine_report *r)
         {"missing_queries", r->missing_queries},
         {"without_positive", r->without_positive},
         {"refused", r->refused},
+        {"unscored", r->unscored},
     };
     assay_answer_set(&answer, answer.root, "output", assay_json_name(s->output));
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
@@ -72,8 +73,7 @@ static int mine(const mine_settings *s, assay_store *store, const assay_beir *be
         code = print_json(s, &report);
     else
         assay_mining_print(stdout, s->output, &report);
-    bool partly = report.missing_documents + report.missing_queries + report.refused > 0;
-    return code == ASSAY_EXIT_OK && partly ? ASSAY_EXIT_PARTLY : code;
+    return code == ASSAY_EXIT_OK && assay_mining_partly(&report) ? ASSAY_EXIT_PARTLY : code;
 }
 
 static int mine_folder(const mine_settings *s, const char *folder, assay_store *store,
@@ -207,8 +207,9 @@ const assay_verb assay_verb_mine = {
         "be relevant all the same. Left out is what is nearly the text of a relevant passage "
         "(more than half of its runs of four words), and what scores above --share of the best "
         "relevant one, by cosine, or by BM25 in a collection without vectors.\n\nInterrupted, the "
-        "same command goes on from there. Judgments of documents or queries that are not there "
-        "are told; the exit code is then 3.",
+        "same command goes on from there; two at once with one output are refused. Judgments of "
+        "documents or queries that are not there, and passages that the teacher gives no score, "
+        "are told and passed over; the exit code is then 3.",
     .options = options,
     .option_count = sizeof options / sizeof *options,
     .examples = examples,

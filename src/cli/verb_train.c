@@ -148,7 +148,7 @@ static int mine(const train_settings *s, assay_store *store, const assay_beir *b
         return code;
     if (!s->common.json)
         assay_mining_print(stdout, path, &report);
-    *partly = *partly || report.missing_documents + report.missing_queries + report.refused > 0;
+    *partly = *partly || assay_mining_partly(&report);
     return ASSAY_EXIT_OK;
 }
 

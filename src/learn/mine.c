@@ -14,9 +14,9 @@
  * passages; that of one which only its words found is computed where it matters.
  *
  * What a query draws depends on the seed and its id alone. Lines are appended to
- * OUTPUT.<settings>.part, which is renamed at the end; an interrupted call is resumed
- * behind the last whole line. The settings' digest is in the name, so that no line of
- * another call is taken up.
+ * OUTPUT.<settings>.part, which is locked and renamed at the end; an interrupted call is
+ * resumed behind the last whole line. The settings' digest is in the name, so that no line
+ * of another call is taken up.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -28,6 +28,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/lock.h"
 #include "base/random.h"
 #include "base/string_map.h"
 #include "evaluate/qrels.h"
@@ -72,6 +73,7 @@ typedef struct miner {
     assay_session *session;
 
     char *part;
+    int lock;                /* on it */
     FILE *stream;
     char *last;              /* id of the last query in it; NULL: none */
 
@@ -426,6 +428,25 @@ static found *nth(miner *m, size_t i)
     return i < m->positive_count ? &m->positives[i] : &m->negatives[i - m->positive_count];
 }
 
+/* Leaves out of a list what has no score, which is told. */
+static assay_status leave_out(miner *m, found *list, size_t *count, assay_error *error)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < *count; i++) {
+        if (!isnan(list[i].score)) {
+            list[kept++] = list[i];
+            continue;
+        }
+        assay_error problem;
+        assay_fail(&problem, ASSAY_E_CORRUPT, "teacher",
+                   "query \"%.100s\": document \"%.100s\" gets no score", m->id, list[i].id);
+        m->report->unscored++;
+        ASSAY_TRY(tell(m, &problem, error));
+    }
+    *count = kept;
+    return ASSAY_OK;
+}
+
 static assay_status rerank_all(miner *m, assay_text *texts, assay_score *scores, size_t count,
                                assay_error *error)
 {
@@ -436,16 +457,18 @@ static assay_status rerank_all(miner *m, assay_text *texts, assay_score *scores,
         if (texts[i].data == NULL)
             return assay_fail_memory(error, text.length);
     }
-    assay_status status = assay_rerank(m->session, m->text, texts, count, scores, error);
-    if (status != ASSAY_OK && error != NULL)
-        assay_error_prefix(error, m->id);
-    for (size_t i = 0; i < count && status == ASSAY_OK; i++) {
-        if (scores[i].status != ASSAY_OK)
-            return assay_fail(error, scores[i].status, m->id,
-                              "the teacher cannot score document \"%.100s\"", nth(m, i)->id);
-        nth(m, i)->score = scores[i].logit;
+    assay_error reason;
+    assay_status status = assay_rerank(m->session, m->text, texts, count, scores, &reason);
+    if (status == ASSAY_E_ARGUMENT || status == ASSAY_E_LIMIT) {
+        m->positive_count = 0; /* the query's fault */
+        return tell_refused(m, &reason, error);
     }
-    return status;
+    if (status != ASSAY_OK)
+        return assay_fail(error, status, m->id, "%s", reason.message);
+    for (size_t i = 0; i < count; i++)
+        nth(m, i)->score = scores[i].status == ASSAY_OK ? scores[i].logit : NAN;
+    ASSAY_TRY(leave_out(m, m->positives, &m->positive_count, error));
+    return leave_out(m, m->negatives, &m->negative_count, error);
 }
 
 static assay_status teach(miner *m, assay_error *error)
@@ -562,7 +585,12 @@ static assay_status mine_text(miner *m, assay_error *error)
     ASSAY_TRY(add_judged(m, error));
     ASSAY_TRY(add_hard(m, ceiling, error));
     ASSAY_TRY(add_random(m, error));
+    uint64_t refused = m->report->refused;
     ASSAY_TRY(teach(m, error));
+    if (m->positive_count == 0) {
+        m->report->without_positive += refused == m->report->refused;
+        return ASSAY_OK;
+    }
     ASSAY_TRY(write_line(m, error));
     m->report->queries++;
     m->report->positives += m->positive_count;
@@ -641,8 +669,6 @@ static char *query_of(const char *line, size_t length)
 static assay_status take_up(miner *m, assay_error *error)
 {
     assay_buffer text;
-    if (access(m->part, F_OK) != 0)
-        return ASSAY_OK;
     assay_buffer_init(&text, (size_t)8 << 30);
     assay_status status = assay_file_read(m->part, &text, error);
     size_t end = text.length, last = 0;
@@ -673,6 +699,7 @@ static assay_status open_part(miner *m, assay_error *error)
         m->part = NULL;
         return assay_fail_memory(error, strlen(m->output));
     }
+    ASSAY_TRY(assay_lock_file(m->part, &m->lock, error));
     ASSAY_TRY(take_up(m, error));
     m->stream = fopen(m->part, "abe");
     return m->stream != NULL ? ASSAY_OK
@@ -799,6 +826,7 @@ static void close_all(miner *m)
 {
     if (m->stream != NULL)
         fclose(m->stream);
+    assay_lock_release(&m->lock);
     if (m->arena != NULL)
         forget_query(m);
     assay_session_close(m->session);
@@ -859,6 +887,7 @@ assay_status assay_mine(assay_store *store, const char *collection,
         .progress = progress,
         .user = user,
         .report = report != NULL ? report : &own,
+        .lock = -1,
     };
     *m.report = (assay_mine_report){0};
     assay_status status = mine_all(&m, error);

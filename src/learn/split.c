@@ -127,37 +127,40 @@ static assay_status join_same(split *s, assay_error *error)
 
 /* ---- Passages that are nearly the same ------------------------------------------- */
 
-static assay_status shingles_of_text(const split *s, uint32_t text, assay_shingles *out,
-                                     assay_error *error)
-{
-    const char *string = assay_examples_text(s->examples, text);
-    return assay_shingles_of((assay_text){string, strlen(string)}, out, error);
-}
-
-static assay_status near(const split *s, uint32_t a, uint32_t b, bool *out, assay_error *error)
-{
-    assay_shingles left, right = {0};
-    ASSAY_TRY(shingles_of_text(s, a, &left, error));
-    assay_status status = shingles_of_text(s, b, &right, error);
-    *out = status == ASSAY_OK && assay_shingles_overlap(&left, &right) > ASSAY_NEAR_DUPLICATE;
-    assay_shingles_free(&left);
-    assay_shingles_free(&right);
-    return status;
-}
+/* Of the passages that are relevant to any query: a query that one is relevant to (all of
+ * them are joined; UINT32_MAX: none), and its shingles. */
+typedef struct relevant {
+    uint32_t *owners;        /* [texts] */
+    assay_shingles *shingles; /* [texts] */
+} relevant;
 
 /* Keys of a passage's smallest hashes; .example is the passage's number here. */
-static assay_status add_sketch(split *s, uint32_t text, assay_error *error)
+static assay_status add_sketch(split *s, uint32_t text, assay_shingles *shingles,
+                               assay_error *error)
 {
-    assay_shingles shingles;
-    assay_status status = shingles_of_text(s, text, &shingles, error);
-    for (size_t i = 0; i < shingles.count && i < SKETCH && status == ASSAY_OK; i++)
-        status = add_key(s, shingles.hashes[i], text, error);
-    assay_shingles_free(&shingles);
-    return status;
+    const char *string = assay_examples_text(s->examples, text);
+    ASSAY_TRY(assay_shingles_of((assay_text){string, strlen(string)}, shingles, error));
+    for (size_t i = 0; i < shingles->count && i < SKETCH; i++)
+        ASSAY_TRY(add_key(s, shingles->hashes[i], text, error));
+    return ASSAY_OK;
+}
+
+static assay_status sketch_all(split *s, const relevant *r, assay_error *error)
+{
+    const assay_examples *all = s->examples;
+    for (uint32_t i = 0; i < all->count; i++) {
+        for (uint32_t p = 0; p < all->list[i].positives; p++) {
+            uint32_t text = all->labelled[all->list[i].first + p].text;
+            if (r->owners[text] == UINT32_MAX)
+                ASSAY_TRY(add_sketch(s, text, &r->shingles[text], error));
+            r->owners[text] = i;
+        }
+    }
+    return ASSAY_OK;
 }
 
 /* Of the passages with one hash each is compared with the first few. */
-static assay_status join_near(split *s, const uint32_t *owners, assay_error *error)
+static void join_near(split *s, const relevant *r)
 {
     sort_keys(s);
     for (size_t begin = 0, end; begin < s->count; begin = end) {
@@ -166,39 +169,34 @@ static assay_status join_near(split *s, const uint32_t *owners, assay_error *err
         for (size_t i = begin; i < end; i++) {
             for (size_t j = i + 1; j < end && j <= i + COMPARED; j++) {
                 uint32_t a = s->keys[i].example, b = s->keys[j].example;
-                bool same = false;
-                if (root_of(s, owners[a]) != root_of(s, owners[b]))
-                    ASSAY_TRY(near(s, a, b, &same, error));
-                if (same)
-                    join(s, owners[a], owners[b]);
+                if (root_of(s, r->owners[a]) != root_of(s, r->owners[b]) &&
+                    assay_shingles_overlap(&r->shingles[a], &r->shingles[b]) >
+                        ASSAY_NEAR_DUPLICATE)
+                    join(s, r->owners[a], r->owners[b]);
             }
         }
     }
     s->count = 0;
-    return ASSAY_OK;
 }
 
-/* owners[text]: an example that a passage is relevant to; all of them are joined. */
 static assay_status join_near_duplicates(split *s, assay_error *error)
 {
-    const assay_examples *all = s->examples;
-    size_t texts = assay_string_map_count(all->passages);
-    uint32_t *owners = malloc((texts + 1) * sizeof *owners);
-    if (owners == NULL)
-        return assay_fail_memory(error, texts * sizeof *owners);
-    memset(owners, 0xFF, (texts + 1) * sizeof *owners);
+    size_t texts = assay_string_map_count(s->examples->passages);
+    relevant r = {.owners = malloc((texts + 1) * sizeof *r.owners),
+                  .shingles = calloc(texts + 1, sizeof *r.shingles)};
     assay_status status = ASSAY_OK;
-    for (uint32_t i = 0; i < all->count; i++) {
-        for (uint32_t p = 0; p < all->list[i].positives && status == ASSAY_OK; p++) {
-            uint32_t text = all->labelled[all->list[i].first + p].text;
-            if (owners[text] == UINT32_MAX)
-                status = add_sketch(s, text, error);
-            owners[text] = i;
-        }
+    if (r.owners == NULL || r.shingles == NULL)
+        status = assay_fail_memory(error, texts * sizeof *r.shingles);
+    if (status == ASSAY_OK) {
+        memset(r.owners, 0xFF, (texts + 1) * sizeof *r.owners);
+        status = sketch_all(s, &r, error);
     }
     if (status == ASSAY_OK)
-        status = join_near(s, owners, error);
-    free(owners);
+        join_near(s, &r);
+    for (size_t i = 0; r.shingles != NULL && i < texts; i++)
+        assay_shingles_free(&r.shingles[i]);
+    free(r.shingles);
+    free(r.owners);
     return status;
 }
 

@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/folder.h"
+#include "base/lock.h"
 #include "base/memory.h"
 #include "learn/trainer.h"
 #include "pipeline/words.h"
@@ -465,9 +466,11 @@ static assay_status check_target(const assay_trainer *t, assay_error *error)
     struct stat there;
     if (stat(t->target, &there) != 0)
         return ASSAY_OK;
-    if (!S_ISDIR(there.st_mode) || !t->o.replace)
+    if (!S_ISDIR(there.st_mode))
+        return assay_fail(error, ASSAY_E_ARGUMENT, t->target, "is not a folder");
+    if (!t->o.replace)
         return assay_fail(error, ASSAY_E_ARGUMENT, t->target,
-                          S_ISDIR(there.st_mode) ? "is there already" : "is not a folder");
+                          "is there already, and was not to be replaced (--force)");
     if (assay_folders_overlap(t->base, t->target))
         return assay_fail(error, ASSAY_E_ARGUMENT, t->target, "holds the base, or lies in it");
     return ASSAY_OK;
@@ -552,6 +555,7 @@ static void close_all(assay_trainer *t)
     assay_examples_free(&t->examples);
     assay_examples_free(&t->development);
     free(t->held);
+    assay_lock_release(&t->lock);
     free((char *)t->target);
     free(t);
 }
@@ -566,6 +570,7 @@ assay_status assay_train(const char *data, const char *base, const char *target,
         return assay_fail_memory(error, sizeof *t);
     if (options != NULL)
         t->o = *options;
+    t->lock = -1;
     t->data = data;
     t->progress = progress;
     t->user = user;

@@ -27,6 +27,7 @@
 #include "base/folder.h"
 #include "base/hash.h"
 #include "base/json.h"
+#include "base/lock.h"
 #include "learn/trainer.h"
 
 #define MAGIC "assay training 1"
@@ -379,9 +380,12 @@ assay_status assay_state_resume(assay_trainer *t, bool *found, assay_error *erro
 {
     uint64_t step;
     *found = false;
-    if (t->o.restart)
+    ASSAY_TRY(assay_lock_folder(t->part, &t->lock, error));
+    if (t->o.restart) {
         assay_folder_remove(t->part);
-    ASSAY_TRY(assay_folder_make(t->part, error));
+        assay_lock_release(&t->lock);
+        ASSAY_TRY(assay_lock_folder(t->part, &t->lock, error));
+    }
     if (!last_step(t, &step))
         return ASSAY_OK;
     ASSAY_TRY(resume(t, step, error));

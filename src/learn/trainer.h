@@ -39,6 +39,7 @@ typedef struct assay_trainer {
     assay_train_options o; /* defaults filled in */
     const char *data, *target;
     char base[4096], part[4096]; /* where the base lies; TARGET.part */
+    int lock;                    /* on the latter */
     assay_train_fn progress;
     void *user;
     assay_train_report *report;

@@ -21,7 +21,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -30,6 +29,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/lock.h"
 #include "model/download.h"
 
 #define MANIFEST "assay-pull.json"
@@ -457,32 +457,10 @@ static bool is_complete(pull *p)
     return true;
 }
 
-/* Makes the part folder and locks it, against another process at the same work.
- * The lock is on the folder itself: when it has been renamed meanwhile, again. */
-static assay_status lock_part(pull *p, assay_error *error)
-{
-    for (int attempt = 0; attempt < 10; attempt++) {
-        ASSAY_TRY(assay_folder_make(p->part, error));
-        p->lock = open(p->part, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (p->lock < 0)
-            return assay_fail_errno(error, errno, p->part, "cannot open");
-        if (flock(p->lock, LOCK_EX | LOCK_NB) != 0)
-            return assay_fail(error, ASSAY_E_BUSY, p->part,
-                              "another process is pulling this model");
-        struct stat held, named;
-        if (fstat(p->lock, &held) == 0 && stat(p->part, &named) == 0 &&
-            held.st_ino == named.st_ino && held.st_dev == named.st_dev)
-            return ASSAY_OK;
-        close(p->lock);
-        p->lock = -1;
-    }
-    return assay_fail(error, ASSAY_E_BUSY, p->part, "another process is pulling this model");
-}
-
 /* The part folder may be left from an earlier call, of this commit or another. */
 static assay_status begin_part(pull *p, assay_error *error)
 {
-    ASSAY_TRY(lock_part(p, error));
+    ASSAY_TRY(assay_lock_folder(p->part, &p->lock, error));
     json_t *manifest = read_manifest(p->part);
     p->same_revision = manifest != NULL && is_of_commit(p, manifest);
     json_decref(manifest);
@@ -668,8 +646,7 @@ assay_status assay_pull(const char *repository, const assay_pull_options *option
         status = pull_all(p, error);
     if (status == ASSAY_OK)
         snprintf(path, path_size, "%s", p->folder);
-    if (p->lock >= 0)
-        close(p->lock);
+    assay_lock_release(&p->lock);
     assay_download_free(p->download);
     assay_hub_listing_free(&p->listing);
     free(p->sha256);

@@ -37,6 +37,22 @@ for line in open("cross.jsonl"):
     d = json.loads(line)
     if d["query_id"] == "q2":
         print(round(d["positives"][0]["score"], 4))' | cmp - asked && echo 'the score of the reranker'
+echo '-- what the teacher gives no score is left out, and told'
+cp -R "$ASSAY_MODELS/cross" blind
+python3 - <<'PY'
+import json, struct, subprocess
+token = subprocess.run(["assay", "tokenize", "--model", "blind", "26"], capture_output=True, text=True).stdout.split()[0]
+data = bytearray(open("blind/model.safetensors", "rb").read())
+size = struct.unpack("<Q", data[:8])[0]
+tensor = next(t for n, t in json.loads(data[8:8 + size]).items() if "word_embeddings" in n)
+at = 8 + size + tensor["data_offsets"][0] + 4 * tensor["shape"][1] * int(token)
+data[at:at + 4] = struct.pack("<f", float("inf"))
+open("blind/model.safetensors", "wb").write(data)
+PY
+code assay mine beir --split test --output blind.jsonl --negatives 3 --random 1 --share 10 --teacher ./blind --json > answer
+tail -1 answer
+head -1 answer | json '(d["queries"], d["without_positive"], d["unscored"])'
+grep -c 'paid for 26' blind.jsonl
 echo '-- nothing is above a share of nothing; copies of a relevant passage are left out'
 assay mine beir --split test --retriever dense --output none.jsonl --share 0.01 --random 0 --json |
     json '(d["hard"], d["suspects"] > 0)'
@@ -69,6 +85,12 @@ mkdir cut.jsonl # in the way of the file when it is whole
 code assay mine beir --split test --output cut.jsonl 2>&1 | grep -o 'cannot write.*'
 rmdir cut.jsonl
 part=$(echo cut.jsonl.*.part)
+python3 - "$part" <<'PY'
+import fcntl, os, subprocess, sys
+fcntl.flock(os.open(sys.argv[1], os.O_RDWR), fcntl.LOCK_EX)
+second = subprocess.run("assay mine beir --split test --output cut.jsonl".split(), capture_output=True, text=True)
+print(second.returncode, second.stderr.splitlines()[-1].replace(str(os.getpid()), "PID").replace(sys.argv[1], "PART"))
+PY
 cp "$part" found && head -c -100 found > "$part"
 assay mine beir --split test --output cut.jsonl --json | json '(d["resumed"] > 0, d["queries"])'
 cmp cut.jsonl whole.jsonl && ls cut.jsonl*

@@ -61,7 +61,7 @@ if not os.path.exists("full"):
     print(subprocess.run(command, capture_output=True).returncode)
 PY
 cmp mine/model.safetensors full/model.safetensors && echo same
-echo '-- interrupted'
+echo '-- two at once; interrupted'
 python3 - <<'PY'
 import json, os, signal, subprocess, time
 command = ["assay", "train", "cross", "--data", "train.jsonl", "--dev", "train.jsonl", "--batch", "2", "--out", "stopped", "--steps", "100000",
@@ -69,6 +69,8 @@ command = ["assay", "train", "cross", "--data", "train.jsonl", "--dev", "train.j
 p = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 while not os.path.exists("stopped.part/training.csv") or open("stopped.part/training.csv").read().count("\n") < 5:
     time.sleep(0.01)
+second = subprocess.run(command, capture_output=True, text=True)
+print(second.returncode, second.stderr.replace(str(p.pid), "PID"), end="")
 p.send_signal(signal.SIGINT)
 out, err = p.communicate(timeout=100)
 print(p.returncode, out, err, end="")

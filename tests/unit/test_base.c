@@ -14,9 +14,11 @@
 
 #include "base/arena.h"
 #include "base/file.h"
+#include "base/folder.h"
 #include "base/hash.h"
 #include "base/json.h"
 #include "base/library.h"
+#include "base/lock.h"
 #include "base/threads.h"
 
 static void error_texts_are_cut_at_a_character(void **state)
@@ -116,6 +118,40 @@ static void new_file_replaces_in_one_step(void **state)
     unlink(path);
     assert_int_equal(rmdir(folder), 0);
     assert_int_equal(assay_file_read(path, &text, &error), ASSAY_E_NOT_FOUND);
+}
+
+/* A lock is one's at a time, also within a process; what was renamed or removed by its
+ * holder is not what the next one has. */
+static void one_at_a_time_has_the_lock(void **state)
+{
+    (void)state;
+    char folder[] = "/tmp/assay-base-XXXXXX", file[100], below[100], who[40];
+    assay_error error;
+    int first, second;
+    assert_non_null(mkdtemp(folder));
+    snprintf(file, sizeof file, "%s/file", folder);
+    snprintf(below, sizeof below, "%s/a/b", folder);
+    snprintf(who, sizeof who, "process %ld", (long)getpid());
+    assert_int_equal(assay_lock_file(file, &first, &error), ASSAY_OK);
+    assert_int_equal(assay_lock_file(file, &second, &error), ASSAY_E_BUSY);
+    assert_int_equal(second, -1);
+    assert_string_equal(error.where, file);
+    if (access("/proc/locks", R_OK) == 0)
+        assert_non_null(strstr(error.message, who));
+    assert_int_equal(unlink(file), 0);
+    assert_int_equal(assay_lock_file(file, &second, &error), ASSAY_OK);
+    assay_lock_release(&first);
+    assay_lock_release(&first);
+    assert_int_equal(assay_lock_file(file, &first, &error), ASSAY_E_BUSY);
+    assay_lock_release(&second);
+    assert_int_equal(assay_lock_file(folder, &first, &error), ASSAY_E_IO);
+    assert_int_equal(assay_lock_folder(file, &first, &error), ASSAY_E_IO);
+    assert_int_equal(assay_lock_folder(below, &first, &error), ASSAY_OK);
+    assert_int_equal(assay_lock_folder(below, &second, &error), ASSAY_E_BUSY);
+    assay_lock_release(&first);
+    assert_int_equal(assay_lock_folder(below, &second, &error), ASSAY_OK);
+    assay_lock_release(&second);
+    assay_folder_remove(folder);
 }
 
 static void json_fields_are_checked(void **state)
@@ -252,6 +288,7 @@ int main(void)
         cmocka_unit_test(growing_arena_keeps_what_it_gave),
         cmocka_unit_test(buffer_stops_at_its_limit),
         cmocka_unit_test(new_file_replaces_in_one_step),
+        cmocka_unit_test(one_at_a_time_has_the_lock),
         cmocka_unit_test(json_fields_are_checked),
         cmocka_unit_test(loop_takes_every_item_once),
         cmocka_unit_test(steps_are_done_in_order),
