@@ -101,6 +101,7 @@ typedef enum assay_phase {
     ASSAY_PHASE_EXAMPLES, /* bytes of training data read */
     ASSAY_PHASE_MINE,     /* queries that negatives were looked for */
     ASSAY_PHASE_TUNE,     /* searches of a vector index for measuring it */
+    ASSAY_PHASE_SYNTH,    /* passages that queries are made of */
 } assay_phase;
 
 typedef struct assay_progress {
@@ -1141,6 +1142,9 @@ typedef struct assay_mine_options {
     const char *teacher;         /* gives every passage a score to be learned from: "first",
                                     the retriever's own, or a reranker ("cross", "late",
                                     a folder); NULL: none */
+    bool cut_query;              /* where the query stands word for word in a relevant passage,
+                                    as a sentence that was taken out of it does, it is left out
+                                    there, and the passage where little remains */
     uint64_t seed;
     uint32_t threads;            /* 0: all */
 } assay_mine_options;
@@ -1160,6 +1164,7 @@ typedef struct assay_mine_report {
                                     does not take */
     uint64_t without_positive;   /* queries left out: nothing is relevant to them */
     uint64_t unscored;           /* passages left out, which the teacher gave no score */
+    uint64_t cut;                /* relevant passages that the query was cut out of */
     double seconds;
 } assay_mine_report;
 
@@ -1178,6 +1183,61 @@ ASSAY_API assay_status assay_mine(assay_store *store, const char *collection,
                                   const char *output, const assay_mine_options *options,
                                   assay_progress_fn progress, void *user,
                                   assay_mine_report *report, assay_error *error);
+
+/* What people type. */
+typedef enum assay_query_kind {
+    ASSAY_QUERY_QUESTION = 0,
+    ASSAY_QUERY_CLAIM,     /* a statement, to be proved */
+    ASSAY_QUERY_KEYWORDS,
+    ASSAY_QUERY_SENTENCE,  /* of the passage itself: no language model is asked */
+    ASSAY_QUERY_KINDS,
+} assay_query_kind;
+
+/* "question", "claim", "keywords", "sentence". Never NULL. Shared. */
+ASSAY_API const char *assay_query_kind_name(assay_query_kind kind);
+
+typedef struct assay_synth_options {
+    uint32_t kinds;           /* bits, 1 << ASSAY_QUERY_CLAIM: passages take turns, one kind
+                                 each; 0: questions. SENTENCE stands alone */
+    const assay_llm_options *llm; /* who writes; NULL: as the environment says */
+    uint32_t passages;        /* of the collection, drawn at random; 0: 1000 */
+    uint32_t each;            /* queries wanted of a passage; 0: 2, of SENTENCE 1 */
+    assay_setting within;     /* a query is kept that finds its document among the first so
+                                 many; 10; 0: any */
+    assay_retriever retriever; /* what looks for it */
+    uint64_t seed;
+    uint32_t threads;         /* 0: all */
+} assay_synth_options;
+
+typedef struct assay_synth_report {
+    uint64_t queries;         /* written */
+    uint64_t passages;        /* that were looked at, of them */
+    uint64_t resumed;         /* by an interrupted call, whose work counts here, too */
+    uint64_t unusable;        /* passages drawn that were too short, or have no fit sentence */
+    uint64_t written;         /* queries that the model wrote or sentences taken. Left out: */
+    uint64_t malformed;       /* of less than two words or more than 64, or with an address */
+    uint64_t pointing;        /* speak of "the passage" */
+    uint64_t copied;          /* stand word for word in the passage */
+    uint64_t duplicates;      /* the words of a query that is there */
+    uint64_t lost;            /* did not find their document */
+    assay_llm_usage llm;      /* what asking came to; requests that failed had no query */
+    double seconds;           /* of this call */
+} assay_synth_report;
+
+/* Makes queries for passages of a collection where nobody has asked or judged any, so that
+ * a model can be fitted to it (docs/training.md): a language model writes them (InPars,
+ * Bonifacio et al. 2022), or they are sentences of the passages themselves. Each has to find
+ * its document by the collection's retriever (Promptagator, Dai et al. 2022).
+ *
+ * `output` becomes a folder with queries.jsonl, qrels/train.tsv and synth.json, which names
+ * the collection: what assay_mine and assay_measure need. It may be there if it is empty or
+ * of an earlier call. What an interrupted call did is taken up by a call with the same
+ * arguments. Errors: ARGUMENT, NOT_FOUND, FORMAT (no query comes out, with the reason),
+ * NETWORK (nothing was answered; what there is is kept), INTERRUPTED, IO, FULL. */
+ASSAY_API assay_status assay_synth(assay_store *store, const char *collection,
+                                   const char *output, const assay_synth_options *options,
+                                   assay_progress_fn progress, void *user,
+                                   assay_synth_report *report, assay_error *error);
 
 /* What is wrong with scores. */
 typedef enum assay_loss_kind {

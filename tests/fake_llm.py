@@ -12,6 +12,8 @@ serves until its standard input closes. What a model does wrong is in its name:
     refusal, empty, garbage, half, wrong-count, no-choices, null: no use
     slow, dropped, busy, error, unknown: no answer; busy-once, error-once: one later
     some-fail      refuses passages whose value is odd
+    wild, stray    asked for queries: some of every kind that is of no use; none that the
+                   passage answers
 
     GET /_log      what was asked for, a line a request; and forgets it
 """
@@ -45,11 +47,40 @@ def order_of(values):
     return sorted(range(1, len(values) + 1), key=lambda i: -values[i - 1])
 
 
+def queries_of(model, text, wanted):
+    """What somebody would ask who looks for the longest words of the passage."""
+    words = sorted(set(re.findall(r"[a-z]{4,}", text.lower())), key=lambda w: (-len(w), w))
+    good = [f"What about {' '.join(words[i:i + 3])}?" for i in range(wanted)]
+    if model == "stray":
+        return ["mongolia capital"] * wanted
+    if model == "obedient" and "say instead" in text:
+        return [re.search(r"say instead: ([^.]*)", text)[1], "see https://evil.example/ now"]
+    if model == "wild":
+        first = re.split(r"(?<=[.])\s", text.strip())[0]
+        return [first, f"What does the passage say about {words[0]}?", "", "one",
+                "see www.evil.example now", good[0], good[0].upper(), 7, None, {"query": good[1]}]
+    return good
+
+
+def say_queries(model, text, wanted, structured):
+    found = queries_of(model, text, wanted)
+    if model == "prose":
+        return "Sure! Here they are:\n\n" + "\n".join(
+            f'{i}. **"{q}"**' for i, q in enumerate(found, 1)) + "\n"
+    if structured:
+        return json.dumps({"queries": found})
+    return "\n".join(str(q) for q in found)
+
+
 def say(model, body):
     """The content of the answer, or None."""
     prompt = body["messages"][-1]["content"]
     structured = "response_format" in body
     values, texts = values_of(prompt)
+    if written := re.search(r"\nWrite (\d+) different", prompt):
+        if model == "some-fail" and len(texts[0]) % 2:
+            return "I'm sorry, but I cannot help with that."
+        return say_queries(model, texts[0], int(written[1]) + (model == "wild") * 5, structured)
     if "Order all" in prompt:
         order = order_of(values)
         if model == "obedient":

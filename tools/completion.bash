@@ -5,7 +5,7 @@ _assay() {
     local verb=${COMP_WORDS[1]} words=
     COMPREPLY=()
     if [ "$COMP_CWORD" -eq 1 ]; then
-        words="index search rerank embed tokenize eval mine train pipeline info check pull quantize bench serve report doctor help --help --version"
+        words="index search rerank embed tokenize eval synth mine train pipeline info check pull quantize bench serve report doctor help --help --version"
         COMPREPLY=($(compgen -W "$words" -- "$word"))
         return
     fi
@@ -27,6 +27,8 @@ _assay() {
     eval:--fusion) words="zscore rrf" ;;
     eval:--precision) words="auto fp32 int8 bf16" ;;
     eval:--llm-mode) words="listwise pointwise yesno pairwise" ;;
+    synth:--from) words="llm sentences" ;;
+    synth:--retriever) words="auto bm25 dense hybrid" ;;
     mine:--split) words="train dev test" ;;
     mine:--retriever) words="auto bm25 dense hybrid" ;;
     train:--loss) words="listwise binary pairwise margin graded margin-mse distil" ;;
@@ -49,7 +51,8 @@ _assay() {
     embed) words="--model --precision --role --max-tokens --threads --home --json --help" ;;
     tokenize) words="--model --special --pair --max-tokens --home --json --help" ;;
     eval) words="--collection --model --split --limit --seed --measure --per-query --cache --output --qrels --run --pipeline --retriever --fusion --retrieve --rerank --rerank-top --rerank-long --precision --weight-bm25 --weight-dense --weight-first --weight-rerank --k1 --b --ef --nprobe --exact --deadline-ms --min-probability --threads --llm-url --llm-model --llm-mode --home --json --help" ;;
-    mine) words="--output --split --collection --queries --qrels --model --retriever --retrieve --negatives --random --skip --share --teacher --seed --threads --home --json --help" ;;
+    synth) words="--out --from --kinds --passages --each --within --retriever --llm-url --llm-model --parallel --price-input --price-output --seed --threads --home --json --help" ;;
+    mine) words="--output --split --collection --queries --qrels --model --retriever --retrieve --negatives --random --skip --share --teacher --cut-query --seed --threads --home --json --help" ;;
     train) words="--data --random-negatives --model --out --loss --distil --dev --dev-share --dev-queries --minutes --epochs --steps --batch --negatives --max-tokens --part-tokens --rate --schedule --warmup --decay --clip --dropout --layer-rate --train-embeddings --lora --recompute --binary --margin --temperature --labels --evaluations --patience --checkpoint-steps --seed --threads --force --restart --home --json --help" ;;
     pipeline) words="--output --collection --split --limit --seed --tolerance --home --json --help" ;;
     info) words="--collection --precision --home --json --help" ;;

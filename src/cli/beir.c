@@ -57,6 +57,30 @@ static int read_judgments(assay_beir *beir, const char *split)
     return code;
 }
 
+/* What `assay synth` says of queries that it wrote; nothing where it did not. */
+static int read_synth(assay_beir *beir, bool named)
+{
+    json_error_t reason;
+    char *path = joined(beir->folder, "synth.json");
+    if (!path)
+        return assay_report_memory();
+    int code = ASSAY_EXIT_OK;
+    json_t *root = access(path, F_OK) == 0 ? json_load_file(path, 0, &reason) : json_null();
+    const char *collection = json_string_value(json_object_get(root, "collection"));
+    if (!root) {
+        assay_warn("%s: line %d: %s", path, reason.line, reason.text);
+        code = ASSAY_EXIT_ERROR;
+    } else if (collection && !named) {
+        free(beir->collection);
+        beir->collection = strdup(collection);
+    }
+    const char *kind = json_string_value(json_array_get(json_object_get(root, "kinds"), 0));
+    beir->sentences = kind && strcmp(kind, assay_query_kind_name(ASSAY_QUERY_SENTENCE)) == 0;
+    json_decref(root);
+    free(path);
+    return code == ASSAY_EXIT_OK && !beir->collection ? assay_report_memory() : code;
+}
+
 /* Only the collection's name comes from where the folder lies. */
 int assay_beir_open(const char *folder, const char *collection, const char *split,
                     assay_beir *out)
@@ -72,7 +96,10 @@ int assay_beir_open(const char *folder, const char *collection, const char *spli
     out->folder = strndup(folder, length);
     out->collection = strdup(collection ? collection : strrchr(whole, '/') + 1);
     free(whole);
-    return out->folder && out->collection ? read_judgments(out, split) : assay_report_memory();
+    if (!out->folder || !out->collection)
+        return assay_report_memory();
+    int code = read_synth(out, collection != NULL);
+    return code == ASSAY_EXIT_OK ? read_judgments(out, split) : code;
 }
 
 int assay_beir_queries(assay_beir *beir)
@@ -112,6 +139,14 @@ static const char *model_to_use(const assay_beir *beir, assay_store *store, cons
     return "none";
 }
 
+static bool has_documents(const assay_beir *beir)
+{
+    char *path = joined(beir->folder, "corpus.jsonl");
+    bool found = path && access(path, F_OK) == 0;
+    free(path);
+    return found;
+}
+
 int assay_beir_index(const assay_beir *beir, assay_store *store, const char *model,
                      assay_retriever retriever, uint32_t threads)
 {
@@ -123,6 +158,13 @@ int assay_beir_index(const assay_beir *beir, assay_store *store, const char *mod
         .threads = threads,
     };
     const char *folder = beir->folder;
+    assay_collection_info info;
+    if (!has_documents(beir)) {
+        if (assay_collection_describe(store, beir->collection, &info, &error) == ASSAY_OK)
+            return ASSAY_EXIT_OK;
+        assay_warn("%s: has no corpus.jsonl, and so judges a collection", folder);
+        return assay_report(&error);
+    }
     assay_status status = assay_index(store, beir->collection, &folder, 1, &options,
                                       assay_bar_update, &bar, &report, &error);
     assay_bar_clear(&bar);

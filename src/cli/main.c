@@ -9,7 +9,7 @@
 
 const assay_verb *const assay_verbs[] = {
     &assay_verb_index,    &assay_verb_search, &assay_verb_rerank, &assay_verb_embed,
-    &assay_verb_tokenize, &assay_verb_eval,   &assay_verb_mine,     &assay_verb_train,
+    &assay_verb_tokenize, &assay_verb_eval,   &assay_verb_synth,    &assay_verb_mine,     &assay_verb_train,
     &assay_verb_pipeline, &assay_verb_info,
     &assay_verb_check,    &assay_verb_pull,     &assay_verb_quantize, &assay_verb_bench,
     &assay_verb_serve,    &assay_verb_report, &assay_verb_doctor, &assay_verb_help,

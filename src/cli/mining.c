@@ -38,6 +38,9 @@ void assay_mining_print(FILE *stream, const char *output, const assay_mine_repor
     if (r->unscored)
         fprintf(stream, "  no score     %llu passages, left out\n",
                 (unsigned long long)r->unscored);
+    if (r->cut)
+        fprintf(stream, "  cut          the query out of %llu relevant passages\n",
+                (unsigned long long)r->cut);
     if (r->missing_documents + r->missing_queries + r->without_positive + r->refused)
         fprintf(stream,
                 "  missing      %llu judged documents, %llu judged queries; %llu queries have "

@@ -112,7 +112,7 @@ void assay_show_overview(FILE *stream);
 void assay_show_help(const assay_verb *verb);
 
 extern const assay_verb assay_verb_index, assay_verb_search, assay_verb_rerank, assay_verb_embed,
-    assay_verb_tokenize, assay_verb_eval, assay_verb_mine, assay_verb_train, assay_verb_pipeline,
+    assay_verb_tokenize, assay_verb_eval, assay_verb_synth, assay_verb_mine, assay_verb_train, assay_verb_pipeline,
     assay_verb_info, assay_verb_check, assay_verb_pull, assay_verb_quantize, assay_verb_bench, assay_verb_serve,
     assay_verb_report, assay_verb_doctor, assay_verb_help;
 

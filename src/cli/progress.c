@@ -91,7 +91,7 @@ static bool counts_bytes(const assay_bar *bar)
 {
     return !bar->noun && bar->phase != ASSAY_PHASE_VECTORS && bar->phase != ASSAY_PHASE_TOKENS &&
            bar->phase != ASSAY_PHASE_CHECK && bar->phase != ASSAY_PHASE_WORDS &&
-           bar->phase != ASSAY_PHASE_MINE && bar->phase != ASSAY_PHASE_TUNE;
+           bar->phase != ASSAY_PHASE_MINE && bar->phase != ASSAY_PHASE_SYNTH && bar->phase != ASSAY_PHASE_TUNE;
 }
 
 static void format_amount(char text[32], const assay_bar *bar, double amount)
@@ -140,6 +140,8 @@ static const char *phase_name(const assay_bar *bar)
         return "Reading";
     case ASSAY_PHASE_MINE:
         return "Mining";
+    case ASSAY_PHASE_SYNTH:
+        return "Writing queries";
     case ASSAY_PHASE_TUNE:
         return "Measuring";
     }

@@ -18,6 +18,7 @@ typedef struct mine_settings {
     const char *output, *collection, *model, *queries, *qrels, *teacher;
     uint32_t split, retriever, retrieve, skip, seed, threads;
     assay_setting negatives, random, share;
+    bool cut_query;
 } mine_settings;
 
 static const char *const split_names[] = {"train", "dev", "test"};
@@ -43,6 +44,7 @@ static int print_json(const mine_settings *s, const assay_mine_report *r)
         {"without_positive", r->without_positive},
         {"refused", r->refused},
         {"unscored", r->unscored},
+        {"cut", r->cut},
     };
     assay_answer_set(&answer, answer.root, "output", assay_json_name(s->output));
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
@@ -61,6 +63,7 @@ static int mine(const mine_settings *s, assay_store *store, const assay_beir *be
         .skip = s->skip,
         .share = s->share,
         .teacher = s->teacher,
+        .cut_query = s->cut_query || beir->sentences,
         .seed = s->seed,
         .threads = s->threads,
     };
@@ -179,6 +182,9 @@ static const assay_option options[] = {
     {"teacher", ASSAY_OPTION_TEXT, offsetof(mine_settings, teacher), "NAME",
      "write the scores of 'first', the retriever, or of a reranker, to be learned from (default: "
      "none)", 0, 0},
+    {"cut-query", ASSAY_OPTION_FLAG, offsetof(mine_settings, cut_query), NULL,
+     "cut the query out of relevant passages in which it stands word for word (default: where "
+     "FOLDER is of `assay synth --from sentences`)", 0, 0},
     {"seed", ASSAY_OPTION_COUNT, offsetof(mine_settings, seed), "N",
      "of what is drawn (default: 0)", 0, UINT32_MAX},
     {"threads", ASSAY_OPTION_COUNT, offsetof(mine_settings, threads), "N",
@@ -209,7 +215,8 @@ const assay_verb assay_verb_mine = {
         "relevant one, by cosine, or by BM25 in a collection without vectors.\n\nInterrupted, the "
         "same command goes on from there; two at once with one output are refused. Judgments of "
         "documents or queries that are not there, and passages that the teacher gives no score, "
-        "are told and passed over; the exit code is then 3.",
+        "are told and passed over; the exit code is then 3.\n\nA FOLDER without "
+        "corpus.jsonl, as `assay synth` writes, is of the collection that is named.",
     .options = options,
     .option_count = sizeof options / sizeof *options,
     .examples = examples,

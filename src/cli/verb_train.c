@@ -137,6 +137,7 @@ static int mine(const train_settings *s, assay_store *store, const assay_beir *b
                 const char *path, bool *partly)
 {
     const assay_mine_options options = {.teacher = s->distil ? "first" : NULL,
+                                        .cut_query = beir->sentences,
                                         .seed = s->seed,
                                         .threads = s->threads};
     assay_mine_report report;

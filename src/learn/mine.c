@@ -33,6 +33,8 @@
 #include "base/string_map.h"
 #include "evaluate/qrels.h"
 #include "index/flat.h"
+#include "learn/cut_query.h"
+#include "learn/passage_list.h"
 #include "learn/shingles.h"
 #include "pipeline/pipeline.h"
 #include "pipeline/words.h"
@@ -67,8 +69,7 @@ typedef struct miner {
     bool dense;              /* scores are cosines */
     assay_session *embedder; /* of relevant passages that were not retrieved */
     float *vector;
-    uint64_t *keys;          /* [key_count] of all passages */
-    size_t key_count;
+    assay_passage_list all;
     assay_model *teacher;
     assay_session *session;
 
@@ -87,7 +88,8 @@ typedef struct miner {
     assay_result result;
     found *positives, *negatives;
     size_t positive_count, negative_count, positive_capacity, negative_capacity;
-    assay_shingles *shingles; /* [positive_count] */
+    assay_shingles *shingles; /* [shingle_count] of the positives, as they were found */
+    size_t shingle_count;
     assay_buffer context;
 } miner;
 
@@ -251,6 +253,7 @@ static assay_status add_positives(miner *m, assay_error *error)
 
 static assay_status make_shingles(miner *m, assay_error *error)
 {
+    m->shingle_count = m->positive_count;
     m->shingles = calloc(m->positive_count + 1, sizeof *m->shingles);
     if (m->shingles == NULL)
         return assay_fail_memory(error, m->positive_count * sizeof *m->shingles);
@@ -390,7 +393,7 @@ static assay_status add_random(miner *m, assay_error *error)
     for (size_t draw = 0; draw < m->random * DRAWS && m->negative_count < wanted; draw++) {
         assay_passage_view view;
         bool near;
-        uint64_t key = m->keys[assay_random_below(&m->state, m->key_count)];
+        uint64_t key = m->all.keys[assay_random_below(&m->state, m->all.count)];
         assay_status status = assay_passage_get(m->store, key, m->arena, &view, error);
         if (status == ASSAY_E_NOT_FOUND)
             continue;
@@ -406,6 +409,27 @@ static assay_status add_random(miner *m, assay_error *error)
         ASSAY_TRY(add_negative(m, one, error));
         m->report->random++;
     }
+    return ASSAY_OK;
+}
+
+/* -------------------------------------------------------- sentences taken as queries */
+
+/* What is too short without the query is left out, now that it cannot be taken for a
+ * negative. */
+static assay_status cut_positives(miner *m, assay_error *error)
+{
+    size_t kept = 0;
+    if (!m->options.cut_query)
+        return ASSAY_OK;
+    for (size_t i = 0; i < m->positive_count; i++) {
+        found f = m->positives[i];
+        bool cut;
+        ASSAY_TRY(assay_cut_query(m->text, f.text, m->arena, &f.text, &cut, error));
+        m->report->cut += cut;
+        if (!cut || assay_words_count(f.text) >= ASSAY_FEWEST_WORDS)
+            m->positives[kept++] = f;
+    }
+    m->positive_count = kept;
     return ASSAY_OK;
 }
 
@@ -557,7 +581,7 @@ static assay_status write_line(miner *m, assay_error *error)
 
 static void forget_query(miner *m)
 {
-    for (size_t i = 0; m->shingles != NULL && i < m->positive_count; i++)
+    for (size_t i = 0; m->shingles != NULL && i < m->shingle_count; i++)
         assay_shingles_free(&m->shingles[i]);
     free(m->shingles);
     m->shingles = NULL;
@@ -585,8 +609,10 @@ static assay_status mine_text(miner *m, assay_error *error)
     ASSAY_TRY(add_judged(m, error));
     ASSAY_TRY(add_hard(m, ceiling, error));
     ASSAY_TRY(add_random(m, error));
+    ASSAY_TRY(cut_positives(m, error));
     uint64_t refused = m->report->refused;
-    ASSAY_TRY(teach(m, error));
+    if (m->positive_count > 0)
+        ASSAY_TRY(teach(m, error));
     if (m->positive_count == 0) {
         m->report->without_positive += refused == m->report->refused;
         return ASSAY_OK;
@@ -637,7 +663,7 @@ static assay_status digest_of(const miner *m, char hex[33], assay_error *error)
     const char *teacher = o->teacher != NULL ? o->teacher : "";
     uint64_t numbers[] = {m->collection.generation, m->hard,  m->random, o->retriever,
                           o->retrieve,              o->skip,  o->seed,   m->queries->count,
-                          assay_qrels_queries(m->qrels)};
+                          assay_qrels_queries(m->qrels), o->cut_query};
     assay_hasher *hasher = assay_hasher_new();
     if (hasher == NULL)
         return assay_fail_memory(error, 1024);
@@ -767,27 +793,6 @@ static assay_status open_teacher(miner *m, assay_error *error)
                               &m->session, error);
 }
 
-static assay_status list_passages(miner *m, assay_error *error)
-{
-    size_t capacity = 0, count;
-    do {
-        if (m->key_count == capacity) {
-            capacity = capacity > 0 ? capacity * 2 : 65536;
-            uint64_t *keys = realloc(m->keys, capacity * sizeof *keys);
-            if (keys == NULL)
-                return assay_fail_memory(error, capacity * sizeof *keys);
-            m->keys = keys;
-        }
-        uint64_t after = m->key_count > 0 ? m->keys[m->key_count - 1] : 0;
-        ASSAY_TRY(assay_passage_keys(m->store, &m->collection, after, m->keys + m->key_count,
-                                     capacity - m->key_count, &count, error));
-        m->key_count += count;
-    } while (count > 0);
-    return m->key_count > 0 ? ASSAY_OK
-                            : assay_fail(error, ASSAY_E_FORMAT, m->collection_name,
-                                         "the collection is empty");
-}
-
 static assay_status number_queries(miner *m, assay_error *error)
 {
     m->query_ids = assay_string_map_new();
@@ -807,7 +812,7 @@ static assay_status mine_all(miner *m, assay_error *error)
 {
     ASSAY_TRY(number_queries(m, error));
     ASSAY_TRY(open_search(m, error));
-    ASSAY_TRY(list_passages(m, error));
+    ASSAY_TRY(assay_passage_list_read(m->store, &m->collection, &m->all, error));
     ASSAY_TRY(open_teacher(m, error));
     ASSAY_TRY(open_part(m, error));
     size_t first = 0, count = assay_qrels_queries(m->qrels);
@@ -839,7 +844,7 @@ static void close_all(miner *m)
     free(m->positives);
     free(m->negatives);
     free(m->vector);
-    free(m->keys);
+    free(m->all.keys);
     free(m->part);
     free(m->last);
 }
@@ -860,6 +865,10 @@ static assay_status check_options(const assay_mine_options *o, assay_error *erro
     if (o->share.set && !(o->share.value > 0 && o->share.value <= 10))
         return assay_fail(error, ASSAY_E_ARGUMENT, "share",
                           "%g, expected more than 0, at most 10", o->share.value);
+    if (o->cut_query && o->teacher != NULL && strcmp(o->teacher, "first") == 0)
+        return assay_fail(error, ASSAY_E_ARGUMENT, "teacher",
+                          "\"first\" scored passages with the query in them, which is to be cut "
+                          "out; expected a reranker");
     return ASSAY_OK;
 }
 

@@ -18,11 +18,11 @@ static bool in_word(char c)
     return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || (unsigned char)c >= 0x80;
 }
 
-/* Hashes of the first words; a long word counts by its beginning. */
-static size_t hash_words(assay_text text, uint64_t *hashes)
+/* A long word counts by its beginning. */
+size_t assay_shingles_words(assay_text text, uint64_t *hashes, size_t most)
 {
     size_t count = 0;
-    for (size_t at = 0; at < text.length && count < MOST_WORDS;) {
+    for (size_t at = 0; at < text.length && count < most;) {
         char word[LONGEST_WORD];
         size_t length = 0;
         for (; at < text.length && in_word(lower(text.data[at])); at++)
@@ -45,7 +45,7 @@ static int by_value(const void *left, const void *right)
 assay_status assay_shingles_of(assay_text text, assay_shingles *out, assay_error *error)
 {
     uint64_t words[MOST_WORDS];
-    size_t count = hash_words(text, words);
+    size_t count = assay_shingles_words(text, words, MOST_WORDS);
     size_t run = count < RUN ? count : RUN, runs = count > 0 ? count - run + 1 : 0;
     *out = (assay_shingles){0};
     if (runs == 0)

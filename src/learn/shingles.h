@@ -22,6 +22,9 @@ typedef struct assay_shingles {
 assay_status assay_shingles_of(assay_text text, assay_shingles *out, assay_error *error);
 void assay_shingles_free(assay_shingles *shingles);
 
+/* Hashes of the first `most` of its words, in their order; returns how many. */
+size_t assay_shingles_words(assay_text text, uint64_t *hashes, size_t most);
+
 /* The share of the smaller set that is in the other, too; 0 when one is empty. */
 double assay_shingles_overlap(const assay_shingles *a, const assay_shingles *b);
 

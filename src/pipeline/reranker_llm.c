@@ -3,16 +3,14 @@
  * headings in front, and its answers are kept in the score cache. */
 #include <stdlib.h>
 
+#include "pipeline/llm_cache.h"
 #include "pipeline/reranker.h"
-#include "rank/llm.h"
-#include "store/score_cache.h"
 #include "text/context.h"
 
 typedef struct stage {
     assay_llm *llm;
-    assay_score_cache *cache; /* NULL: none */
-    assay_error cache_error;  /* why there is none, or it could not be used */
-    assay_text *texts;        /* of the query at hand */
+    assay_llm_answers answers;
+    assay_text *texts; /* of the query at hand */
 } stage;
 
 static void close_llm(void *state)
@@ -20,7 +18,7 @@ static void close_llm(void *state)
     stage *s = state;
     if (s == NULL)
         return;
-    assay_score_cache_close(s->cache);
+    assay_llm_answers_close(&s->answers);
     assay_llm_close(s->llm);
     free(s);
 }
@@ -39,25 +37,10 @@ static assay_status open_llm(assay_store *store, const assay_stage_options *opti
         close_llm(s);
         return status;
     }
-    if (!pipeline->no_cache &&
-        assay_score_cache_open(assay_store_home(store), ASSAY_SCORE_CACHE_BYTES, &s->cache,
-                               &s->cache_error) == ASSAY_E_NOT_FOUND)
-        s->cache_error = (assay_error){0}; /* where nothing can be written there is none */
+    if (!pipeline->no_cache)
+        assay_llm_answers_open(assay_store_home(store), &s->answers);
     *out = s;
     return ASSAY_OK;
-}
-
-static bool get_answer(void *user, const assay_digest *key, assay_buffer *answer)
-{
-    stage *s = user;
-    return assay_score_cache_get_answer(s->cache, key, answer, &s->cache_error) == ASSAY_OK &&
-           answer->length > 0;
-}
-
-static void put_answer(void *user, const assay_digest *key, const char *answer, size_t length)
-{
-    stage *s = user;
-    assay_score_cache_put_answer(s->cache, key, answer, length, &s->cache_error);
 }
 
 /* "Title. Heading. passage", in the arena. */
@@ -99,17 +82,17 @@ static assay_status score_llm(void *state, const assay_rerank_call *call, size_t
                               assay_error *error)
 {
     stage *s = state;
-    const assay_llm_cache cache = {s, get_answer, put_answer};
+    const assay_llm_cache cache = assay_llm_answers_cache(&s->answers);
     const assay_llm_call asked = {
         .query = call->query,
         .passages = s->texts + first,
         .count = count,
         .top = call->keep < count ? call->keep : 0,
         .deadline = call->deadline,
-        .cache = s->cache != NULL ? &cache : NULL,
+        .cache = s->answers.scores != NULL ? &cache : NULL,
     };
     assay_status status = assay_llm_rank(s->llm, &asked, scores + first, &result->llm, error);
-    result->cache = s->cache_error;
+    result->cache = s->answers.error;
     return status;
 }
 

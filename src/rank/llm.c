@@ -256,7 +256,7 @@ static json_t *messages(const assay_llm *llm, const assay_llm_question *q)
     json_t *list = NULL;
     if (text.failed == ASSAY_OK)
         list = json_pack("[{s:s, s:s}, {s:s, s:s%}]", "role", "system", "content",
-                         assay_llm_system, "role", "user", "content", text.data, text.length);
+                         assay_llm_system(q->shape), "role", "user", "content", text.data, text.length);
     assay_buffer_free(&text);
     return list;
 }
@@ -266,7 +266,10 @@ static json_int_t answer_tokens(const assay_llm *llm, const assay_llm_question *
 {
     if (llm->options.answer_tokens > 0)
         return llm->options.answer_tokens;
-    return q->shape == ASSAY_LLM_SHAPE_ORDER ? 32 + 8 * (json_int_t)q->items : 32;
+    json_int_t item = q->shape == ASSAY_LLM_SHAPE_ORDER     ? 8
+                      : q->shape == ASSAY_LLM_SHAPE_QUERIES ? 80
+                                                            : 0;
+    return 32 + item * (json_int_t)q->items;
 }
 
 /* The body of a request; NULL: memory. */
@@ -409,13 +412,14 @@ static assay_status send_all(assay_llm *llm, const assay_llm_call *call,
 static assay_status make_key(const assay_llm *llm, assay_llm_question *q, assay_error *error)
 {
     const assay_llm_options *o = &llm->options;
+    const char *system = assay_llm_system(q->shape);
     const int32_t numbers[] = {(int32_t)q->shape, (int32_t)o->seed, (int32_t)o->answer_tokens};
     assay_hasher *hasher = assay_hasher_new();
     if (hasher == NULL)
         return assay_fail_memory(error, 1024);
     assay_hasher_add(hasher, o->url, strlen(o->url));
     assay_hasher_add(hasher, o->model, strlen(o->model));
-    assay_hasher_add(hasher, assay_llm_system, strlen(assay_llm_system));
+    assay_hasher_add(hasher, system, strlen(system));
     assay_hasher_add(hasher, numbers, sizeof numbers);
     assay_hasher_add(hasher, q->text.data, q->text.length);
     q->key = assay_hasher_finish(hasher);

@@ -3,6 +3,7 @@
  * llm.h: a language model asked about passages.
  *
  *     llm_modes.c   passages -> questions -> scores, for each way of asking
+ *     llm_write.c   passages -> questions -> queries that they answer
  *     llm_prompt.c  what is asked, in words
  *     llm.c         the client: requests, cache, account
  *     llm_reply.c   an API's answer -> what the model said
@@ -38,6 +39,21 @@ typedef struct assay_llm_call {
 assay_status assay_llm_rank(assay_llm *llm, const assay_llm_call *call, assay_score *scores,
                             assay_llm_usage *usage, assay_error *error);
 
+/* A passage that queries are wanted for, and what came of it. */
+typedef struct assay_llm_wish {
+    assay_query_kind kind;
+    assay_text passage;
+    assay_text *queries;  /* [count], in the call's arena; at most as many as were wanted */
+    size_t count;
+    assay_status status;  /* not ASSAY_OK: there are none, for this reason: */
+    assay_error error;
+} assay_llm_wish;
+
+/* Asks for `each` queries that each passage answers. Fails only for want of memory. */
+assay_status assay_llm_write(assay_llm *llm, const assay_llm_cache *cache, uint32_t each,
+                             assay_llm_wish *wishes, size_t count, assay_arena *arena,
+                             assay_llm_usage *usage, assay_error *error);
+
 /* ---- Between the files above ------------------------------------------------- */
 
 /* What an answer is to look like, if the API can be told. */
@@ -46,12 +62,13 @@ typedef enum assay_llm_shape {
     ASSAY_LLM_SHAPE_GRADE,
     ASSAY_LLM_SHAPE_YES, /* a word, and the probability of its tokens */
     ASSAY_LLM_SHAPE_CHOICE,
+    ASSAY_LLM_SHAPE_QUERIES,
 } assay_llm_shape;
 
 typedef struct assay_llm_question {
     assay_llm_shape shape;
     assay_buffer text;      /* all that is asked, but for the form of the answer */
-    size_t items;           /* passages asked about */
+    size_t items;           /* passages asked about, or queries asked for */
     /* What came of it: */
     assay_llm_reply reply;
     assay_status status;    /* not ASSAY_OK: there is no reply, for this reason: */

@@ -404,3 +404,128 @@ assay_llm_verdict assay_llm_read_choice(assay_text answer, int *choice)
     *choice = lone[0] == 'A' ? 1 : -1;
     return ASSAY_LLM_REPAIRED;
 }
+
+/* ---- Queries ------------------------------------------------------------------ */
+
+typedef struct query_list {
+    assay_arena *arena;
+    assay_text *list; /* [most] */
+    size_t most, count, seen;
+} query_list;
+
+static bool is_any(char c, const char *bytes)
+{
+    return c != '\0' && strchr(bytes, c) != NULL;
+}
+
+/* Without white space and what models set around a line: quotes, stars. */
+static assay_text trimmed(assay_text text, const char *before, const char *behind)
+{
+    while (text.length > 0 && is_any(text.data[0], before))
+        text = (assay_text){text.data + 1, text.length - 1};
+    while (text.length > 0 && is_any(text.data[text.length - 1], behind))
+        text.length--;
+    return text;
+}
+
+/* A copy with each run of white space and control characters as one space. */
+static void take_query(query_list *q, assay_text text)
+{
+    text = trimmed(text, " \t\r\n\"*`", " \t\r\n\"*`");
+    if (text.length == 0)
+        return;
+    q->seen++;
+    char *copy = q->count < q->most ? assay_arena_small(q->arena, text.length) : NULL;
+    if (copy == NULL)
+        return;
+    size_t length = 0;
+    for (size_t i = 0; i < text.length; i++) {
+        char c = (unsigned char)text.data[i] <= ' ' || text.data[i] == 0x7F ? ' ' : text.data[i];
+        if (c != ' ' || (length > 0 && copy[length - 1] != ' '))
+            copy[length++] = c;
+    }
+    if (length > 0)
+        q->list[q->count++] = (assay_text){copy, length};
+}
+
+/* A string, or an object's "query" or the like, or its only string. */
+static void take_json_query(query_list *q, const json_t *item)
+{
+    static const char *const names[] = {"query", "question", "claim", "text"};
+    for (size_t i = 0; json_is_object(item) && i < sizeof names / sizeof *names; i++)
+        if (json_is_string(json_object_get(item, names[i])))
+            item = json_object_get(item, names[i]);
+    if (json_is_string(item))
+        take_query(q, (assay_text){json_string_value(item), json_string_length(item)});
+}
+
+static bool take_json_queries(query_list *q, assay_text text)
+{
+    enum { PLACES = 16, DEPTH = 4 };
+    size_t at = 0;
+    for (int i = 0; i < PLACES; i++, at++) {
+        at = next_of(text, at, "{[");
+        if (at >= text.length)
+            return false;
+        json_t *value = json_loadb(text.data + at, text.length - at, JSON_DISABLE_EOF_CHECK | JSON_ALLOW_NUL, NULL);
+        const json_t *list = longest_list(value, DEPTH);
+        for (size_t j = 0; j < json_array_size(list); j++)
+            take_json_query(q, json_array_get(list, j));
+        json_decref(value);
+        if (q->seen > 0)
+            return true;
+    }
+    return false;
+}
+
+/* "1. ", "2) ", "- ": behind it. */
+static assay_text without_number(assay_text text)
+{
+    size_t at = 0;
+    text = trimmed(text, " \t\r*-", "");
+    while (at < text.length && is_digit(text.data[at]))
+        at++;
+    if (at > 0 && at + 1 < text.length && is_any(text.data[at], ".):") && text.data[at + 1] == ' ')
+        text = (assay_text){text.data + at + 1, text.length - at - 1};
+    return text;
+}
+
+/* "I'm sorry, but", "As an AI": a model that will not. */
+static bool refuses(assay_text text)
+{
+    static const char *const begins[] = {"i'm sorry", "i\xE2\x80\x99m sorry", "i am sorry",
+                                         "sorry",     "i cannot", "i can't",
+                                         "i can\xE2\x80\x99t", "i am unable", "as an ai"};
+    for (size_t i = 0; i < sizeof begins / sizeof *begins; i++)
+        if (text.length >= strlen(begins[i]) &&
+            strncasecmp(text.data, begins[i], strlen(begins[i])) == 0)
+            return true;
+    return false;
+}
+
+/* Lines that only lead to others, "Here are two:", and fences are passed over. */
+static void take_line_queries(query_list *q, assay_text text)
+{
+    for (size_t at = 0; at < text.length;) {
+        const char *newline = memchr(text.data + at, '\n', text.length - at);
+        size_t end = newline != NULL ? (size_t)(newline - text.data) : text.length;
+        assay_text one = trimmed((assay_text){text.data + at, end - at}, " \t\r", " \t\r*");
+        bool leads = one.length > 0 && one.data[one.length - 1] == ':';
+        if (!leads && (one.length == 0 || !is_any(one.data[0], "`{}[]")))
+            take_query(q, without_number(one));
+        at = end + 1;
+    }
+}
+
+assay_llm_verdict assay_llm_read_queries(assay_text answer, size_t most, assay_arena *arena,
+                                         assay_text *queries, size_t *count)
+{
+    query_list q = {.arena = arena, .list = queries, .most = most};
+    assay_text text = without_thoughts(answer);
+    if (!take_json_queries(&q, text) && !refuses(bare(text)))
+        take_line_queries(&q, text);
+    *count = q.count;
+    if (q.count == 0)
+        return ASSAY_LLM_FAILED;
+    return q.seen == most ? ASSAY_LLM_OK : ASSAY_LLM_REPAIRED;
+}

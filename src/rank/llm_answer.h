@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * llm_answer.h: what a language model said, read as an order, a grade, a yes or
- * no, or a choice of two.
+ * no, a choice of two, or a list of queries.
  *
  * Models were asked for one form and return many. Whatever the text, an order is
  * a permutation of what was asked about: nothing can get lost, or in twice.
@@ -9,7 +9,7 @@
 #ifndef ASSAY_LLM_ANSWER_H
 #define ASSAY_LLM_ANSWER_H
 
-#include <assay.h>
+#include "base/arena.h"
 
 typedef enum assay_llm_verdict {
     ASSAY_LLM_OK,       /* as asked for */
@@ -30,5 +30,10 @@ assay_llm_verdict assay_llm_read_yes(assay_text answer, bool *yes);
 
 /* 1: the first is better, -1: the second, 0: it said that they are equal. */
 assay_llm_verdict assay_llm_read_choice(assay_text answer, int *choice);
+
+/* At most `most` queries into queries[], copies in the arena, on one line each: a JSON
+ * list, or else one a line without its numbering. FAILED too for want of memory. */
+assay_llm_verdict assay_llm_read_queries(assay_text answer, size_t most, assay_arena *arena,
+                                         assay_text *queries, size_t *count);
 
 #endif

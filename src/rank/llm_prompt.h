@@ -20,11 +20,15 @@ void assay_llm_prompt(assay_llm_mode mode, assay_text query,
                       const assay_llm_passage *const *passages, size_t count,
                       assay_llm_question *question);
 
+/* Asks for `count` queries of a kind that the passage answers. Appended likewise. */
+void assay_llm_prompt_write(assay_query_kind kind, uint32_t count,
+                            const assay_llm_passage *passage, assay_llm_question *question);
+
 /* Text made safe to show: valid UTF-8, no control characters, "[3]" as "(3)". */
 void assay_llm_defuse(assay_text text, assay_buffer *out);
 
-/* What the model is told before any question. */
-extern const char assay_llm_system[];
+/* What the model is told before a question of that shape. */
+const char *assay_llm_system(assay_llm_shape shape);
 
 /* The form that an answer is to have, in words, and as a JSON schema for
  * `response_format`; NULL: there is none, or memory is short. */

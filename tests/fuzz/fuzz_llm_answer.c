@@ -1,10 +1,30 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fuzz_llm_answer.c: whatever a model says, an order is a permutation. The first
- * byte is how many passages were asked about. */
+/* fuzz_llm_answer.c: whatever a model says, an order is a permutation, and a query is one
+ * line of something. The first byte is how many passages were asked about. */
 #include <stdint.h>
 #include <stdlib.h>
 
 #include "rank/llm_answer.h"
+
+static void read_queries(assay_text answer, size_t most)
+{
+    assay_text queries[64];
+    size_t count;
+    assay_arena *arena = assay_arena_new(0);
+    if (arena == NULL)
+        return;
+    assay_llm_read_queries(answer, most, arena, queries, &count);
+    if (count > most)
+        abort();
+    for (size_t i = 0; i < count; i++) {
+        if (queries[i].length == 0)
+            abort();
+        for (size_t j = 0; j < queries[i].length; j++)
+            if ((unsigned char)queries[i].data[j] < ' ')
+                abort();
+    }
+    assay_arena_free(arena);
+}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -30,5 +50,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     assay_llm_read_yes(answer, &yes);
     if (assay_llm_read_choice(answer, &choice) != ASSAY_LLM_FAILED && (choice < -1 || choice > 1))
         abort();
+    read_queries(answer, count);
     return 0;
 }
