@@ -31,6 +31,7 @@ async function ask(path, body) {
     $("key-label").hidden = false;
     throw new Error("This server asks for an API key.");
   }
+  if (answer.status === 403) $("key-label").hidden = false; // another key may
   const text = await answer.text();
   let read = null;
   try { read = JSON.parse(text); } catch { /* plain text */ }

@@ -33,12 +33,13 @@ static double sign_test(uint64_t a, uint64_t b)
     return fmin(1, 2 * sum);
 }
 
-static void count_winner(const assay_seen *seen, assay_feedback_trial *trial)
+/* swapped: what the search calls its second is the trial's first. */
+static void count_winner(const assay_seen *seen, bool swapped, assay_feedback_trial *trial)
 {
     uint64_t clicks[2] = {0};
     for (size_t i = 0; i < seen->hit_count; i++)
         if (seen->hits[i].clicked)
-            clicks[seen->hits[i].second]++;
+            clicks[seen->hits[i].second != swapped]++;
     trial->searches++;
     if (clicks[0] + clicks[1] == 0)
         return;
@@ -115,17 +116,14 @@ static void judge_split(assay_feedback_trial *trial, unit *units[2], const size_
 /* ---- Trials ---------------------------------------------------------------------------------- */
 
 typedef struct contest {
-    uint32_t trial, first, second; /* pipelines by number; of split the smaller first */
+    uint32_t trial, first, second; /* pipelines by number, the smaller first: A,B is B,A */
 } contest;
 
 static contest contest_of(const assay_seen *seen)
 {
-    contest c = {seen->trial, seen->pipeline, seen->rival};
-    if (seen->trial == ASSAY_TRIAL_SPLIT && seen->rival < seen->pipeline) {
-        c.first = seen->rival;
-        c.second = seen->pipeline;
-    }
-    return c;
+    bool swapped = seen->rival < seen->pipeline;
+    return (contest){seen->trial, swapped ? seen->rival : seen->pipeline,
+                     swapped ? seen->pipeline : seen->rival};
 }
 
 static size_t list_contests(const assay_gathering *g, contest out[MOST_TRIALS])
@@ -149,7 +147,7 @@ static void sum_interleaved(const assay_gathering *g, contest c, assay_feedback_
     for (size_t i = 0; i < g->count; i++) {
         contest one = contest_of(&g->seen[i]);
         if (memcmp(&one, &c, sizeof c) == 0)
-            count_winner(&g->seen[i], trial);
+            count_winner(&g->seen[i], g->seen[i].pipeline != c.first, trial);
     }
     judge_interleaved(trial);
 }

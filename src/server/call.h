@@ -58,8 +58,7 @@ typedef struct assay_call {
     const char *method, *path;
     char id[65];
     char remote[64];
-    char key[64];             /* name of the API key; "" for none */
-    bool writes;              /* it may put and delete documents */
+    assay_grant grant;        /* of its API key */
     char traceparent[64];     /* the header, where spans are sent; "" for none */
     const assay_route *route; /* NULL for a path that is not known */
     const struct assay_dialect *dialect;
@@ -128,6 +127,7 @@ struct assay_route {
 enum {
     ASSAY_ROUTE_OPEN = 1, /* needs no API key */
     ASSAY_ROUTE_LIST = 2, /* the body may be a list */
+    ASSAY_ROUTE_REPORT = 4, /* tells what users do: keys need the right to it */
 };
 
 extern const assay_dialect assay_dialect_own, assay_dialect_tei, assay_dialect_openai,

@@ -117,7 +117,7 @@ static const assay_route routes[] = {
     {"POST", "/v1/collections/*", assay_collection_post_begin, assay_collection_finish, 0},
     {"DELETE", "/v1/collections/*", assay_collection_delete_begin, assay_collection_finish, 0},
     {"POST", "/v1/events", assay_events_begin, assay_recording_finish, ASSAY_ROUTE_LIST},
-    {"GET", "/v1/report", assay_report_begin, assay_recording_finish, 0},
+    {"GET", "/v1/report", assay_report_begin, assay_recording_finish, ASSAY_ROUTE_REPORT},
     {0},
 };
 

@@ -53,7 +53,7 @@ struct assay_engine {
     assay_engine_options options;
     pthread_mutex_t lock;
     pthread_cond_t work; /* a job came, a lane is free, or closing */
-    bool closing;
+    bool closing, hurried;
     ring rings[2]; /* interactive, bulk */
     assay_engine_state state;
     worker *workers;
@@ -132,12 +132,12 @@ static bool client_left(const assay_job *job)
            (look.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
 }
 
-/* Whether the job is not to be gone on with; says why in it. */
-static bool job_over(assay_job *job, double now)
+/* Whether the job is not to be gone on with; says why in it. Lock held. */
+static bool job_over(const assay_engine *e, assay_job *job, double now)
 {
     if (job->outcome != ASSAY_OUTCOME_DONE)
         return true;
-    if (job->deadline > 0 && now > job->deadline)
+    if (e->hurried || (job->deadline > 0 && now > job->deadline))
         job->outcome = ASSAY_OUTCOME_EXPIRED;
     else if (client_left(job))
         job->outcome = ASSAY_OUTCOME_LEFT;
@@ -212,7 +212,7 @@ static void fill_from(assay_engine *e, worker *w, batch *b, ring *r)
     while (b->tokens < e->options.batch_tokens && b->slices < BATCH_SLICES &&
            b->items < BATCH_ITEMS && (before = before_fitting(r, b)) != NULL) {
         assay_job *job = take_after(r, before);
-        if (job_over(job, assay_now())) {
+        if (job_over(e, job, assay_now())) {
             drop(e, job);
             continue;
         }
@@ -495,6 +495,13 @@ memory:
     assay_engine_close(e);
     *error = (assay_error){.code = ASSAY_E_MEMORY, .message = "no memory for the engine threads"};
     return ASSAY_E_MEMORY;
+}
+
+void assay_engine_hurry(assay_engine *e)
+{
+    pthread_mutex_lock(&e->lock);
+    e->hurried = true;
+    pthread_mutex_unlock(&e->lock);
 }
 
 void assay_engine_end(assay_engine *e)

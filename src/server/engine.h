@@ -99,6 +99,8 @@ typedef struct assay_engine assay_engine;
 assay_status assay_engine_open(assay_lane *lanes, size_t count,
                                const assay_engine_options *options, assay_engine **out,
                                assay_error *error);
+/* The time is over for all jobs: those that wait end as if their deadline had passed. */
+void assay_engine_hurry(assay_engine *engine);
 /* Waits until no job is left, and ends the threads: none is taken from then on. */
 void assay_engine_end(assay_engine *engine);
 /* Ends it; nobody may know it any more. */

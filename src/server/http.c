@@ -30,6 +30,7 @@ enum {
     RECEIVE_BYTES = 16384, /* so many bytes */
     SEND_SECONDS = 60,
     LEFT_SECONDS = 1,      /* before a connection without a client is closed */
+    ENDING_SECONDS = 5,    /* for sending and reading, when the server ends */
 };
 
 /* A connection and what it is waiting for. */
@@ -131,13 +132,20 @@ static bool peer_left(const peer *p, double now)
            (look.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
 }
 
+/* A server that ends waits for its own work, not for those who drip. */
+static bool peer_delays(const assay_server *server, const peer *p, double now)
+{
+    return atomic_load(&server->draining) && p->state != PEER_IDLE &&
+           now - server->drain_begun > ENDING_SECONDS && now - p->since > ENDING_SECONDS;
+}
+
 void assay_http_sweep(assay_server *server)
 {
-    (void)server;
     double now = assay_now();
     pthread_mutex_lock(&peers_lock);
     for (peer *p = peers; p != NULL; p = p->next) {
-        if (p->state != PEER_WORKING && (now - p->since > patience(p) || peer_left(p, now)))
+        if (p->state != PEER_WORKING && (now - p->since > patience(p) || peer_left(p, now) ||
+                                         peer_delays(server, p, now)))
             shutdown(p->socket, SHUT_RDWR); /* libmicrohttpd sees the end, and closes it */
     }
     pthread_mutex_unlock(&peers_lock);
@@ -193,7 +201,7 @@ assay_call *assay_http_call(assay_server *server, void *connection, const char *
     call->status = 200;
     call->type = "application/json";
     call->truncate = true;
-    call->writes = server->keys == NULL;
+    call->grant.writes = call->grant.reports = server->keys == NULL;
     name_call(call);
     name_remote(call);
     const char *parent = server->traces != NULL ? assay_call_asked(call, "traceparent") : NULL;
@@ -324,23 +332,33 @@ static const char *key_asked(const assay_call *call)
 
 static bool check_key(assay_call *call)
 {
+    static const char *const limits[] = {
+        [ASSAY_KEY_RATE] = "more requests a minute than the key allows",
+        [ASSAY_KEY_BUSY] = "more requests at a time than the key allows",
+        [ASSAY_KEY_REQUESTS] = "the key's requests of the day are used up",
+        [ASSAY_KEY_TOKENS] = "the key's tokens of the day are used up",
+    };
     unsigned retry_after = 1;
     if (call->server->keys == NULL || (call->route->flags & ASSAY_ROUTE_OPEN) != 0)
         return true;
     const char *key = key_asked(call);
     assay_key_answer answer = ASSAY_KEY_UNKNOWN;
     if (key != NULL)
-        answer = assay_keys_ask(call->server->keys, key, assay_now(), call->key,
-                                &call->writes, &retry_after);
-    if (answer == ASSAY_KEY_LIMITED) {
+        answer = assay_keys_ask(call->server->keys, key, assay_now(), (int64_t)time(NULL),
+                                &call->grant, &retry_after);
+    if (limits[answer] != NULL) {
         assay_call_header(call, "Retry-After", "%u", retry_after);
-        return assay_call_fail(call, ASSAY_FAULT_RATE, NULL, "more requests than the key allows");
+        return assay_call_fail(call, ASSAY_FAULT_RATE, NULL, "%s", limits[answer]);
     }
     if (answer == ASSAY_KEY_UNKNOWN) {
         assay_call_header(call, "WWW-Authenticate", "Bearer");
         return assay_call_fail(call, ASSAY_FAULT_KEY, NULL, key != NULL ? "invalid API key"
                                                                         : "no API key given");
     }
+    if ((call->route->flags & ASSAY_ROUTE_REPORT) != 0 && !call->grant.reports)
+        return assay_call_fail(call, ASSAY_FAULT_FORBIDDEN, NULL,
+                               "this API key may not read the report: 'report' on its line lets "
+                               "it");
     return true;
 }
 
@@ -543,7 +561,7 @@ static void log_call(const assay_call *call, double now)
         {"time", date},
         {"id", call->id},
         {"remote", call->remote},
-        {"key", call->key},
+        {"key", call->grant.name},
         {"method", call->method},
         {"path", call->path},
         {"dialect", call->dialect->name},
@@ -581,6 +599,7 @@ static void on_completed(void *context, struct MHD_Connection *connection, void 
     double now = assay_now();
     set_state(connection, PEER_IDLE, 0);
     assay_metrics_count(server->metrics, call, now - call->begun);
+    assay_keys_done(server->keys, &call->grant, call->job.tokens);
     if (!server->options.quiet)
         log_call(call, now);
     if (server->traces != NULL)
@@ -692,6 +711,7 @@ assay_status assay_http_listen(assay_server *server, int socket, assay_error *er
 
 void assay_http_drain(assay_server *server)
 {
+    server->drain_begun = assay_now();
     atomic_store(&server->draining, true);
     for (size_t i = 0; i < server->listener_count; i++) {
         assay_acceptor_stop(server->listeners[i].acceptor);

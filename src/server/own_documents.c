@@ -153,10 +153,10 @@ static bool ask_writer(assay_call *call, bool makes, assay_clerk_work work)
         return assay_call_fail(call, ASSAY_FAULT_FORBIDDEN, NULL,
                                "documents are only read here; assay serve --write lets them be "
                                "put and deleted");
-    if (!call->writes)
+    if (!call->grant.writes)
         return assay_call_fail(call, ASSAY_FAULT_FORBIDDEN, NULL,
-                               "this API key may only read: 'write' at the end of its line lets "
-                               "it put and delete");
+                               "this API key may only read: 'write' on its line lets it put and "
+                               "delete");
     return assay_clerk_ask(call->server->desk->writer, call, work);
 }
 

@@ -311,7 +311,9 @@ static assay_status run(assay_server *server, int signals, assay_error *error)
         wait_for_signal(server, signals);
         drain(server);
     }
-    /* What waits is done, which resumes its calls; clients that stay are refused. */
+    /* What waits still has had its time; ending it resumes its calls. Clients that stay are
+     * refused. */
+    assay_engine_hurry(server->engine);
     assay_engine_end(server->engine);
     assay_desk_end(server);
     assay_recording_end(server->recording);

@@ -37,6 +37,7 @@ typedef struct assay_server {
     assay_keys *keys;
     assay_metrics *metrics;
     atomic_bool draining;
+    double drain_begun;         /* before draining is set */
     atomic_uint_fast64_t calls; /* numbers them where there is no chance */
     double started;
     long long started_at;       /* seconds since 1970 */

@@ -24,7 +24,8 @@
 enum {
     WAITING_BYTES = 8 << 20, /* most that waits */
     BATCH_MS = 1000,
-    TIMEOUT_SECONDS = 5,
+    SEND_SECONDS = 5,        /* from the first packet to the last, however they drip */
+    ANSWER_BYTES = 64 << 10, /* that are read of an answer */
     DOCUMENTS = 20,          /* that a span tells */
 };
 
@@ -70,10 +71,20 @@ static assay_status read_url(assay_traces *t, const char *url, assay_error *erro
 
 /* ---- Sending --------------------------------------------------------------------------- */
 
-static int connect_to(const assay_traces *t)
+/* Lets the next call on the socket take what is left until `end`; false: nothing is. */
+static bool limit_time(int fd, int option, double end)
+{
+    double left = end - assay_now();
+    if (left < 0.001)
+        return false;
+    const struct timeval timeout = {.tv_sec = (time_t)left,
+                                    .tv_usec = (suseconds_t)((left - floor(left)) * 1e6)};
+    return setsockopt(fd, SOL_SOCKET, option, &timeout, sizeof timeout) == 0;
+}
+
+static int connect_to(const assay_traces *t, double end)
 {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *list;
-    const struct timeval timeout = {.tv_sec = TIMEOUT_SECONDS};
     int fd = -1;
     if (getaddrinfo(t->host, t->port, &hints, &list) != 0)
         return -1;
@@ -81,9 +92,8 @@ static int connect_to(const assay_traces *t)
         fd = socket(a->ai_family, a->ai_socktype | SOCK_CLOEXEC, a->ai_protocol);
         if (fd < 0)
             continue;
-        setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof timeout);
-        setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout);
-        if (connect(fd, a->ai_addr, a->ai_addrlen) != 0) {
+        if (!limit_time(fd, SO_SNDTIMEO, end) ||
+            connect(fd, a->ai_addr, a->ai_addrlen) != 0) {
             close(fd);
             fd = -1;
         }
@@ -92,10 +102,11 @@ static int connect_to(const assay_traces *t)
     return fd;
 }
 
-static bool send_all(int fd, const char *data, size_t length)
+static bool send_all(int fd, const char *data, size_t length, double end)
 {
     while (length > 0) {
-        ssize_t sent = send(fd, data, length, MSG_NOSIGNAL);
+        ssize_t sent = limit_time(fd, SO_SNDTIMEO, end) ? send(fd, data, length, MSG_NOSIGNAL)
+                                                        : -1;
         if (sent <= 0)
             return false;
         data += sent;
@@ -104,17 +115,23 @@ static bool send_all(int fd, const char *data, size_t length)
     return true;
 }
 
-/* The first line of the answer says how it went; the rest is read until the end. */
-static bool answered_well(int fd)
+static ssize_t receive(int fd, char *data, size_t length, double end)
+{
+    return limit_time(fd, SO_RCVTIMEO, end) ? recv(fd, data, length, 0) : -1;
+}
+
+/* The first line of the answer says how it went; of the rest some is read, so that closing
+ * resets no connection. */
+static bool answered_well(int fd, double end)
 {
     char text[512], rest[4096];
-    size_t length = 0;
+    size_t length = 0, more = 0;
     ssize_t got;
-    while (length < 15 && (got = recv(fd, text + length, sizeof text - 1 - length, 0)) > 0)
+    while (length < 15 && (got = receive(fd, text + length, sizeof text - 1 - length, end)) > 0)
         length += (size_t)got;
     text[length] = '\0';
-    while (recv(fd, rest, sizeof rest, 0) > 0) {
-    }
+    while (more < ANSWER_BYTES && (got = receive(fd, rest, sizeof rest, end)) > 0)
+        more += (size_t)got;
     return strncmp(text, "HTTP/1.", 7) == 0 && strncmp(text + 8, " 2", 2) == 0;
 }
 
@@ -135,9 +152,10 @@ static bool send_spans(const assay_traces *t, const assay_writer *spans)
     assay_write_format(&head, "POST %s HTTP/1.1\r\nHost: %s:%s\r\nContent-Type: application/json"
                        "\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n", t->path, t->host,
                        t->port, body.length);
-    int fd = body.failed || head.failed ? -1 : connect_to(t);
-    bool fine = fd >= 0 && send_all(fd, head.data, head.length) &&
-                send_all(fd, body.data, body.length) && answered_well(fd);
+    double end = assay_now() + SEND_SECONDS;
+    int fd = body.failed || head.failed ? -1 : connect_to(t, end);
+    bool fine = fd >= 0 && send_all(fd, head.data, head.length, end) &&
+                send_all(fd, body.data, body.length, end) && answered_well(fd, end);
     if (fd >= 0)
         close(fd);
     assay_writer_free(&head);

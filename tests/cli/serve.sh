@@ -44,6 +44,7 @@ printf 'bob d4dec180a993cd5fa065cac46b9bbfd1528c39080afa14d683a5bc657c453892 1\n
 printf 'eve 0c1cd0ff9cf5edd4c7b8d5a5b2b6c0b0 write\n' >wrong
 code assay serve --keys wrong --port 1 2>&1 | head -1
 printf 'dan %s 600\n' "$(printf dans-key | sha256sum | cut -d' ' -f1)" >>keys
+printf 'fay %s report requests-a-day=1\n' "$(printf fays-key | sha256sum | cut -d' ' -f1)" >>keys
 printf 'carol %s write\n' "$(printf carols-key | sha256sum | cut -d' ' -f1)" >>keys
 echo '{"keys": "keys", "quiet": true, "write": true, "model": ["cross", "mine=dense"]}' >config.json
 start --config config.json
@@ -63,6 +64,12 @@ POST /v1/collections/new/documents | X-Api-Key: carols-key
 
 POST /v1/collections/new/documents/delete | X-Api-Key: dans-key
 {"ids": ["a"]}
+
+GET /v1/report | X-Api-Key: dans-key
+
+GET /v1/report | X-Api-Key: fays-key
+
+GET /v1/models | X-Api-Key: fays-key
 
 POST /rerank
 {"query": "a", "texts": ["a"]}

@@ -39,3 +39,20 @@ stop
 grep spans log
 code assay serve --traces https://collector
 code assay serve --traces http://:4318
+
+echo "a client and a collector that drip do not hold up the end:"
+coproc DRIP { exec python3 "$ROOT/tests/server/drip.py"; }
+read -r collector <&"${DRIP[0]}"
+: >log
+port=$(free_port)
+assay serve --port "$port" --precision fp32 --quiet --traces "http://127.0.0.1:$collector" 2>log &
+server=$!
+for _ in $(seq 400); do grep -qs serving log && break; sleep 0.05; done
+echo "$port" >&"${DRIP[1]}"
+read -r begun <&"${DRIP[0]}"
+python3 -c 'import sys, urllib.request
+print(urllib.request.urlopen("http://127.0.0.1:" + sys.argv[1] + "/health").status)' "$port"
+SECONDS=0
+stop
+[ $SECONDS -lt 25 ] && echo "it ended"
+echo >&"${DRIP[1]}"

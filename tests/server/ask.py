@@ -29,6 +29,7 @@ def plain(text):
     text = re.sub(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "ID", text)
     text = re.sub(r'"created":\d+', '"created":TIME', text)
     text = re.sub(r'"search":"[^"]*"', '"search":ID', text)
+    text = re.sub(r"Retry-After: \d{3,}", "Retry-After: LATER", text)
     return re.sub(r'"latency_ms":\{[^}]*\}', '"latency_ms":TIME', text)
 
 
@@ -56,7 +57,7 @@ def main():
         print(f"> {head}")
         if body:
             print(body)
-        print(f"< {answer.status}", *(f"{k}: {v}" for k, v in answer.getheaders()
+        print(f"< {answer.status}", *(plain(f"{k}: {v}") for k, v in answer.getheaders()
                                       if k.lower() in SHOWN), sep=" | ")
         print(plain(text))
 

@@ -230,6 +230,27 @@ static void closing_finishes(void **state)
     }
 }
 
+/* But for those whose time is over. */
+static void hurried_jobs_expire(void **state)
+{
+    (void)state;
+    static ask asks[8];
+    unsigned retry;
+    bench b;
+    bench_open(&b, (assay_engine_options){.workers = 1});
+    for (size_t i = 0; i < 8; i++) {
+        ask_make(&asks[i], &b, 400, "a question");
+        assert_true(assay_engine_submit(b.engine, &asks[i].job, &retry));
+    }
+    assay_engine_hurry(b.engine);
+    bench_close(&b);
+    for (size_t i = 0; i < 8; i++) {
+        assert_int_not_equal(atomic_load(&asks[i].ended), 0);
+        assert_true(i < 4 || asks[i].job.outcome == ASSAY_OUTCOME_EXPIRED);
+        ask_free(&asks[i]);
+    }
+}
+
 static void writer_writes_json(void **state)
 {
     (void)state;
@@ -263,6 +284,7 @@ int main(void)
         cmocka_unit_test(jobs_end_when_their_client_leaves),
         cmocka_unit_test(a_full_queue_refuses),
         cmocka_unit_test(closing_finishes),
+        cmocka_unit_test(hurried_jobs_expire),
         cmocka_unit_test(writer_writes_json),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

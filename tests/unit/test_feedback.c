@@ -342,9 +342,11 @@ static void test_interleave(void **state)
     assert_int_equal(count, 0);
 }
 
+/* Of an interleaved one, "a" is always the old one's. */
 static void trial_search(const char *id, const char *session, assay_trial trial, bool second)
 {
-    const assay_answered_hit hits[] = {{"a", 1, true, false}, {"b", 1, true, true}};
+    bool swapped = trial == ASSAY_TRIAL_INTERLEAVED && second;
+    const assay_answered_hit hits[] = {{"a", 1, true, swapped}, {"b", 1, true, !swapped}};
     const assay_answered answered = {
         .search = id, .collection = "c", .pipeline = second ? "new" : "old",
         .rival = second ? "old" : "new", .trial = trial, .session = session,
@@ -360,7 +362,7 @@ static void test_trials(void **state)
     for (int i = 0; i < 24; i++) { /* 18 won by the second, 4 by the first, 1 tie, 1 nothing */
         char id[16];
         snprintf(id, sizeof id, "i%d", i);
-        trial_search(id, NULL, ASSAY_TRIAL_INTERLEAVED, false);
+        trial_search(id, NULL, ASSAY_TRIAL_INTERLEAVED, i % 3 == 1); /* --compare new,old */
         if (i < 18 || i == 22)
             tell(id, ASSAY_EVENT_CLICK, "b", 0);
         if (i >= 18 && i < 23)
