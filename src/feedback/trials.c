@@ -116,12 +116,20 @@ static void judge_split(assay_feedback_trial *trial, unit *units[2], const size_
 /* ---- Trials ---------------------------------------------------------------------------------- */
 
 typedef struct contest {
-    uint32_t trial, first, second; /* pipelines by number, the smaller first: A,B is B,A */
+    uint32_t trial, first, second; /* pipelines by number */
 } contest;
 
+/* Whether the search is of it: A,B is B,A. */
+static bool is_of(const contest *c, const assay_seen *seen)
+{
+    return c->trial == seen->trial && ((c->first == seen->pipeline && c->second == seen->rival) ||
+                                       (c->first == seen->rival && c->second == seen->pipeline));
+}
+
+/* Interleaved, the order is that of the search; split, a search names its own first. */
 static contest contest_of(const assay_seen *seen)
 {
-    bool swapped = seen->rival < seen->pipeline;
+    bool swapped = seen->trial == ASSAY_TRIAL_SPLIT && seen->rival < seen->pipeline;
     return (contest){seen->trial, swapped ? seen->rival : seen->pipeline,
                      swapped ? seen->pipeline : seen->rival};
 }
@@ -134,7 +142,7 @@ static size_t list_contests(const assay_gathering *g, contest out[MOST_TRIALS])
         size_t j = 0;
         if (c.trial != ASSAY_TRIAL_INTERLEAVED && c.trial != ASSAY_TRIAL_SPLIT)
             continue;
-        while (j < count && memcmp(&out[j], &c, sizeof c) != 0)
+        while (j < count && !is_of(&out[j], &g->seen[i]))
             j++;
         if (j == count && count < MOST_TRIALS)
             out[count++] = c;
@@ -145,8 +153,7 @@ static size_t list_contests(const assay_gathering *g, contest out[MOST_TRIALS])
 static void sum_interleaved(const assay_gathering *g, contest c, assay_feedback_trial *trial)
 {
     for (size_t i = 0; i < g->count; i++) {
-        contest one = contest_of(&g->seen[i]);
-        if (memcmp(&one, &c, sizeof c) == 0)
+        if (is_of(&c, &g->seen[i]))
             count_winner(&g->seen[i], g->seen[i].pipeline != c.first, trial);
     }
     judge_interleaved(trial);
@@ -169,9 +176,8 @@ static assay_status sum_split(const assay_gathering *g, contest c, assay_feedbac
     bool room = units[0] != NULL && units[1] != NULL && values != NULL;
     for (size_t i = 0; i < g->count && room; i++) {
         const assay_seen *seen = &g->seen[i];
-        contest one = contest_of(seen);
         int side = seen->pipeline == c.second;
-        if (memcmp(&one, &c, sizeof c) == 0)
+        if (is_of(&c, seen))
             units[side][counts[side]++] = (unit){seen->session, value_of(seen)};
     }
     if (room)
