@@ -1493,13 +1493,15 @@ typedef enum assay_schedule {
 } assay_schedule;
 
 typedef struct assay_train_options {
-    assay_model_kind kind;     /* BI_ENCODER or CROSS_ENCODER: what is made of the base */
+    assay_model_kind kind;     /* what is made of the base; LATE of a bi-encoder or of a model
+                                  for late interaction */
     assay_loss_kind loss;
     assay_setting binary;      /* weight of ASSAY_LOSS_BINARY, added; with LISTWISE of a
                                   cross-encoder 0.2, else 0 */
     assay_setting margin;      /* of MARGIN; 1 */
     assay_setting temperature; /* of DISTIL, both sides' scores are divided by it; 1. Of a
-                                  bi-encoder, its similarities are; 0.05 */
+                                  bi-encoder its similarities are, 0.05, of late interaction
+                                  its sums, 1 */
     assay_setting labels;      /* of MARGIN_MSE and DISTIL: weight of LISTWISE, added; 0.2 */
     const char *development;   /* data of its own to measure by; NULL: of a BEIR folder its
                                   dev judgments, where there are none some queries of the
@@ -1507,8 +1509,10 @@ typedef struct assay_train_options {
     assay_setting share;       /* of the data's queries held out; 0.1 */
     uint32_t development_queries; /* at most; 0: 100 */
     uint32_t negatives;        /* shown with a relevant passage; 0: 7 */
-    uint32_t batch;            /* queries a step; 0: 8, of a bi-encoder 32 */
-    uint32_t max_tokens;       /* of what the model is shown; 0: 256 */
+    uint32_t batch;            /* queries a step; 0: 8, of a bi-encoder and LATE 32 */
+    uint32_t dimensions;       /* LATE: of a token's vector, of a base that is not yet for late
+                                  interaction; 0: 128, or its hidden states' if these are less */
+    uint32_t max_tokens;       /* of what the model is shown; 0: 256; of LATE passages alone */
     uint32_t part_tokens;      /* that go through the model together, a step's one part after
                                   the other: more need more memory; 0: 4096 */
     assay_setting epochs;      /* how often each query is shown; 3 */

@@ -19,8 +19,8 @@
 typedef struct train_settings {
     assay_common common;
     const char *data, *model, *out, *development;
-    uint32_t loss, schedule, negatives, batch, max_tokens, part_tokens, steps, evaluations,
-        checkpoint_steps, development_queries, lora, seed, threads;
+    uint32_t loss, schedule, negatives, batch, dimensions, max_tokens, part_tokens, steps,
+        evaluations, checkpoint_steps, development_queries, lora, seed, threads;
     assay_setting binary, margin, temperature, labels, share, epochs, minutes, rate, warmup, decay,
         clip, dropout, layer_rate, patience;
     bool distil, train_embeddings, recompute, force, restart, random_negatives;
@@ -282,6 +282,7 @@ static assay_train_options options_of(const train_settings *s, assay_model_kind 
         .development_queries = s->development_queries,
         .negatives = s->negatives,
         .batch = s->batch,
+        .dimensions = s->dimensions,
         .max_tokens = s->max_tokens,
         .part_tokens = s->part_tokens,
         .epochs = s->epochs,
@@ -307,11 +308,28 @@ static assay_train_options options_of(const train_settings *s, assay_model_kind 
     };
 }
 
-static int check(const train_settings *s, const char *kind)
+typedef struct kind {
+    const char *name, *base; /* what it begins with by default */
+    assay_model_kind kind;
+} kind;
+
+/* NULL: there is none of the name. */
+static const kind *kind_called(const char *name)
+{
+    static const kind kinds[] = {{"cross", "cross", ASSAY_MODEL_CROSS_ENCODER},
+                                 {"bi", "dense", ASSAY_MODEL_BI_ENCODER},
+                                 {"late", "dense", ASSAY_MODEL_LATE}};
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (strcmp(kinds[i].name, name) == 0)
+            return &kinds[i];
+    return NULL;
+}
+
+static int check(const train_settings *s, const char *name)
 {
     const assay_verb *verb = &assay_verb_train;
-    if (strcmp(kind, "cross") != 0 && strcmp(kind, "bi") != 0)
-        return assay_usage(verb, "'%s' is not one of cross|bi", kind);
+    if (!kind_called(name))
+        return assay_usage(verb, "'%s' is not one of cross|bi|late", name);
     if (!s->data)
         return assay_usage(verb, "--data is missing: a BEIR folder or a file to learn from");
     if (!s->out)
@@ -321,14 +339,13 @@ static int check(const train_settings *s, const char *kind)
     return ASSAY_EXIT_OK;
 }
 
-static int train(const train_settings *s, bool cross, const sources *from)
+static int train(const train_settings *s, const kind *wanted, const sources *from)
 {
     assay_error error;
     assay_train_report report;
     line l = {.columns = assay_terminal_columns(stderr)};
-    assay_train_options options =
-        options_of(s, cross ? ASSAY_MODEL_CROSS_ENCODER : ASSAY_MODEL_BI_ENCODER);
-    const char *model = s->model ? s->model : cross ? "cross" : "dense";
+    assay_train_options options = options_of(s, wanted->kind);
+    const char *model = s->model ? s->model : wanted->base;
     if (from->development)
         options.development = from->development;
     assay_status status = assay_train(from->data ? from->data : s->data, model, s->out, &options,
@@ -356,7 +373,7 @@ static int run(const void *given, char **arguments, size_t count)
     assay_interrupt_arm();
     code = mine_folder(s, &from);
     if (code == ASSAY_EXIT_OK)
-        code = train(s, strcmp(arguments[0], "cross") == 0, &from);
+        code = train(s, kind_called(arguments[0]), &from);
     free(from.data);
     free(from.development);
     return code;
@@ -371,7 +388,7 @@ static const assay_option options[] = {
     {"random-negatives", ASSAY_OPTION_FLAG, FIELD(random_negatives), NULL,
      "do not mine a BEIR folder: draw from all its documents", 0, 0},
     {"model", ASSAY_OPTION_TEXT, FIELD(model), "NAME",
-     "model to begin with (default: cross, or dense for bi)", 0, 0},
+     "model to begin with (default: cross, or dense for bi and late)", 0, 0},
     {"out", ASSAY_OPTION_TEXT, FIELD(out), "FOLDER", "where the model goes", 0, 0},
     {"loss", ASSAY_OPTION_CHOICE, FIELD(loss),
      "listwise|binary|pairwise|margin|graded|margin-mse|distil",
@@ -392,11 +409,13 @@ static const assay_option options[] = {
     {"steps", ASSAY_OPTION_COUNT, FIELD(steps), "N", "steps (default: as --epochs says)", 1,
      UINT32_MAX},
     {"batch", ASSAY_OPTION_COUNT, FIELD(batch), "N",
-     "queries a step (default: 8, for bi 32)", 1, 65536},
+     "queries a step (default: 8, for bi and late 32)", 1, 65536},
     {"negatives", ASSAY_OPTION_COUNT, FIELD(negatives), "N",
      "passages shown with a relevant one (default: 7)", 1, 1000},
     {"max-tokens", ASSAY_OPTION_COUNT, FIELD(max_tokens), "N",
-     "of query and passage; longer ones are cut (default: 256)", 16, 65536},
+     "of query and passage, for late of a passage; longer ones are cut (default: 256)", 16, 65536},
+    {"dimensions", ASSAY_OPTION_COUNT, FIELD(dimensions), "N",
+     "late: of a token's vector, where the model says none (default: 128)", 1, 4096},
     {"part-tokens", ASSAY_OPTION_COUNT, FIELD(part_tokens), "N",
      "tokens that go through the model together: memory (default: 4096)", 16, 10000000},
     {"rate", ASSAY_OPTION_NUMBER, FIELD(rate), "X", "highest learning rate (default: 0.00005)", 0,
@@ -447,6 +466,8 @@ static const assay_example examples[] = {
      "The default cross-encoder, adapted to a collection with judgments"},
     {"assay train bi --data train.jsonl --model dense --out models/dense-scifact",
      "A bi-encoder"},
+    {"assay train late --data scifact/ --out models/late-scifact",
+     "Late interaction, made of a bi-encoder; then: assay search --rerank late:models/late-scifact"},
     {"assay train cross --data distil.jsonl --distil --out models/small --json | "
      "jq '.[\"nDCG@10\"]'",
      "From the scores of a teacher (assay mine --teacher)"},
@@ -455,10 +476,11 @@ static const assay_example examples[] = {
 
 const assay_verb assay_verb_train = {
     .name = "train",
-    .arguments = "cross|bi",
+    .arguments = "cross|bi|late",
     .summary = "adapt a model to a domain",
     .description =
-        "Fine-tunes a cross-encoder (cross) or a bi-encoder (bi) on queries with passages that "
+        "Fine-tunes a cross-encoder (cross), a bi-encoder (bi) or late interaction (late, from a "
+        "bi-encoder or a ColBERT model) on queries with passages that "
         "are relevant to them or not, and writes the folder --out: weights in fp32, settings and "
         "tokenizer in Hugging Face layout, a card (README.md), and the log (training.csv, "
         "training.svg). `assay quantize` makes it small afterwards. Kept are the weights that "

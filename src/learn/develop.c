@@ -11,7 +11,9 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "base/arena.h"
 #include "evaluate/measures.h"
+#include "learn/maxsim_gradient.h"
 #include "learn/trainer.h"
 
 enum { CUTOFF = 10, LEAST = 20, BETWEEN = 8 };
@@ -22,6 +24,7 @@ assay_status assay_trainer_outputs(assay_trainer *t, float *outputs, assay_error
 {
     const assay_sequences *all = &t->sequences;
     size_t n = assay_trainable_dimensions(t->model);
+    bool late = t->o.kind == ASSAY_MODEL_LATE;
     for (size_t first = 0, end; first < all->count; first = end) {
         size_t tokens = 0;
         for (end = first; end < all->count; end++) {
@@ -30,7 +33,8 @@ assay_status assay_trainer_outputs(assay_trainer *t, float *outputs, assay_error
             tokens += all->list[end].count;
         }
         ASSAY_TRY(assay_trainable_forward(t->model, all->list + first, end - first,
-                                          &(assay_forward){0}, outputs + first * n, error));
+                                          &(assay_forward){0}, outputs, error));
+        outputs += (late ? tokens : end - first) * n;
     }
     return ASSAY_OK;
 }
@@ -52,8 +56,8 @@ static assay_status cross_scores(assay_trainer *t, const assay_list *list, float
     return assay_trainer_outputs(t, scores, error);
 }
 
-static assay_status vectors_of(assay_trainer *t, const assay_list *list, float *vectors,
-                               assay_error *error)
+/* The query's sequence, and after it the passages'. */
+static assay_status lay_out(assay_trainer *t, const assay_list *list, assay_error *error)
 {
     const assay_examples *examples = measured(t);
     ASSAY_TRY(assay_sequences_text(&t->sequences, examples->list[list->example].query,
@@ -63,7 +67,7 @@ static assay_status vectors_of(assay_trainer *t, const assay_list *list, float *
                                        assay_examples_text(examples, list->texts[i]),
                                        ASSAY_ROLE_PASSAGE, error));
     assay_sequences_ready(&t->sequences);
-    return assay_trainer_outputs(t, vectors, error);
+    return ASSAY_OK;
 }
 
 static assay_status bi_scores(assay_trainer *t, const assay_list *list, float *scores,
@@ -73,7 +77,9 @@ static assay_status bi_scores(assay_trainer *t, const assay_list *list, float *s
     float *vectors = calloc(count * n, sizeof *vectors);
     if (vectors == NULL)
         return assay_fail_memory(error, count * n * sizeof *vectors);
-    assay_status status = vectors_of(t, list, vectors, error);
+    assay_status status = lay_out(t, list, error);
+    if (status == ASSAY_OK)
+        status = assay_trainer_outputs(t, vectors, error);
     assay_unit_vectors(vectors, count, n, NULL);
     for (size_t i = 1; i < count; i++) {
         scores[i - 1] = 0;
@@ -84,12 +90,57 @@ static assay_status bi_scores(assay_trainer *t, const assay_list *list, float *s
     return status;
 }
 
+/* MaxSim of a query and a passage, whose vectors stand one after another. */
+static float maxsim(const assay_sequences *all, const assay_sequence *query,
+                    const assay_sequence *passage, size_t n, const float *query_vectors,
+                    const float *vectors, uint8_t *skipped, float *scratch)
+{
+    float values[ASSAY_LATE_QUERY_MAX];
+    uint32_t best[ASSAY_LATE_QUERY_MAX];
+    double sum = 0;
+    for (uint32_t i = 0; i < passage->count; i++)
+        skipped[i] = assay_late_marks_skip(&all->late, passage->ids[i]);
+    assay_maxsim_forth(query_vectors, query->count, vectors, skipped, passage->count, n, scratch,
+                       values, best);
+    for (uint32_t i = 0; i < query->count; i++)
+        sum += (double)values[i];
+    return (float)sum;
+}
+
+static assay_status late_scores(assay_trainer *t, const assay_list *list, float *scores,
+                                assay_error *error)
+{
+    const assay_sequences *all = &t->sequences;
+    size_t n = assay_trainable_dimensions(t->model);
+    ASSAY_TRY(lay_out(t, list, error));
+    size_t bytes = assay_maxsim_scratch(all->max_tokens, n) * sizeof(float);
+    float *vectors = calloc(all->id_count * n, sizeof *vectors);
+    float *scratch = aligned_alloc(ASSAY_ALIGNMENT, assay_arena_need(bytes));
+    uint8_t *skipped = calloc(all->max_tokens, sizeof *skipped);
+    assay_status status = ASSAY_OK;
+    if (vectors == NULL || scratch == NULL || skipped == NULL)
+        status = assay_fail_memory(error, all->id_count * n * sizeof *vectors + bytes);
+    if (status == ASSAY_OK)
+        status = assay_trainer_outputs(t, vectors, error);
+    const float *at = vectors;
+    for (size_t i = 0; i < list->count && status == ASSAY_OK; i++) {
+        at += all->list[i].count * n;
+        scores[i] = maxsim(all, &all->list[0], &all->list[i + 1], n, vectors, at, skipped,
+                           scratch);
+    }
+    free(vectors);
+    free(scratch);
+    free(skipped);
+    return status;
+}
+
 assay_status assay_trainer_scores(assay_trainer *t, const assay_list *list, float *scores,
                                   assay_error *error)
 {
     assay_sequences_clear(&t->sequences);
-    return (t->o.kind == ASSAY_MODEL_CROSS_ENCODER ? cross_scores : bi_scores)(t, list, scores,
-                                                                              error);
+    if (t->o.kind == ASSAY_MODEL_CROSS_ENCODER)
+        return cross_scores(t, list, scores, error);
+    return (t->o.kind == ASSAY_MODEL_LATE ? late_scores : bi_scores)(t, list, scores, error);
 }
 
 /* --------------------------------------------------------------------- measure */

@@ -9,20 +9,37 @@ enum { LEAST_TOKENS = 16 };
 
 #define MAX_PROMPTED ((size_t)1 << 30)
 
+static uint32_t at_most(uint32_t length, uint32_t limit)
+{
+    return length > 0 && length < limit ? length : limit;
+}
+
+/* Late interaction's lengths are those of its settings. */
+static assay_status open_late(assay_sequences *s, uint32_t max_tokens, assay_error *error)
+{
+    const assay_late_config *late = &s->config->late;
+    s->max_tokens = at_most(max_tokens, at_most(late->document_length, s->config->longest));
+    s->query_tokens = at_most(at_most(late->query_length, s->config->longest),
+                              ASSAY_LATE_QUERY_MAX);
+    size_t least = assay_tokenizer_template(s->tokenizer, false)->special + 2; /* and a marker */
+    if (s->max_tokens < least || s->query_tokens < least)
+        return assay_fail(error, ASSAY_E_ARGUMENT, "max_tokens",
+                          "%u of a passage and %u of a query, expected at least %zu",
+                          s->max_tokens, s->query_tokens, least);
+    return assay_late_marks_find(late, s->tokenizer, s->config->weights, &s->late, error);
+}
+
 assay_status assay_sequences_open(assay_sequences *s, const assay_tokenizer *tokenizer,
                                   const assay_model_config *config, uint32_t max_tokens,
                                   assay_error *error)
 {
-    uint32_t most = config->max_tokens > 0 && config->max_tokens < config->longest
-                        ? config->max_tokens
-                        : config->longest;
-    uint32_t limit = assay_tokenizer_limit(tokenizer);
-    if (limit > 0 && limit < most)
-        most = limit;
-    if (max_tokens == 0 || max_tokens > most)
-        max_tokens = most;
-    *s = (assay_sequences){.tokenizer = tokenizer, .config = config, .max_tokens = max_tokens};
+    *s = (assay_sequences){.tokenizer = tokenizer, .config = config};
     assay_buffer_init(&s->prompted, MAX_PROMPTED);
+    if (config->kind == ASSAY_MODEL_LATE)
+        return open_late(s, max_tokens, error);
+    uint32_t most = at_most(assay_tokenizer_limit(tokenizer),
+                            at_most(config->max_tokens, config->longest));
+    s->max_tokens = max_tokens = at_most(max_tokens, most);
     if (max_tokens < LEAST_TOKENS)
         return assay_fail(error, ASSAY_E_ARGUMENT, "max_tokens", "%u, expected at least %d",
                           max_tokens, LEAST_TOKENS);
@@ -84,18 +101,20 @@ static void put(assay_sequences *s, const int32_t *ids, size_t count)
     s->id_count += count;
 }
 
-/* Appends a sequence with the first tokens of both texts. */
-static assay_status add(assay_sequences *s, const assay_template *layout, size_t first,
-                        size_t second, assay_error *error)
+/* Appends a sequence with the first tokens of both texts, and a marker before them; -1:
+ * none. */
+static assay_status add(assay_sequences *s, const assay_template *layout, int32_t marker,
+                        size_t first, size_t second, assay_error *error)
 {
-    size_t start = s->id_count, total = first + second + layout->special, typed = 0;
+    size_t start = s->id_count, typed = 0;
+    size_t total = (marker >= 0) + first + second + layout->special;
     ASSAY_TRY(reserve(s, total, error));
     for (size_t i = 0; i < layout->count; i++) {
         const assay_template_piece *piece = &layout->pieces[i];
         if (piece->kind == ASSAY_PIECE_SPECIAL)
             put(s, &piece->id, 1);
         else if (piece->kind == ASSAY_PIECE_FIRST)
-            put(s, s->first.ids, first);
+            put(s, &marker, marker >= 0), put(s, s->first.ids, first);
         else
             put(s, s->second.ids, second);
         if (piece->type == 0)
@@ -108,6 +127,23 @@ static assay_status add(assay_sequences *s, const assay_template *layout, size_t
         .item = s->count,
     };
     s->count++;
+    return ASSAY_OK;
+}
+
+/* Fills the last sequence up, with tokens that the others do not see unless the model
+ * says so. */
+static assay_status fill_up(assay_sequences *s, assay_error *error)
+{
+    uint32_t count = s->list[s->count - 1].count;
+    uint32_t more = s->query_tokens > count ? s->query_tokens - count : 0;
+    ASSAY_TRY(reserve(s, more, error));
+    assay_sequence *last = &s->list[s->count - 1];
+    for (uint32_t i = 0; i < more; i++)
+        put(s, &s->late.filler, 1);
+    if (last->second == last->count)
+        last->second += more;
+    last->count += more;
+    last->unseen = s->config->late.attend ? 0 : more;
     return ASSAY_OK;
 }
 
@@ -127,14 +163,17 @@ assay_status assay_sequences_pair(assay_sequences *s, const char *query, const c
     size_t first = least(s->first.count, room / 2);
     ASSAY_TRY(assay_tokenizer_encode_first(s->tokenizer, (assay_text){passage, strlen(passage)},
                                            room - first, &s->second, error));
-    return add(s, layout, first, least(s->second.count, room - first), error);
+    return add(s, layout, -1, first, least(s->second.count, room - first), error);
 }
 
 assay_status assay_sequences_text(assay_sequences *s, const char *text, assay_role role,
                                   assay_error *error)
 {
     const assay_template *layout = assay_tokenizer_template(s->tokenizer, false);
-    size_t room = s->max_tokens - layout->special;
+    bool late = s->config->kind == ASSAY_MODEL_LATE, query = role == ASSAY_ROLE_QUERY;
+    int32_t marker = !late ? -1 : query ? s->late.query_marker : s->late.document_marker;
+    size_t limit = late && query ? s->query_tokens : s->max_tokens;
+    size_t room = limit - layout->special - (marker >= 0);
     s->first.count = 0;
     assay_buffer_clear(&s->prompted);
     assay_buffer_string(&s->prompted, s->config->prompts[role]);
@@ -143,5 +182,6 @@ assay_status assay_sequences_text(assay_sequences *s, const char *text, assay_ro
     ASSAY_TRY(assay_tokenizer_encode_first(s->tokenizer,
                                            (assay_text){s->prompted.data, s->prompted.length},
                                            room, &s->first, error));
-    return add(s, layout, least(s->first.count, room), 0, error);
+    ASSAY_TRY(add(s, layout, marker, least(s->first.count, room), 0, error));
+    return late && query && s->late.filler >= 0 ? fill_up(s, error) : ASSAY_OK;
 }

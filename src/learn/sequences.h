@@ -4,7 +4,7 @@
  *
  * Laid out and cut as the reranker and the bi-encoder do (rank/): of a pair the query is
  * kept whole and the passage cut; a query of more than half of the tokens is cut to that.
- * One thread.
+ * Texts of late interaction have its markers, lengths and fillers. One thread.
  */
 #ifndef ASSAY_SEQUENCES_H
 #define ASSAY_SEQUENCES_H
@@ -16,7 +16,9 @@
 typedef struct assay_sequences {
     const assay_tokenizer *tokenizer;
     const assay_model_config *config;
-    uint32_t max_tokens;       /* of a sequence, special ones counted */
+    uint32_t max_tokens;       /* of a sequence, special ones counted; of late interaction of */
+    uint32_t query_tokens;     /* a passage, and its queries have their own limit, else 0 */
+    assay_late_marks late;
     assay_sequence *list;      /* [count]; ids are set by assay_sequences_ready */
     size_t *offsets;           /* of each in ids */
     size_t count, capacity;
@@ -26,7 +28,8 @@ typedef struct assay_sequences {
     assay_buffer prompted;
 } assay_sequences;
 
-/* max_tokens: 0, or more than the model takes, is what it takes. */
+/* max_tokens: 0, or more than the model takes, is what it takes (late interaction: of a
+ * passage). */
 assay_status assay_sequences_open(assay_sequences *sequences, const assay_tokenizer *tokenizer,
                                   const assay_model_config *config, uint32_t max_tokens,
                                   assay_error *error);
@@ -38,7 +41,7 @@ void assay_sequences_clear(assay_sequences *sequences);
 /* Appends [CLS] query [SEP] passage [SEP], or as the tokenizer lays out a pair. */
 assay_status assay_sequences_pair(assay_sequences *sequences, const char *query,
                                   const char *passage, assay_error *error);
-/* Appends a text by itself, with the prompt of its role before it. */
+/* Appends a text by itself, with the prompt or the marker of its role before it. */
 assay_status assay_sequences_text(assay_sequences *sequences, const char *text, assay_role role,
                                   assay_error *error);
 

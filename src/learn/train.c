@@ -39,10 +39,11 @@ static void fill(assay_setting *setting, double value)
 
 static void fill_options(assay_train_options *o)
 {
-    bool cross = o->kind == ASSAY_MODEL_CROSS_ENCODER, teacher = assay_loss_has_teacher(o->loss);
+    bool cross = o->kind == ASSAY_MODEL_CROSS_ENCODER, bi = o->kind == ASSAY_MODEL_BI_ENCODER;
+    bool teacher = assay_loss_has_teacher(o->loss);
     fill(&o->binary, cross && o->loss == ASSAY_LOSS_LISTWISE ? 0.2 : 0);
     fill(&o->margin, 1);
-    fill(&o->temperature, cross ? 1 : 0.05);
+    fill(&o->temperature, bi ? 0.05 : 1);
     fill(&o->labels, teacher ? 0.2 : 0);
     fill(&o->share, 0.1);
     fill(&o->epochs, 3);
@@ -88,17 +89,18 @@ static assay_status check_options(const assay_train_options *o, assay_error *err
     for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++)
         ASSAY_TRY(check_range(ranges[i].name, ranges[i].setting, ranges[i].low, ranges[i].high,
                               error));
-    if (o->kind != ASSAY_MODEL_CROSS_ENCODER && o->kind != ASSAY_MODEL_BI_ENCODER)
-        return assay_fail(error, ASSAY_E_UNSUPPORTED, "kind",
-                          "late interaction cannot be trained yet: cross or bi");
+    if ((unsigned)o->kind > ASSAY_MODEL_LATE)
+        return assay_fail(error, ASSAY_E_ARGUMENT, "kind", "%d is not known", (int)o->kind);
     if ((unsigned)o->loss >= ASSAY_LOSS_KINDS)
         return assay_fail(error, ASSAY_E_ARGUMENT, "loss", "%d is not known", (int)o->loss);
-    if (o->kind == ASSAY_MODEL_BI_ENCODER && o->loss != ASSAY_LOSS_LISTWISE &&
+    if (o->kind != ASSAY_MODEL_CROSS_ENCODER && o->loss != ASSAY_LOSS_LISTWISE &&
         !assay_loss_has_teacher(o->loss))
         return assay_fail(error, ASSAY_E_ARGUMENT, "loss",
-                          "%s is for a cross-encoder; a bi-encoder learns by listwise, within the "
-                          "batch, or from a teacher by margin-mse or distil",
-                          assay_loss_name(o->loss));
+                          "%s is for a cross-encoder; others learn by listwise, within the batch, "
+                          "or from a teacher by margin-mse or distil", assay_loss_name(o->loss));
+    if (o->dimensions > 0 && o->kind != ASSAY_MODEL_LATE)
+        return assay_fail(error, ASSAY_E_ARGUMENT, "dimensions",
+                          "%u: only late interaction's can be chosen", o->dimensions);
     if (o->negatives > 1000 || o->batch > 65536)
         return assay_fail(error, ASSAY_E_ARGUMENT, o->batch > 65536 ? "batch" : "negatives",
                           "expected at most %d", o->batch > 65536 ? 65536 : 1000);
@@ -174,8 +176,8 @@ static assay_status read_examples(assay_trainer *t, const char *path, const char
 {
     const assay_examples_options options = {
         .split = split,
-        .style = t->o.kind == ASSAY_MODEL_CROSS_ENCODER ? ASSAY_CONTEXT_SENTENCES
-                                                        : ASSAY_CONTEXT_WORDS,
+        .style = t->o.kind == ASSAY_MODEL_BI_ENCODER ? ASSAY_CONTEXT_WORDS
+                                                     : ASSAY_CONTEXT_SENTENCES,
         .progress = tell_reading,
         .user = t,
     };
@@ -260,17 +262,32 @@ static assay_status open_data(assay_trainer *t, assay_error *error)
 
 /* -------------------------------------------------------------------- the model */
 
+/* Of late interaction, all token vectors of a batch, and which of them met. */
+static size_t late_bytes(const assay_trainer *t)
+{
+    size_t queries = (size_t)t->o.batch * t->sequences.query_tokens;
+    size_t passages = (size_t)t->o.batch * (t->o.negatives + 1);
+    size_t vectors = queries + passages * t->sequences.max_tokens;
+    if (t->o.kind != ASSAY_MODEL_LATE)
+        return 0;
+    return 2 * vectors * assay_trainable_dimensions(t->model) * sizeof(float) +
+           passages * queries * sizeof(uint32_t);
+}
+
 static assay_status check_memory(assay_trainer *t, assay_error *error)
 {
-    size_t least = t->sequences.max_tokens * ((size_t)t->o.negatives + 1);
-    if (t->o.kind == ASSAY_MODEL_BI_ENCODER)
-        least = t->sequences.max_tokens;
+    size_t longest = t->sequences.max_tokens;
+    if (t->sequences.query_tokens > longest)
+        longest = t->sequences.query_tokens;
+    size_t least = t->o.kind == ASSAY_MODEL_CROSS_ENCODER
+                       ? longest * ((size_t)t->o.negatives + 1)
+                       : longest;
     size_t tokens = t->o.part_tokens > least ? t->o.part_tokens : least;
     size_t sequences = (size_t)t->o.batch * (t->o.negatives + 2);
     if (sequences > tokens / 4)
         sequences = tokens / 4;
     t->report->memory =
-        assay_trainable_memory(t->model, tokens, sequences, t->sequences.max_tokens);
+        assay_trainable_memory(t->model, tokens, sequences, longest) + late_bytes(t);
     uint64_t left = assay_memory_available();
     if (t->report->memory <= left)
         return ASSAY_OK;
@@ -292,6 +309,7 @@ static assay_status open_model(assay_trainer *t, assay_error *error)
         .freeze_embeddings = !o->train_embeddings,
         .recompute = o->recompute,
         .lora_rank = o->lora_rank,
+        .dimensions = o->dimensions,
     };
     const assay_optimizer_options rates = {
         .decay = (float)o->decay.value,
@@ -395,7 +413,7 @@ static assay_status take_step(assay_trainer *t, assay_error *error)
     double rate =
         t->o.rate.value * assay_schedule_share(t->o.schedule, s->step, s->warmup, s->steps);
     ASSAY_TRY(t->o.kind == ASSAY_MODEL_CROSS_ENCODER ? assay_step_cross(t, &loss, error)
-                                                     : assay_step_bi(t, &loss, error));
+                                                     : assay_step_batch(t, &loss, error));
     assay_status status = assay_optimizer_step(t->optimizer, (float)rate, 1, &norm, error);
     if (status != ASSAY_OK)
         return step_failed(t, status, error);

@@ -91,18 +91,26 @@ static void put_licence(const assay_trainer *t, assay_buffer *out)
 
 static void put_head(const assay_trainer *t, assay_buffer *out)
 {
-    bool cross = t->o.kind == ASSAY_MODEL_CROSS_ENCODER;
-    assay_buffer_format(out, "---\nbase_model: %s\n", assay_path_name(t->base));
+    static const struct {
+        const char *task, *tags, *is;
+    } kinds[] = {
+        [ASSAY_MODEL_CROSS_ENCODER] = {"text-ranking", "- cross-encoder",
+                                       "A cross-encoder: query and passage in, a logit out"},
+        [ASSAY_MODEL_BI_ENCODER] = {"sentence-similarity", "- bi-encoder",
+                                    "A bi-encoder: a text in, a vector out"},
+        [ASSAY_MODEL_LATE] = {"sentence-similarity", "- ColBERT\n- PyLate",
+                              "Late interaction (ColBERT): a text in, a vector of each token out, "
+                              "compared by MaxSim"},
+    };
+    const char *base = assay_path_name(t->base);
+    assay_buffer_format(out, "---\nbase_model: %s\n", base);
     put_licence(t, out);
-    assay_buffer_format(out, "pipeline_tag: %s\ntags:\n- %s\n- assay\n---\n\n# %s\n\n",
-                        cross ? "text-ranking" : "sentence-similarity",
-                        cross ? "cross-encoder" : "bi-encoder", assay_path_name(t->target));
+    assay_buffer_format(out, "pipeline_tag: %s\ntags:\n%s\n- assay\n---\n\n# %s\n\n",
+                        kinds[t->o.kind].task, kinds[t->o.kind].tags, assay_path_name(t->target));
     assay_buffer_format(out,
                         "%s, fine-tuned by `assay train` (assay %s) from `%s`, whose licence "
-                        "goes for these weights, too.\n\n",
-                        cross ? "A cross-encoder: query and passage in, a logit out"
-                              : "A bi-encoder: a text in, a vector out",
-                        ASSAY_VERSION, assay_path_name(t->base));
+                        "goes for these weights, too.\n\n", kinds[t->o.kind].is, ASSAY_VERSION,
+                        base);
 }
 
 static void put_data(const assay_trainer *t, assay_buffer *out)
@@ -136,8 +144,12 @@ static void put_recipe(const assay_trainer *t, assay_buffer *out)
     put_row(out, "weight of binary cross-entropy", o->binary.value);
     if (assay_loss_has_teacher(o->loss))
         put_row(out, "weight of the judgments", o->labels.value);
-    if (assay_loss_has_teacher(o->loss) || o->kind == ASSAY_MODEL_BI_ENCODER)
+    if (assay_loss_has_teacher(o->loss) || o->kind != ASSAY_MODEL_CROSS_ENCODER)
         put_row(out, "temperature", o->temperature.value);
+    if (o->kind == ASSAY_MODEL_LATE) {
+        put_row(out, "dimensions of a token's vector", (double)assay_trainable_dimensions(t->model));
+        put_row(out, "tokens of a query, at most", t->sequences.query_tokens);
+    }
     put_row(out, "queries a step", o->batch);
     put_row(out, "negatives a query", o->negatives);
     put_row(out, "tokens of a sequence, at most", t->sequences.max_tokens);

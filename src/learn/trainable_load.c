@@ -80,6 +80,9 @@ static assay_status choose_kind(assay_trainable *model, assay_error *error)
         config->pooling = ASSAY_POOLING_CLS;
     if (wanted == ASSAY_MODEL_LATE && config->kind != ASSAY_MODEL_LATE)
         ASSAY_TRY(become_late(model, error));
+    else if (wanted == ASSAY_MODEL_LATE && model->options.dimensions > 0)
+        return refuse(model, error, "is a model for late interaction, whose dimensions it says",
+                      "none to be asked for");
     config->kind = wanted;
     return ASSAY_OK;
 }
@@ -128,23 +131,12 @@ static assay_status read_config(assay_trainable *model, assay_error *error)
     return read_dropout(model, error);
 }
 
-static bool has_token(const assay_tokenizer *tokenizer, const char *text)
-{
-    size_t count = assay_tokenizer_vocabulary(tokenizer);
-    for (size_t i = 0; i < count; i++) {
-        const char *token = assay_token_text(tokenizer, (int32_t)i);
-        if (token != NULL && strcmp(token, text) == 0)
-            return true;
-    }
-    return false;
-}
-
 /* What a model newly for late interaction asks of its tokenizer, as far as it has it. */
 static void adapt_late(assay_trainable *model)
 {
     assay_late_config *late = &model->config.late;
-    if (!has_token(model->tokenizer, late->query_marker) ||
-        !has_token(model->tokenizer, late->document_marker))
+    if (assay_token_find(model->tokenizer, late->query_marker) < 0 ||
+        assay_token_find(model->tokenizer, late->document_marker) < 0)
         late->query_marker[0] = late->document_marker[0] = '\0';
     if (assay_tokenizer_special(model->tokenizer).mask < 0)
         late->expand = false;

@@ -4,7 +4,8 @@
  *
  *     train.c         opens everything, takes the steps, says when it ends
  *     train_cross.c   one step of a cross-encoder
- *     train_bi.c      one step of a bi-encoder
+ *     train_batch.c   one step of a bi-encoder, or of late interaction, which compare vectors:
+ *     train_bi.c, train_late.c
  *     develop.c       how well the development queries are ranked
  *     train_state.c   checkpoints, and going on from one
  *     train_log.c     training.csv, training.svg
@@ -78,10 +79,10 @@ assay_status assay_trainer_tell(assay_trainer *t, assay_train_stage stage, bool 
 
 /* Adds the gradients of the lists of one step to the weights' gradients. */
 assay_status assay_step_cross(assay_trainer *t, double *loss, assay_error *error);
-assay_status assay_step_bi(assay_trainer *t, double *loss, assay_error *error);
+assay_status assay_step_batch(assay_trainer *t, double *loss, assay_error *error);
 
-/* What comes out for t->sequences, part by part and without dropout:
- * outputs[count][dimensions]. */
+/* What comes out for t->sequences, part by part and without dropout: [count][dimensions],
+ * of late interaction [all tokens][dimensions]. */
 assay_status assay_trainer_outputs(assay_trainer *t, float *outputs, assay_error *error);
 /* Scores of a list by the model as it is: scores[count]. */
 assay_status assay_trainer_scores(assay_trainer *t, const assay_list *list, float *scores,

@@ -145,3 +145,53 @@ assay_status assay_late_config_dense(const json_t *root, const char *where, uint
     out->dimensions = (uint32_t)width;
     return ASSAY_OK;
 }
+
+/* ---- Tokens ---------------------------------------------------------------------- */
+
+static assay_status find_marker(const assay_tokenizer *tokenizer, const char *text,
+                                const char *where, int32_t *id, assay_error *error)
+{
+    *id = text[0] != '\0' ? assay_token_find(tokenizer, text) : -1;
+    if (*id >= 0 || text[0] == '\0')
+        return ASSAY_OK;
+    return assay_fail(error, ASSAY_E_FORMAT, where,
+                      "the tokenizer lacks the marker \"%s\" that the model's settings put "
+                      "before texts", text);
+}
+
+static void find_skipped(const assay_late_config *config, const assay_tokenizer *tokenizer,
+                         assay_late_marks *out)
+{
+    for (uint32_t i = 0; i < config->skipped_count; i++) {
+        int32_t id = assay_token_find(tokenizer, config->skipped[i]);
+        if (id < 0) /* as in transformers */
+            id = assay_tokenizer_special(tokenizer).unk;
+        if (id >= 0)
+            out->skipped[out->skipped_count++] = id;
+    }
+}
+
+assay_status assay_late_marks_find(const assay_late_config *config,
+                                    const assay_tokenizer *tokenizer, const char *where,
+                                    assay_late_marks *out, assay_error *error)
+{
+    *out = (assay_late_marks){.filler = -1};
+    ASSAY_TRY(find_marker(tokenizer, config->query_marker, where, &out->query_marker, error));
+    ASSAY_TRY(find_marker(tokenizer, config->document_marker, where, &out->document_marker, error));
+    if (config->expand)
+        out->filler = assay_tokenizer_special(tokenizer).mask;
+    if (config->expand && out->filler < 0)
+        return assay_fail(error, ASSAY_E_UNSUPPORTED, where,
+                          "queries are to be filled up with mask tokens, and the tokenizer has "
+                          "none");
+    find_skipped(config, tokenizer, out);
+    return ASSAY_OK;
+}
+
+bool assay_late_marks_skip(const assay_late_marks *tokens, int32_t id)
+{
+    for (uint32_t i = 0; i < tokens->skipped_count; i++)
+        if (tokens->skipped[i] == id)
+            return true;
+    return false;
+}

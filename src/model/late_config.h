@@ -13,7 +13,7 @@
 
 #include <jansson.h>
 
-#include "base/status.h"
+#include "text/tokenizer.h"
 
 #define ASSAY_LATE_TOKEN_SIZE 64u    /* of a token in the settings, with its NUL */
 #define ASSAY_LATE_SKIPPED_MAX 256u  /* tokens of the skip list */
@@ -33,6 +33,23 @@ typedef struct assay_late_config {
     char skipped[ASSAY_LATE_SKIPPED_MAX][ASSAY_LATE_TOKEN_SIZE]; /* tokens whose vectors */
     uint32_t skipped_count;                                      /* documents leave out */
 } assay_late_config;
+
+/* The same by the tokenizer's ids. */
+typedef struct assay_late_marks {
+    int32_t query_marker, document_marker; /* -1: none */
+    int32_t filler;                        /* of queries; -1: they are not filled up */
+    int32_t skipped[ASSAY_LATE_SKIPPED_MAX];
+    uint32_t skipped_count;
+} assay_late_marks;
+
+/* `where` is what the tokenizer is of. Errors: FORMAT for a marker that it lacks,
+ * UNSUPPORTED for a filler. */
+assay_status assay_late_marks_find(const assay_late_config *config,
+                                    const assay_tokenizer *tokenizer, const char *where,
+                                    assay_late_marks *out, assay_error *error);
+
+/* Whether documents leave out the vectors of this token. */
+bool assay_late_marks_skip(const assay_late_marks *tokens, int32_t id);
 
 /* What pylate and ColBERT take where nothing is said. */
 void assay_late_config_default(assay_late_config *out);

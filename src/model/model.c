@@ -149,7 +149,7 @@ static void describe_late(assay_model *model)
     if (late->query_length == 0)
         info->query_tokens = info->max_tokens;
     info->query_tokens = at_most(info->query_tokens, ASSAY_LATE_QUERY_MAX);
-    info->query_filled = model->filler >= 0;
+    info->query_filled = model->late.filler >= 0;
     info->normalized = true;
 }
 
@@ -246,59 +246,11 @@ static assay_precision choose(const assay_model *model, assay_precision asked)
 
 /* ---- Late interaction -------------------------------------------------------- */
 
-/* The id of a token by its text; -1 when there is none. Every kind of tokenizer
- * can be asked this way, and a model is opened once. */
-static int32_t find_token(const assay_tokenizer *tokenizer, const char *text)
-{
-    size_t count = assay_tokenizer_vocabulary(tokenizer);
-    for (size_t i = 0; i < count; i++) {
-        const char *token = assay_token_text(tokenizer, (int32_t)i);
-        if (token != NULL && token[0] == text[0] && strcmp(token, text) == 0)
-            return (int32_t)i;
-    }
-    return -1;
-}
-
-static assay_status find_marker(const assay_model *model, const char *text, int32_t *id,
-                                assay_error *error)
-{
-    *id = -1;
-    if (text[0] == '\0')
-        return ASSAY_OK;
-    *id = find_token(model->tokenizer, text);
-    return *id >= 0 ? ASSAY_OK
-                    : assay_fail(error, ASSAY_E_FORMAT, model->config.weights,
-                                 "the tokenizer lacks the marker \"%s\" that the model's "
-                                 "settings put before texts", text);
-}
-
-static assay_status find_skipped(assay_model *model, assay_error *error)
-{
-    const assay_late_config *late = &model->config.late;
-    int32_t unknown = assay_tokenizer_special(model->tokenizer).unk;
-    model->skipped = assay_arena_take(model->arena, (late->skipped_count + 1) * sizeof(int32_t));
-    if (model->skipped == NULL)
-        return assay_fail_memory(error, late->skipped_count * sizeof(int32_t));
-    for (uint32_t i = 0; i < late->skipped_count; i++) {
-        int32_t id = find_token(model->tokenizer, late->skipped[i]);
-        if (id < 0) /* as in transformers */
-            id = unknown;
-        if (id >= 0)
-            model->skipped[model->skipped_count++] = id;
-    }
-    return ASSAY_OK;
-}
-
 static assay_status find_late_tokens(assay_model *model, assay_error *error)
 {
     const assay_late_config *late = &model->config.late;
-    ASSAY_TRY(find_marker(model, late->query_marker, &model->query_marker, error));
-    ASSAY_TRY(find_marker(model, late->document_marker, &model->document_marker, error));
-    model->filler = late->expand ? assay_tokenizer_special(model->tokenizer).mask : -1;
-    if (late->expand && model->filler < 0)
-        return assay_fail(error, ASSAY_E_UNSUPPORTED, model->config.weights,
-                          "queries are to be filled up with mask tokens, and the tokenizer has "
-                          "none");
+    ASSAY_TRY(assay_late_marks_find(late, model->tokenizer, model->config.weights, &model->late,
+                                     error));
     if (assay_encoder_dimensions(&model->encoder) > ASSAY_LATE_DIMENSIONS)
         return assay_fail(error, ASSAY_E_UNSUPPORTED, model->config.weights,
                           "token vectors of %zu dimensions, expected at most %u",
@@ -307,7 +259,7 @@ static assay_status find_late_tokens(assay_model *model, assay_error *error)
         return assay_fail(error, ASSAY_E_UNSUPPORTED, model->config.weights,
                           "a projection from %u features to %u, expected at most three times "
                           "as many", model->config.hidden, late->dimensions);
-    return find_skipped(model, error);
+    return ASSAY_OK;
 }
 
 static assay_status load(assay_model *model, assay_precision precision, assay_error *error)

@@ -15,10 +15,7 @@ struct assay_model {
     assay_safetensors *tensors;
     assay_safetensors *projection; /* of late interaction, in a folder of its own; NULL:
                                       it is among the others, or there is none */
-    int32_t query_marker, document_marker; /* ids of late interaction; -1: none */
-    int32_t filler;      /* what its queries are filled up with; -1: nothing */
-    int32_t *skipped;    /* [skipped_count] tokens whose vectors its documents leave out */
-    size_t skipped_count;
+    assay_late_marks late; /* of late interaction */
     assay_arena *arena;  /* layers and vectors */
     void *panels;        /* packed layers */
     const char *folder;  /* while it is opened */

@@ -37,7 +37,7 @@ static int32_t token_at(const assay_session *session, const assay_tokens *before
         *index = (int64_t)(position - before->count);
         return own->ids[position - before->count];
     }
-    return session->model->filler;
+    return session->model->late.filler;
 }
 
 /* The passage's token whose vector is row number `row`: rows are those of tokens that

@@ -68,9 +68,9 @@ static assay_status take_question(assay_session *session, assay_error *error)
 assay_status assay_late_open(assay_session *session, assay_error *error)
 {
     const assay_model *model = session->model;
-    ASSAY_TRY(put_before(session, model->query_marker, ASSAY_ROLE_QUERY, &session->before_query,
+    ASSAY_TRY(put_before(session, model->late.query_marker, ASSAY_ROLE_QUERY, &session->before_query,
                          error));
-    ASSAY_TRY(put_before(session, model->document_marker, ASSAY_ROLE_PASSAGE,
+    ASSAY_TRY(put_before(session, model->late.document_marker, ASSAY_ROLE_PASSAGE,
                          &session->before_passage, error));
     size_t special = session->single->special;
     size_t taken = special + session->before_passage.count;
@@ -103,10 +103,7 @@ static assay_status add_sequence(assay_session *session, const assay_tokens *bef
 
 bool assay_late_skips(const assay_model *model, int32_t id)
 {
-    for (size_t i = 0; i < model->skipped_count; i++)
-        if (model->skipped[i] == id)
-            return true;
-    return false;
+    return assay_late_marks_skip(&model->late, id);
 }
 
 /* Gives the vectors length 1 and leaves out what is skipped; SIZE_MAX: they are not
@@ -186,8 +183,8 @@ assay_status assay_late_query(assay_session *session, assay_text query, assay_er
         tokens->count = room;
     assay_batch_begin(session);
     ASSAY_TRY(add_sequence(session, &session->before_query, tokens->ids, tokens->count, 0, error));
-    if (model->filler >= 0)
-        ASSAY_TRY(assay_batch_fill(session, model->filler, model->info.query_tokens,
+    if (model->late.filler >= 0)
+        ASSAY_TRY(assay_batch_fill(session, model->late.filler, model->info.query_tokens,
                                    model->config.late.attend, error));
     assay_batch_run(session, take_query, session);
     if (session->question.count == SIZE_MAX)

@@ -419,6 +419,17 @@ const char *assay_token_text(const assay_tokenizer *tokenizer, int32_t id)
     return assay_vocabulary_text(&tokenizer->vocabulary, id);
 }
 
+int32_t assay_token_find(const assay_tokenizer *tokenizer, const char *text)
+{
+    size_t count = assay_tokenizer_vocabulary(tokenizer);
+    for (size_t i = 0; i < count; i++) {
+        const char *token = assay_token_text(tokenizer, (int32_t)i);
+        if (token != NULL && token[0] == text[0] && strcmp(token, text) == 0)
+            return (int32_t)i;
+    }
+    return -1;
+}
+
 assay_special_tokens assay_tokenizer_special(const assay_tokenizer *tokenizer)
 {
     return tokenizer->special;

@@ -77,6 +77,10 @@ typedef struct assay_special_tokens {
 assay_special_tokens assay_tokenizer_special(const assay_tokenizer *tokenizer);
 size_t assay_tokenizer_vocabulary(const assay_tokenizer *tokenizer);
 
+/* The id of a token by its text, whatever the kind of tokenizer; -1 when there is none.
+ * Looks through all of them. */
+int32_t assay_token_find(const assay_tokenizer *tokenizer, const char *text);
+
 /* The longest input that the tokenizer's own settings allow (model_max_length,
  * else truncation.max_length); 0 when they say nothing. */
 uint32_t assay_tokenizer_limit(const assay_tokenizer *tokenizer);

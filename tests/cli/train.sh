@@ -93,6 +93,22 @@ rows = lambda f: [(float(r["loss"]), float(r["norm"])) for r in csv.DictReader(o
 print(max(abs(a - b) / (1 + abs(a)) for x, y in zip(rows("bi"), rows("parts")) for a, b in zip(x, y)) < 1e-3)
 PY
 assay embed --model ./bi days --json | json 'len(d["embeddings"])'
+echo '-- late interaction from a bi-encoder, in one part and in many; of a teacher; on from there'
+assay train late $few --dropout 0 --dimensions 24 --out late --json | json 'd["steps"]'
+loss late
+assay info ./late --json | json '[d[k] for k in ("kind", "dimensions", "query_tokens")]'
+assay train late $few --dropout 0 --dimensions 24 --part-tokens 64 --out late-parts --json | json 'd["steps"]'
+python3 - <<'PY'
+import csv
+rows = lambda f: [(float(r["loss"]), float(r["norm"])) for r in csv.DictReader(open(f + "/training.csv")) if r["loss"]]
+print(max(abs(a - b) / (1 + abs(a)) for x, y in zip(rows("late"), rows("late-parts")) for a, b in zip(x, y)) < 1e-3)
+PY
+assay train late $few --distil --model ./late --threads 1 --out late-distilled --json | json 'd["steps"]'
+assay train late $few --distil --model ./late --out late-again --json | json 'd["steps"]'
+cmp late-distilled/1_Dense/model.safetensors late-again/1_Dense/model.safetensors && echo same
+code assay train late --data train.jsonl --model ./late --dimensions 16 --out x
+assay search --collection beir --rerank late:./late "sick days" --json | json 'len(d["hits"])'
+assay rerank --model ./late --query 'sick days' --json "Sick pay. Sick pay is paid for 26 weeks when the contract says so." | json 'len(d["results"])'
 echo '-- a BEIR folder; what is there stays'
 cp beir/qrels/test.tsv beir/qrels/train.tsv
 printf 'q1\tgone\t1\n' >> beir/qrels/train.tsv
@@ -119,7 +135,9 @@ head -1 answer | json 'd["data"]["bad_lines"]'
 code assay train cross --data bad.tsv --distil --out x
 code assay train cross --data nowhere --out x
 echo '-- settings that make no sense'
-code assay train late --data train.jsonl --out x
+code assay train early --data train.jsonl --out x
+code assay train late --data train.jsonl --loss margin --out x
+code assay train cross --data train.jsonl --dimensions 16 --out x
 code assay train cross --out x
 code assay train cross --data train.jsonl
 code assay train bi --data train.jsonl --loss margin --out x

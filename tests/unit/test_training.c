@@ -17,7 +17,9 @@
 #include <cmocka.h>
 
 #include "golden_model.h"
+#include "learn/maxsim_gradient.h"
 #include "learn/optimizer.h"
+#include "learn/sequences.h"
 #include "model/model.h"
 
 enum { SEQUENCES = 16, TOKENS = 2000, DIMENSIONS = 64, PLACES = 16 };
@@ -480,6 +482,73 @@ static void check_saved_late(const char *base, const char *name)
     assay_trainable_close(model);
 }
 
+/* The score of the last sequence for the first one, by training's own means. */
+static double late_score(assay_trainable *model, const assay_sequences *all)
+{
+    const assay_sequence *query = &all->list[0], *passage = &all->list[1];
+    size_t n = assay_trainable_dimensions(model), count = query->count + passage->count;
+    float *vectors = calloc(count * n, sizeof *vectors), *values = calloc(count, sizeof *values);
+    float *scratch = aligned_alloc(64, (assay_maxsim_scratch(passage->count, n) * 4 + 63) / 64 * 64);
+    uint32_t *best = calloc(count, sizeof *best);
+    uint8_t *skipped = calloc(passage->count, 1);
+    double sum = 0;
+    assert_int_equal(assay_trainable_forward(model, all->list, 2, &(assay_forward){0}, vectors,
+                                             NULL), ASSAY_OK);
+    for (uint32_t i = 0; i < passage->count; i++)
+        skipped[i] = assay_late_marks_skip(&all->late, passage->ids[i]);
+    assay_maxsim_forth(vectors, query->count, vectors + query->count * n, skipped, passage->count,
+                       n, scratch, values, best);
+    for (uint32_t i = 0; i < query->count; i++)
+        sum += (double)values[i];
+    free(vectors);
+    free(values);
+    free(scratch);
+    free(best);
+    free(skipped);
+    return sum;
+}
+
+/* Markers, fillers, lengths and what is passed over: texts that a model for late
+ * interaction learns from score as the reranker scores them. */
+static void late_texts_are_laid_out_as_by_the_reranker(void **state)
+{
+    (void)state;
+    static const char *const models[] = {"late-colbert", "late-pylate", "late-pylate-attend",
+                                         "late-pylate-plain"};
+    static const char *const passages[] = {"Rain, water; cell?", "", "ten days of leave",
+                                           "sick pay is paid when the contract says so, and when "
+                                           "may an employee carry over the days of the year"};
+    static const char *const queries[] = {"how many days", "what is the notice period, and when "
+                                          "may sick pay be paid to a parent of the contract"};
+    for (size_t m = 0; m < 4; m++) {
+        char path[256];
+        snprintf(path, sizeof path, GOLDEN_MODELS "%s", models[m]);
+        assay_trainable *model = open_at(path, ASSAY_MODEL_LATE, 1);
+        assay_model *same = golden_open_path(path, ASSAY_PRECISION_FP32);
+        assay_session *session = golden_session(same, 1);
+        assay_sequences all;
+        assert_int_equal(assay_sequences_open(&all, assay_trainable_tokenizer(model),
+                                              assay_trainable_config(model), 0, NULL), ASSAY_OK);
+        for (size_t i = 0; i < 8; i++) {
+            assay_score score;
+            assay_text passage = golden_text(passages[i % 4]);
+            assay_sequences_clear(&all);
+            assert_int_equal(assay_sequences_text(&all, queries[i / 4], ASSAY_ROLE_QUERY, NULL),
+                             ASSAY_OK);
+            assert_int_equal(assay_sequences_text(&all, passages[i % 4], ASSAY_ROLE_PASSAGE, NULL),
+                             ASSAY_OK);
+            assay_sequences_ready(&all);
+            assert_int_equal(assay_rerank(session, golden_text(queries[i / 4]), &passage, 1, &score,
+                                          NULL), ASSAY_OK);
+            near(models[m], "score", late_score(model, &all), (double)score.logit, 1, 1e-4);
+        }
+        assay_sequences_free(&all);
+        assay_session_close(session);
+        assay_model_close(same);
+        assay_trainable_close(model);
+    }
+}
+
 static void what_is_saved_answers_alike(void **state)
 {
     (void)state;
@@ -562,6 +631,7 @@ int main(void)
         cmocka_unit_test(training_resumes_to_the_same_bits),
         cmocka_unit_test(low_rank_resumes_to_the_same_bits),
         cmocka_unit_test(what_is_saved_answers_alike),
+        cmocka_unit_test(late_texts_are_laid_out_as_by_the_reranker),
         cmocka_unit_test(a_gradient_that_is_no_number_moves_nothing),
         cmocka_unit_test(damaged_moments_are_refused),
     };
