@@ -397,8 +397,11 @@ bool assay_ranking_begin(assay_call *call, const assay_ranking_form *form)
         return false;
     if ((ranking->documents = assay_call_list(call, form->documents)) == NULL)
         return false;
-    if (form->top != NULL && !assay_call_count(call, call->json, form->top, 1, UINT32_MAX, &top))
+    if (form->top != NULL && !assay_call_count(call, call->json, form->top,
+                                               form->zero == ASSAY_TOP_ONE, UINT32_MAX, &top))
         return false;
+    if (top == 0 && form->zero == ASSAY_TOP_ALL)
+        top = UINT32_MAX;
     if (form->echo != NULL && !assay_call_flag(call, call->json, form->echo, &call->echo))
         return false;
     if (!assay_call_model(call, false))

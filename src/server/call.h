@@ -172,6 +172,8 @@ bool assay_call_model(assay_call *call, bool embeds);
 
 typedef struct assay_ranking_form {
     const char *query, *documents, *top, *echo; /* names of the fields; top, echo: NULL */
+    enum { ASSAY_TOP_ONE, ASSAY_TOP_NONE, ASSAY_TOP_ALL } zero; /* what a count of 0 means:
+                                                     ONE, that it has to be at least one */
     bool objects; /* documents may be objects, of which "text" or rank_fields count */
 } assay_ranking_form;
 

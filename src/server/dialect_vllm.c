@@ -2,9 +2,11 @@
 /*
  * dialect_vllm.c: vLLM's /rerank (also under /v1 and /v2) and /score, as its
  * OpenAI-compatible server has them. /score takes one text or a list on either side:
- * one against all, or pairs in order.
+ * one against all, or pairs in order. Written after vLLM's entrypoints/pooling/scoring/
+ * protocol.py of 2026; tests/golden/dialects/vllm.json has what it says of answers.
  *
  * Departs: truncate_prompt_tokens is not heeded; inputs are cut at what the model takes.
+ * Inputs are texts only.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -17,8 +19,11 @@ static void fail(assay_call *call)
     assay_writer *out = &call->out;
     if (call->status == 422)
         call->status = 400;
+    if (call->status == 401) {
+        assay_write(out, "{\"error\":\"Unauthorized\"}");
+        return;
+    }
     const char *type = call->status == 404   ? "NotFoundError"
-                       : call->status == 401 ? "AuthenticationError"
                        : call->status == 429 ? "RateLimitError"
                        : call->status >= 500 ? "InternalServerError"
                                              : "BadRequestError";
@@ -37,11 +42,28 @@ static void fail(assay_call *call)
     assay_write_mark(out, '}');
 }
 
+/* Scores are probabilities unless the request says otherwise; the name was changed twice. */
+static bool read_activation(assay_call *call)
+{
+    static const char *const names[] = {"softmax", "activation", "use_activation"};
+    bool activation = true;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        if (!assay_call_flag(call, call->json, names[i], &activation))
+            return false;
+    }
+    call->raw = !activation;
+    return true;
+}
+
 static bool rerank_begin(assay_call *call)
 {
-    static const assay_ranking_form form = {
-        .query = "query", .documents = "documents", .top = "top_n", .objects = true};
-    return assay_ranking_begin(call, &form);
+    static const assay_ranking_form form = {.query = "query", .documents = "documents",
+                                            .top = "top_n", .zero = ASSAY_TOP_ALL,
+                                            .objects = true};
+    json_t *documents = json_object_get(call->json, "documents");
+    if (json_is_string(documents)) /* one */
+        json_object_set_new(call->json, "documents", json_pack("[O]", documents));
+    return read_activation(call) && assay_ranking_begin(call, &form);
 }
 
 static bool rerank_finish(assay_call *call)
@@ -80,11 +102,14 @@ static bool rerank_finish(assay_call *call)
 
 /* ------------------------------------------------------------------ /score */
 
-/* The name that the request uses for one side: it was renamed in time. */
-static const char *side(const assay_call *call, const char *now, const char *before)
+/* The name that the request uses for one side: it has several. */
+static const char *side(const assay_call *call, const char *const names[4])
 {
-    return json_object_get(call->json, now) == NULL && json_object_get(call->json, before) != NULL
-               ? before : now;
+    for (size_t i = 1; i < 4; i++) {
+        if (json_object_get(call->json, names[i]) != NULL)
+            return names[i];
+    }
+    return names[0];
 }
 
 /* Texts of a side: one that counts as many, or a list. NULL: fault. */
@@ -114,11 +139,13 @@ static assay_text side_text(const json_t *texts, size_t i, size_t count)
 
 static bool score_begin(assay_call *call)
 {
-    const char *names[2] = {side(call, "text_1", "queries"), side(call, "text_2", "documents")};
+    static const char *const left[] = {"text_1", "data_1", "queries", "queries"};
+    static const char *const right[] = {"text_2", "data_2", "documents", "items"};
+    const char *names[2] = {side(call, left), side(call, right)};
     size_t first_count, second_count;
     const json_t *first = read_side(call, names[0], &first_count);
     const json_t *second = first != NULL ? read_side(call, names[1], &second_count) : NULL;
-    if (second == NULL || !assay_call_model(call, false))
+    if (second == NULL || !read_activation(call) || !assay_call_model(call, false))
         return false;
     if (first_count != 1 && first_count != second_count)
         return assay_call_fail(call, ASSAY_FAULT_FIELD, names[0],

@@ -429,6 +429,7 @@ static bool check_type(assay_call *call)
 {
     const char *type = assay_call_asked(call, "Content-Type");
     if (type == NULL || strncasecmp(type, "application/json", 16) == 0 ||
+        strncasecmp(type, "application/vnd.elasticsearch+json", 34) == 0 ||
         strncasecmp(type, "application/x-www-form-urlencoded", 33) == 0) /* curl's default */
         return true;
     return assay_call_fail(call, ASSAY_FAULT_MEDIA, NULL,

@@ -162,6 +162,18 @@ def llama_index_tei():
     return [(int(n.node.node_id), n.score) for n in answer]
 
 
+def elasticsearch_inference():
+    from elasticsearch import BadRequestError, Elasticsearch
+    client = Elasticsearch(BASE + "/elastic", api_key="key")
+    answer = client.inference.rerank(inference_id="x", query=QUERY, input=DOCUMENTS)
+    try:
+        client.inference.rerank(inference_id="x", query=QUERY, input=[])
+    except BadRequestError as error:
+        assert "cannot be an empty array" in str(error), error
+        return [(r["index"], r["relevance_score"]) for r in answer["rerank"]]
+    raise AssertionError("no error")
+
+
 def weaviate_module():
     """What the module's Go client sends and reads; there is no client to install."""
     answer = ask("/rerank", {"documents": DOCUMENTS, "query": QUERY})
@@ -174,7 +186,7 @@ CLIENTS = [cohere_v1, cohere_v2, cohere_error, voyageai_rerank, openai_embedding
            rerankers_cohere, rerankers_jina, rerankers_voyage, rerankers_mixedbread,
            rerankers_tei, langchain_cohere_rerank,
            langchain_jina, langchain_infinity, langchain_infinity_embeddings, llama_index_cohere,
-           llama_index_tei, weaviate_module]
+           llama_index_tei, elasticsearch_inference, weaviate_module]
 
 
 def main():
