@@ -5,10 +5,11 @@
  *   bench_late [MODEL [COLLECTION]]
  *
  * MODEL (default: late) encodes a question of ten words; 100 passages of 180 random
- * vectors each are scored, as floats and as bytes, on one core. With COLLECTION, of
- * the data directory and indexed with --late, 100 of its passages are read from the
- * database and scored, too. Prints one JSON line: milliseconds of processor time, the
- * median of ROUNDS, and the bytes that were read in a second.
+ * vectors each are scored, as floats, as bytes and in codes of 4, 2 and 1 bits with 4096
+ * centres, on one core; what a question costs by itself before codes is ask_ms. With
+ * COLLECTION, of the data directory and indexed with --late, 100 of its passages are read
+ * from the database and scored, too. Prints one JSON line: milliseconds of processor time,
+ * the median of ROUNDS, and the bytes that were read in a second.
  */
 #include <math.h>
 #include <stdio.h>
@@ -16,21 +17,24 @@
 #include <string.h>
 #include <time.h>
 
-#include "rank/late_interaction.h"
-#include "store/store.h"
+#include "pipeline/late_kept.h"
 
-enum { PASSAGES = 100, TOKENS = 180, ROUNDS = 101 };
+enum { PASSAGES = 100, TOKENS = 180, ROUNDS = 101, CENTRES = 4096 };
 
 typedef struct bench {
     assay_session *session;
     size_t dimensions;
     float *vectors, *steps;
     int8_t *rows;
+    assay_token_book book;
+    assay_token_query query;
+    uint16_t *halves; /* centres, then factors, of all */
+    uint8_t *codes;
     assay_store *store;
+    assay_late late;
+    assay_late_kept kept;
     uint64_t keys[PASSAGES];
-    size_t key_count;
-    float *copy; /* steps of a passage that was read */
-    size_t kept, tokens;
+    size_t key_count, found, tokens;
     double sum; /* so that nothing is left out */
 } bench;
 
@@ -84,24 +88,44 @@ static void score_bytes(bench *b)
     }
 }
 
-static void score_row(void *user, const assay_token_rows *rows)
+static void ask(bench *b)
 {
-    bench *b = user;
-    if (rows->count == 0 || rows->dimensions != b->dimensions || rows->count > 8192)
-        return;
-    memcpy(b->copy, rows->steps, rows->count * sizeof *b->copy);
-    const assay_late_bytes bytes = {b->copy, rows->rows, rows->count};
-    b->sum += (double)assay_late_maxsim_i8(b->session, bytes, NULL);
-    b->kept++;
-    b->tokens += rows->count;
+    if (assay_token_ask(&b->query, &b->book, &b->session->question, NULL) != ASSAY_OK)
+        abort();
+}
+
+static void score_codes(bench *b)
+{
+    size_t bytes = assay_token_code_bytes(b->book.bits, b->book.dimensions);
+    const uint16_t *factors = b->halves + PASSAGES * TOKENS;
+    for (size_t i = 0; i < PASSAGES * TOKENS; i += TOKENS) {
+        const assay_token_codes codes = {TOKENS, b->halves + i, factors + i,
+                                         b->codes + i * bytes};
+        b->sum += (double)assay_token_maxsim(&b->query, &codes);
+    }
 }
 
 static void score_kept(bench *b)
 {
-    b->kept = b->tokens = 0;
-    for (size_t i = 0; i < b->key_count; i++)
-        if (assay_token_vectors_read(b->store, b->keys[i], score_row, b, NULL) != ASSAY_OK)
+    b->found = b->tokens = 0;
+    for (size_t i = 0; i < b->key_count; i++) {
+        assay_score score = {0};
+        bool found, damaged;
+        if (assay_late_kept_score(&b->kept, b->keys[i], &score, &found, &damaged, NULL) !=
+            ASSAY_OK)
             abort();
+        b->found += found;
+        b->tokens += found ? score.tokens : 0;
+    }
+}
+
+/* Codes of the random vectors, the first of which are the centres. */
+static bool encode_codes(bench *b, uint32_t bits)
+{
+    size_t rows = (size_t)PASSAGES * TOKENS;
+    b->book.bits = bits;
+    return assay_token_encode(&b->book, b->vectors, rows, 0, b->halves, b->halves + rows,
+                              b->codes, NULL) == ASSAY_OK;
 }
 
 static bool fill(bench *b)
@@ -110,8 +134,9 @@ static bool fill(bench *b)
     b->vectors = aligned_alloc(64, rows * d * sizeof(float) / 64 * 64 + 64);
     b->rows = aligned_alloc(64, rows * d / 64 * 64 + 64);
     b->steps = malloc(rows * sizeof(float));
-    b->copy = malloc(8192 * sizeof(float));
-    if (!b->vectors || !b->rows || !b->steps || !b->copy)
+    b->halves = malloc(2 * rows * sizeof *b->halves);
+    b->codes = malloc(rows * assay_token_code_bytes(4, (uint32_t)d));
+    if (!b->vectors || !b->rows || !b->steps || !b->halves || !b->codes)
         return false;
     uint32_t state = 1;
     for (size_t i = 0; i < rows * d; i++) {
@@ -122,11 +147,13 @@ static bool fill(bench *b)
         assay_unit_length(b->vectors + i * d, d);
         b->steps[i] = assay_late_quantize(b->vectors + i * d, d, b->rows + i * d);
     }
+    b->book = (assay_token_book){.dimensions = (uint32_t)d, .count = CENTRES,
+                                 .centres = b->vectors};
     return true;
 }
 
 /* Every n-th passage, so that they lie apart. */
-static assay_status choose(bench *b, const char *name, assay_error *error)
+static assay_status choose(bench *b, const char *model, const char *name, assay_error *error)
 {
     static const assay_digest nobody;
     assay_collection collection;
@@ -144,7 +171,14 @@ static assay_status choose(bench *b, const char *name, assay_error *error)
     for (size_t i = 0; status == ASSAY_OK && i < b->key_count; i++)
         b->keys[i] = all[i * (count / b->key_count)];
     free(all);
-    return status;
+    if (status == ASSAY_OK)
+        status = assay_late_begin(&b->late, b->store, &(assay_late_options){.model = model,
+                                  .threads = 1}, error);
+    const assay_text text = {question, sizeof question - 1};
+    if (status == ASSAY_OK)
+        status = assay_late_query(b->late.session, text, error);
+    return status == ASSAY_OK ? assay_late_kept_begin(&b->kept, &b->late, &collection, error)
+                              : status;
 }
 
 int main(int argc, char **argv)
@@ -156,7 +190,7 @@ int main(int argc, char **argv)
     if (assay_model_open(argc > 1 ? argv[1] : "late", NULL, &model, &error) != ASSAY_OK ||
         assay_session_open(model, &(assay_session_options){.threads = 1}, &b.session, &error) !=
             ASSAY_OK ||
-        (argc > 2 && choose(&b, argv[2], &error) != ASSAY_OK)) {
+        (argc > 2 && choose(&b, argv[1], argv[2], &error) != ASSAY_OK)) {
         fprintf(stderr, "bench_late: %s: %s\n", error.where, error.message);
         return 1;
     }
@@ -172,18 +206,29 @@ int main(int argc, char **argv)
            "\"maxsim_i8_ms\":%.3f,\"f32_gb_s\":%.1f,\"i8_gb_s\":%.1f",
            info.name, assay_cpu(), b.dimensions, b.session->question.count, PASSAGES, TOKENS,
            query, floats, bytes, values * 4e-6 / floats, values * 1e-6 / bytes);
+    for (uint32_t bits = 4; bits > 0; bits /= 2) {
+        if (!encode_codes(&b, bits))
+            return 1;
+        double asking = median(ask, &b);
+        printf(",\"ask_b%u_ms\":%.3f,\"maxsim_b%u_ms\":%.3f", bits, asking, bits,
+               median(score_codes, &b));
+    }
     if (b.store != NULL) {
         double kept = median(score_kept, &b);
-        printf(",\"kept_passages\":%zu,\"kept_tokens\":%zu,\"kept_ms\":%.3f", b.kept, b.tokens,
+        printf(",\"kept_passages\":%zu,\"kept_tokens\":%zu,\"kept_ms\":%.3f", b.found, b.tokens,
                kept);
     }
     printf("}\n");
+    assay_late_kept_free(&b.kept);
+    assay_late_end(&b.late);
+    assay_token_query_free(&b.query);
     assay_store_close(b.store);
     assay_session_close(b.session);
     assay_model_close(model);
     free(b.vectors);
     free(b.rows);
     free(b.steps);
-    free(b.copy);
+    free(b.halves);
+    free(b.codes);
     return isfinite(b.sum) ? 0 : 1;
 }

@@ -539,6 +539,18 @@ ASSAY_API assay_status assay_store_check(assay_store *store, assay_progress_fn p
                                          void *user, uint64_t *problems,
                                          assay_error *error);
 
+/* In what form vectors of tokens are kept, for late interaction. */
+typedef enum assay_late_codes {
+    ASSAY_LATE_CODES_AUTO = 0, /* as they were; at first i8 */
+    ASSAY_LATE_CODES_I8,       /* a byte a coordinate */
+    ASSAY_LATE_CODES_B4,       /* the nearest of some centres, and so many bits a coordinate */
+    ASSAY_LATE_CODES_B2,       /* of what is left without it */
+    ASSAY_LATE_CODES_B1,
+} assay_late_codes;
+
+/* "auto", "i8", "b4", "b2", "b1". Never NULL. */
+ASSAY_API const char *assay_late_codes_name(assay_late_codes codes);
+
 typedef struct assay_collection_info {
     char name[128];
     char model[1024];       /* bi-encoder the vectors came from; "" when none */
@@ -552,6 +564,7 @@ typedef struct assay_collection_info {
                                there are none */
     uint64_t late_vectors;  /* passages that have them */
     uint64_t late_bytes;    /* and what they take */
+    assay_late_codes late_codes; /* in what form; AUTO: there are none */
     uint64_t text_bytes;
     uint64_t word_index_bytes; /* of the word index file; 0: there is none */
     bool word_index_current;   /* it is of the collection as it is, and is used */
@@ -681,6 +694,7 @@ typedef struct assay_index_options {
                                 (ColBERT, or a bi-encoder read so; "late": the default
                                 one), for reranking by late interaction; "none": no
                                 more; NULL: as the collection does */
+    assay_late_codes late_codes; /* in this form; another than before computes them anew */
     int input;               /* descriptor that "-" is read from, and which is closed; 0:
                                 standard input */
     bool prune;              /* remove documents of these sources now gone */

@@ -10,6 +10,7 @@ _assay() {
         return
     fi
     case $verb:$before in
+    index:--late-codes) words="as-is i8 b4 b2 b1" ;;
     index:--word-index) words="auto yes no" ;;
     index:--index) words="as-is auto flat hnsw ivf" ;;
     index:--codes) words="as-is f32 f16 i8 b1" ;;
@@ -45,7 +46,7 @@ _assay() {
     fi
     [[ $word == -* ]] || return
     case $verb in
-    index) words="--collection --model --passage-tokens --overlap --id-field --title-field --text-field --late --prune --word-index --rebuild --index --codes --tune --tune-queries --threads --home --json --help" ;;
+    index) words="--collection --model --passage-tokens --overlap --id-field --title-field --text-field --late --late-codes --prune --word-index --rebuild --index --codes --tune --tune-queries --threads --home --json --help" ;;
     search) words="--collection --top --filter --no-cache --explain --pipeline --retriever --fusion --retrieve --rerank --rerank-top --rerank-long --precision --weight-bm25 --weight-dense --weight-first --weight-rerank --k1 --b --ef --nprobe --exact --deadline-ms --min-probability --threads --llm-url --llm-model --llm-mode --home --json --help" ;;
     rerank) words="--query --rerank --model --top --jsonl --text-field --id-field --precision --max-tokens --threads --run --collection --queries --output --llm-url --llm-model --llm-mode --home --json --help" ;;
     embed) words="--model --precision --role --max-tokens --threads --home --json --help" ;;

@@ -9,7 +9,7 @@
 typedef struct index_settings {
     assay_common common;
     const char *collection, *model, *id_field, *title_field, *text_field;
-    uint32_t passage_tokens, overlap, threads, index, codes;
+    uint32_t passage_tokens, overlap, threads, index, codes, late_codes;
     const char *late, *tune, *tune_queries;
     bool prune, rebuild;
     uint32_t word_index;
@@ -124,6 +124,7 @@ static assay_status index_paths(const index_settings *settings, assay_store *sto
         .title_field = settings->title_field,
         .text_field = settings->text_field,
         .late = settings->late,
+        .late_codes = (assay_late_codes)settings->late_codes,
         .prune = settings->prune,
         .rebuild = settings->rebuild,
         .word_index = (assay_word_index)settings->word_index,
@@ -253,6 +254,10 @@ static const assay_option options[] = {
     {"late", ASSAY_OPTION_TEXT, offsetof(index_settings, late), "NAME",
      "keep token vectors for late interaction, made by this ColBERT or bi-encoder ('late' is the "
      "default one); 'none' takes them away (default: as the collection does)", 0, 0},
+    {"late-codes", ASSAY_OPTION_CHOICE, offsetof(index_settings, late_codes), "as-is|i8|b4|b2|b1",
+     "in what form they are kept: bytes, or so many bits a coordinate of what the nearest of some "
+     "centres leaves; another form than before computes them anew (default: as-is, at first i8)",
+     0, 0},
     {"prune", ASSAY_OPTION_FLAG, offsetof(index_settings, prune), NULL,
      "remove documents of these paths that are no longer there", 0, 0},
     {"word-index", ASSAY_OPTION_CHOICE, offsetof(index_settings, word_index), "auto|yes|no",

@@ -195,6 +195,11 @@ typedef struct assay_epilogue {
  *                     row i counting steps[i] each, and of panels by pack_i8 without
  *                     extra bytes: the largest of steps[i] * (the sum of products).
  *                     depth <= ASSAY_MAXSIM_DEPTH.
+ * maxsim_residual_i8  the same of rows that are what is left of vectors without their
+ *                     centres: the largest of products[centres[i]][j] + steps[i] * (the
+ *                     sum of products). A row of products holds assay_whole_panels(columns).
+ * maxsim_centres      the largest of best[j] and products[centres[i]][j]: what the
+ *                     centres alone tell.
  * quantize_i16        x[rows][n] as integers of at most `limit`, with one scale
  *                     for all: q[rows][n rounded up to even], the filler 0.
  * pack_i16            panels of w[columns][depth], in pairs along the depth: ldw

@@ -489,19 +489,49 @@ void assay_dots_at_bits_scalar(const int8_t *query, const uint8_t *rows, size_t 
     }
 }
 
+static int32_t row_product(const int8_t *row, const int8_t *panels, size_t column, size_t depth)
+{
+    const assay_i8_inputs inputs = {.depth = depth};
+    const int8_t *other = panels + column_place(column, &inputs);
+    int32_t sum = 0;
+    for (size_t k = 0; k < depth; k++)
+        sum += row[k] * other[k];
+    return sum;
+}
+
 void assay_maxsim_i8_scalar(const int8_t *rows, const float *steps, size_t count,
                             const int8_t *panels, size_t columns, size_t depth, float *best)
 {
-    const assay_i8_inputs inputs = {.depth = depth};
     for (size_t i = 0; i < count; i++)
         for (size_t j = 0; j < columns; j++) {
-            const int8_t *column = panels + column_place(j, &inputs);
-            int32_t sum = 0;
-            for (size_t k = 0; k < depth; k++)
-                sum += rows[i * depth + k] * column[k];
-            float value = (float)sum * steps[i];
+            float value = (float)row_product(rows + i * depth, panels, j, depth) * steps[i];
             best[j] = value > best[j] ? value : best[j];
         }
+}
+
+void assay_maxsim_residual_i8_scalar(const int8_t *rows, const float *steps,
+                                     const uint16_t *centres, size_t count,
+                                     const int8_t *panels, const float *products,
+                                     size_t columns, size_t depth, float *best)
+{
+    for (size_t i = 0; i < count; i++) {
+        const float *of_centre = products + centres[i] * assay_whole_panels(columns);
+        for (size_t j = 0; j < columns; j++) {
+            float value = (float)row_product(rows + i * depth, panels, j, depth) * steps[i];
+            value += of_centre[j];
+            best[j] = value > best[j] ? value : best[j];
+        }
+    }
+}
+
+void assay_maxsim_centres_scalar(const uint16_t *centres, size_t count, const float *products,
+                                 size_t columns, float *best)
+{
+    for (size_t i = 0; i < count; i++) {
+        const float *of_centre = products + centres[i] * assay_whole_panels(columns);
+        for (size_t j = 0; j < columns; j++)
+            best[j] = of_centre[j] > best[j] ? of_centre[j] : best[j];
+    }
 }
 
 void assay_quantize_i16_scalar(const float *x, size_t ldx, size_t rows, size_t n, int32_t limit,

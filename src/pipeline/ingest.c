@@ -81,6 +81,9 @@ static assay_status check_options(const assay_index_options *options, assay_erro
     if ((unsigned)options->codes > ASSAY_CODES_B1)
         return assay_fail(error, ASSAY_E_ARGUMENT, "codes", "%d is no kind of code",
                           (int)options->codes);
+    if ((unsigned)options->late_codes > ASSAY_LATE_CODES_B1)
+        return assay_fail(error, ASSAY_E_ARGUMENT, "late_codes", "%d is no kind of code",
+                          (int)options->late_codes);
     return ASSAY_OK;
 }
 
@@ -633,8 +636,7 @@ static assay_status run(ingest *in, const char *name, const char *const *paths, 
     ASSAY_TRY(read_all(in, error));
     ASSAY_TRY(finish_scan(in, paths, count, error));
     ASSAY_TRY(complete_tokens(in, error));
-    ASSAY_TRY(assay_late_complete(in->store, &in->collection, in->options->late,
-                                  in->options->threads, in->options->rebuild, in->progress,
+    ASSAY_TRY(assay_late_complete(in->store, &in->collection, in->options, in->progress,
                                   in->user, &in->report->late, error));
     ASSAY_TRY(assay_collection_open(in->store, name, &in->collection, error));
     ASSAY_TRY(assay_word_index_update(in->store, &in->collection, in->options->word_index,

@@ -3,7 +3,7 @@
  * late.h: late interaction with a store's passages: their token ids, and their
  * tokens' vectors where these are kept.
  *
- * Vectors are kept, as bytes, of collections that were told to (assay_index_options.
+ * Vectors are kept, as bytes or in fewer bits, of collections that were told to (assay_index_options.
  * late). Those that are missing, damaged or another model's are computed.
  */
 #ifndef ASSAY_LATE_H
@@ -43,11 +43,12 @@ assay_status assay_late_ids(assay_late *late, const assay_passage_view *view,
 /* The session of a stage of late interaction (reranker.h). */
 assay_session *assay_reranker_late_session(void *state);
 
-/* Gives every passage of the collection vectors of this model, NULL: of the one that
- * it has, if it has any; "none": takes them away. *done: how many were computed. */
+/* Gives every passage of the collection vectors of options->late (assay.h).
+ * *done: how many were computed. */
 assay_status assay_late_complete(assay_store *store, const assay_collection *collection,
-                                 const char *model, uint32_t threads, bool anew,
-                                 assay_progress_fn progress, void *user, uint64_t *done,
-                                 assay_error *error);
+                                 const assay_index_options *options, assay_progress_fn progress,
+                                 void *user, uint64_t *done, assay_error *error);
+/* Bits a coordinate; 0: bytes, or as it was. */
+uint32_t assay_late_bits(assay_late_codes codes);
 
 #endif

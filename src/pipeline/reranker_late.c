@@ -9,14 +9,12 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "pipeline/late.h"
+#include "pipeline/late_kept.h"
 #include "pipeline/reranker.h"
 
 typedef struct late_stage {
     assay_late late;
-    float *steps; /* [capacity] of the passage at hand, aligned */
-    size_t capacity;
-    bool kept; /* the collection at hand keeps vectors of this very model */
+    assay_late_kept kept;
 } late_stage;
 
 static void close_late(void *state)
@@ -24,8 +22,8 @@ static void close_late(void *state)
     late_stage *stage = state;
     if (stage == NULL)
         return;
+    assay_late_kept_free(&stage->kept);
     assay_late_end(&stage->late);
-    free(stage->steps);
     free(stage);
 }
 
@@ -51,58 +49,6 @@ static assay_status open_late(assay_store *store, const assay_stage_options *opt
 
 /* ---- Kept vectors ---------------------------------------------------------------- */
 
-/* One passage's. */
-typedef struct reading {
-    late_stage *stage;
-    assay_score *score;
-    bool found, damaged;
-    assay_status status;
-} reading;
-
-static bool make_room(late_stage *stage, size_t count)
-{
-    if (count <= stage->capacity)
-        return true;
-    float *steps = realloc(stage->steps, count * sizeof *steps);
-    if (steps == NULL)
-        return false;
-    stage->steps = steps;
-    stage->capacity = count;
-    return true;
-}
-
-static void score_rows(void *user, const assay_token_rows *rows)
-{
-    reading *r = user;
-    const assay_session *session = r->stage->late.session;
-    r->damaged = rows->damaged || (rows->count > 0 &&
-                                   rows->dimensions != session->model->info.dimensions);
-    r->found = rows->count > 0 && !r->damaged;
-    if (!r->found)
-        return;
-    if (!make_room(r->stage, rows->count)) {
-        r->status = ASSAY_E_MEMORY;
-        return;
-    }
-    memcpy(r->stage->steps, rows->steps, rows->count * sizeof(float));
-    const assay_late_bytes bytes = {r->stage->steps, rows->rows, rows->count};
-    *r->score = (assay_score){.logit = assay_late_maxsim_i8(session, bytes, NULL),
-                              .probability = NAN,
-                              .tokens = rows->tokens,
-                              .truncated = rows->truncated,
-                              .query_truncated = session->question.truncated};
-}
-
-static assay_status find_kept(late_stage *stage, const assay_collection *collection,
-                              assay_error *error)
-{
-    assay_late_model set;
-    ASSAY_TRY(assay_late_get(stage->late.store, collection, &set, error));
-    stage->kept = set.model[0] != '\0' && memcmp(set.digest.bytes, stage->late.digest.bytes,
-                                                 sizeof set.digest.bytes) == 0;
-    return ASSAY_OK;
-}
-
 /* Scores [first, end) from kept vectors; places[rest] are those that have none. */
 static assay_status score_kept(late_stage *stage, const assay_rerank_call *call, size_t first,
                                size_t end, assay_score *scores, size_t *places, size_t *rest,
@@ -110,14 +56,11 @@ static assay_status score_kept(late_stage *stage, const assay_rerank_call *call,
 {
     *rest = 0;
     for (size_t i = first; i < end; i++) {
-        reading r = {.stage = stage, .score = &scores[i]};
-        if (stage->kept)
-            ASSAY_TRY(assay_token_vectors_read(stage->late.store, call->passages[i]->passage,
-                                               score_rows, &r, error));
-        if (r.status != ASSAY_OK)
-            return assay_fail_memory(error, stage->capacity * sizeof(float));
-        result->damaged += r.damaged;
-        if (!r.found)
+        bool found, damaged;
+        ASSAY_TRY(assay_late_kept_score(&stage->kept, call->passages[i]->passage, &scores[i],
+                                        &found, &damaged, error));
+        result->damaged += damaged;
+        if (!found)
             places[(*rest)++] = i;
     }
     result->kept += (uint32_t)(end - first - *rest);
@@ -160,11 +103,10 @@ static assay_status begin_late(void *state, const assay_rerank_call *call, assay
     ASSAY_TRY(assay_late_query(stage->late.session, call->query, error));
     result->query_seconds = assay_seconds() - begun;
     result->query_truncated = stage->late.session->question.truncated;
-    ASSAY_TRY(find_kept(stage, call->collection, error));
+    ASSAY_TRY(assay_late_kept_begin(&stage->kept, &stage->late, call->collection, error));
     double most = (double)assay_late_room(stage->late.session);
     for (size_t i = 0; i < call->count; i++)
-        work[i] = stage->kept ? 1
-                              : fmin(3 + (double)call->passages[i]->text.length / TOKEN_BYTES,
+        work[i] = stage->kept.usable ? 1 : fmin(3 + (double)call->passages[i]->text.length / TOKEN_BYTES,
                                      most);
     return ASSAY_OK;
 }

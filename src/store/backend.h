@@ -74,7 +74,11 @@ typedef struct assay_backend {
     assay_status (*late_get)(assay_store *store, const assay_collection *collection,
                              assay_late_model *out, assay_error *error);
     assay_status (*late_set)(assay_store *store, const assay_collection *collection,
-                             const assay_late_model *model, assay_error *error);
+                             const assay_late_model *model, const void *book,
+                             size_t length,
+                             assay_error *error);
+    assay_status (*late_book)(assay_store *store, const assay_collection *collection,
+                              assay_buffer *out, assay_error *error);
     assay_status (*token_vectors_read)(assay_store *store, uint64_t passage,
                                        void (*fn)(void *user, const assay_token_rows *rows),
                                        void *user, assay_error *error);

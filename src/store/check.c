@@ -138,11 +138,22 @@ static assay_status damaged_vectors(void *user, int64_t passage)
     return problem(user, text);
 }
 
+static assay_status damaged_book(void *user, int64_t collection)
+{
+    char text[224];
+    snprintf(text, sizeof text,
+             "the token codes of collection number %lld have a damaged book; vectors are computed "
+             "when they are asked for, and 'index' makes all anew", (long long)collection);
+    return problem(user, text);
+}
+
 static assay_status check_token_vectors(check *c)
 {
     assay_error failure;
     c->item = "token vectors";
     assay_status status = assay_token_vectors_verify(c->store, damaged_vectors, c, &failure);
+    if (status == ASSAY_OK)
+        status = assay_late_books_verify(c->store, damaged_book, c, &failure);
     if (status == ASSAY_E_CORRUPT)
         return problem(c, failure.message);
     if (status != ASSAY_OK && status != ASSAY_E_INTERRUPTED && c->error != NULL)

@@ -223,6 +223,11 @@ static assay_status describe_late(assay_store *store, int64_t key, assay_collect
     assay_late_model late;
     ASSAY_TRY(assay_sqlite_late_get(store, &collection, &late, error));
     memcpy(out->late_model, late.model, sizeof out->late_model);
+    out->late_codes = late.model[0] == '\0' ? ASSAY_LATE_CODES_AUTO
+                      : late.bits == 0      ? ASSAY_LATE_CODES_I8
+                      : late.bits == 4      ? ASSAY_LATE_CODES_B4
+                      : late.bits == 2      ? ASSAY_LATE_CODES_B2
+                                            : ASSAY_LATE_CODES_B1;
     return assay_token_vectors_count(store, key, &out->late_vectors, &out->late_bytes, error);
 }
 

@@ -22,7 +22,8 @@ enum {
     ASSAY_FTS_COLUMNS = 3,      /* title, heading, body */
     ASSAY_SCHEMA_TOKENS = 2,    /* the first with tokenizers and tokens */
     ASSAY_SCHEMA_ATTRIBUTES = 3, /* the first with fields and attributes */
-    ASSAY_SCHEMA_LATE = 4,       /* the first with token vectors */
+    ASSAY_SCHEMA_LATE = 4,       /* the first with token vectors, */
+    ASSAY_SCHEMA_BOOKS = 5,      /* and with codes of them */
 };
 
 typedef struct assay_statement {
@@ -180,7 +181,11 @@ assay_status assay_sqlite_tokens_missing(assay_store *store,
 assay_status assay_sqlite_late_get(assay_store *store, const assay_collection *collection,
                                    assay_late_model *out, assay_error *error);
 assay_status assay_sqlite_late_set(assay_store *store, const assay_collection *collection,
-                                   const assay_late_model *model, assay_error *error);
+                                   const assay_late_model *model, const void *book,
+                                   size_t length,
+                                   assay_error *error);
+assay_status assay_sqlite_late_book(assay_store *store, const assay_collection *collection,
+                                    assay_buffer *out, assay_error *error);
 assay_status assay_sqlite_token_vectors_read(assay_store *store, uint64_t passage,
                                              void (*fn)(void *user, const assay_token_rows *rows),
                                              void *user, assay_error *error);
@@ -237,12 +242,18 @@ assay_status assay_attributes_verify(assay_store *store, uint64_t *expected, uin
  * when it does not hold that. */
 bool assay_docsize_read(sqlite3_stmt *row, int column, uint64_t *tokens);
 
+/* token_vectors.c: a passage's token vectors as a row's bytes; false: damaged. */
+bool assay_token_rows_decode(const void *bytes, size_t length, assay_token_rows *out);
+void assay_token_rows_encode(const assay_token_rows *rows, assay_buffer *out);
 /* token_vectors.c: passages of a collection that have token vectors, and the bytes of
  * these; those that are damaged. */
 assay_status assay_token_vectors_count(assay_store *store, int64_t collection, uint64_t *count,
                                        uint64_t *bytes, assay_error *error);
 assay_status assay_token_vectors_verify(assay_store *store, assay_damaged_fn tell, void *user,
                                         assay_error *error);
+/* token_vectors.c: the same of the books of codes, by collection. */
+assay_status assay_late_books_verify(assay_store *store, assay_damaged_fn tell, void *user,
+                                     assay_error *error);
 
 /* bm25.c: what this connection needs for ranking. */
 assay_status assay_bm25_register(assay_store *store, assay_error *error);

@@ -19,6 +19,7 @@
  *   late_models  of collections that keep token vectors: the model, and a digest of
  *                all that they depend on
  *   token_vectors  one row per passage of these (token_vectors.c)
+ *   late_books   where vectors are kept in codes: what these mean (token_codes.h)
  *   fts_<key>    per collection, FTS5 over its passages, so that BM25's counts
  *                are the collection's own. External content: the text is read
  *                through the view passages_<key>, for FTS5's integrity check
@@ -101,6 +102,12 @@ static const char *const migrations[] = {
     "CREATE TABLE token_vectors("
     " passage INTEGER PRIMARY KEY REFERENCES passages ON DELETE CASCADE,"
     " vectors BLOB NOT NULL) STRICT;",
+
+    "CREATE TABLE late_books("
+    " collection INTEGER PRIMARY KEY REFERENCES late_models ON DELETE CASCADE,"
+    " bits INTEGER NOT NULL,"
+    " sum INTEGER NOT NULL,"
+    " book BLOB NOT NULL) STRICT;",
 };
 
 enum { KNOWN = sizeof migrations / sizeof *migrations };

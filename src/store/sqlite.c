@@ -509,6 +509,7 @@ const assay_backend assay_sqlite = {
     .tokens_missing = assay_sqlite_tokens_missing,
     .late_get = assay_sqlite_late_get,
     .late_set = assay_sqlite_late_set,
+    .late_book = assay_sqlite_late_book,
     .token_vectors_read = assay_sqlite_token_vectors_read,
     .token_vectors_put = assay_sqlite_token_vectors_put,
     .token_vectors_missing = assay_sqlite_token_vectors_missing,

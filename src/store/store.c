@@ -305,9 +305,17 @@ assay_status assay_late_get(assay_store *store, const assay_collection *collecti
 }
 
 assay_status assay_late_set(assay_store *store, const assay_collection *collection,
-                            const assay_late_model *model, assay_error *error)
+                            assay_late_model *model, const void *book, size_t length,
+                            assay_error *error)
 {
-    return store->calls->late_set(store, collection, model, error);
+    model->book = book != NULL ? (uint32_t)assay_hash64(book, length) : 0;
+    return store->calls->late_set(store, collection, model, book, length, error);
+}
+
+assay_status assay_late_book(assay_store *store, const assay_collection *collection,
+                             assay_buffer *out, assay_error *error)
+{
+    return store->calls->late_book(store, collection, out, error);
 }
 
 assay_status assay_token_vectors_read(assay_store *store, uint64_t passage,

@@ -13,6 +13,7 @@
 
 #include "base/arena.h"
 #include "base/bits.h"
+#include "base/buffer.h"
 #include "base/hash.h"
 #include "index/postings.h"
 #include "text/filter.h"
@@ -208,22 +209,34 @@ assay_status assay_tokens_missing(assay_store *store, const assay_collection *co
 typedef struct assay_late_model {
     char model[1024];
     assay_digest digest;
+    uint32_t bits; /* a coordinate; 0: they are bytes */
+    uint32_t book; /* of codes: tells their book from others */
 } assay_late_model;
 
 assay_status assay_late_get(assay_store *store, const assay_collection *collection,
                             assay_late_model *out, assay_error *error);
-/* Drops the token vectors that there are. */
+/* Drops the token vectors that there are. book[length] is that of codes, NULL for bytes;
+ * model->book is set by it. */
 assay_status assay_late_set(assay_store *store, const assay_collection *collection,
-                            const assay_late_model *model, assay_error *error);
+                            assay_late_model *model, const void *book, size_t length,
+                            assay_error *error);
+/* Reads the book of a collection that has one. */
+assay_status assay_late_book(assay_store *store, const assay_collection *collection,
+                             assay_buffer *out, assay_error *error);
 
-/* A passage's token vectors as bytes: row i counts steps[i] each. */
+/* A passage's token vectors, as bytes, row i counting steps[i] each, or in codes of a
+ * book (token_codes.h). Arrays lie in the row as they are, not aligned. */
 typedef struct assay_token_rows {
-    size_t count, dimensions; /* count is 0 when there are none */
-    uint32_t tokens;          /* of the passage as it was encoded */
-    bool truncated;           /* its end was cut off */
-    bool damaged;             /* there are some, which are of no use */
-    const void *steps;        /* [count] floats, not aligned */
-    const int8_t *rows;       /* [count][dimensions] */
+    size_t count;       /* 0 when there are none */
+    uint32_t tokens;    /* of the passage as it was encoded */
+    bool truncated;     /* its end was cut off */
+    bool damaged;       /* there are some, which are of no use */
+    uint32_t bits;      /* of codes; 0: bytes */
+    uint32_t book;      /* of codes: which (assay_late_model.book) */
+    size_t row_bytes;   /* of one of `rows`: dimensions of bytes */
+    const void *steps;  /* [count] floats of bytes; of codes binary16 */
+    const void *centres; /* [count] uint16_t of codes */
+    const void *rows;   /* [count][row_bytes] */
 } assay_token_rows;
 
 /* Calls `fn` once with what is kept of a passage, which is gone after that. */

@@ -29,7 +29,7 @@ assay check
 python3 - <<'PY'
 import os, sqlite3
 store = sqlite3.connect(os.environ["ASSAY_HOME"] + "/assay.sqlite")
-store.executescript("DROP TABLE token_vectors; DROP TABLE late_models; DROP TABLE attributes; DROP TABLE fields; PRAGMA user_version = 2")
+store.executescript("DROP TABLE token_vectors; DROP TABLE late_books; DROP TABLE late_models; DROP TABLE attributes; DROP TABLE fields; PRAGMA user_version = 2")
 PY
 code assay search leave --collection notes --filter 'year < 2020'
 assay index notes --collection notes --json 2>/dev/null | json 'd["unchanged"]'

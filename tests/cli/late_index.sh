@@ -48,6 +48,22 @@ assay index docs.jsonl --late "$GOLDEN/models/late-pylate" --json | json 'd["lat
 ask
 assay index docs.jsonl --late none --json | json 'd["late"]'
 sql 'SELECT count(*) FROM token_vectors'
+echo '-- in fewer bits; a damaged book is noticed, and made anew'
+code assay index docs.jsonl --late-codes b2
+for codes in b4 b2 b1; do
+    assay index docs.jsonl --late late --late-codes $codes --json | json 'd["late"]'
+    assay info --collection default | grep -E 'late_codes'
+    ask
+    scores > kept
+    python3 -c 'a, b = eval(open("computed").read()), eval(open("kept").read())
+print(max(abs(a[k] - b[k]) for k in a if k in b) < 1)'
+done
+assay index more.jsonl --json | json '(d["unchanged"], d["late"])'
+sql "UPDATE late_books SET book = CAST(substr(book, 1, 40) || x'00' || substr(book, 42) AS BLOB)" > /dev/null
+code assay check
+ask
+assay index docs.jsonl --json | json 'd["late"]'
+assay check && ask
 echo '-- pipelines, other models, and what is refused'
 printf '{"retrieve": 10, "stages": [{"kind": "late", "keep": 2}, {"kind": "cross"}]}' > p.json
 assay search 'days of leave' --pipeline p.json --json | json '[[s["scored"] for s in d["stages"]], len(d["hits"])]'

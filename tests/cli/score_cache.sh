@@ -27,7 +27,7 @@ echo '-- documents of an older assay get their ids when they are indexed again'
 python3 - <<'PY'
 import os, sqlite3
 store = sqlite3.connect(os.environ["ASSAY_HOME"] + "/assay.sqlite")
-store.executescript("DROP TABLE tokens; DROP TABLE tokenizers; DROP TABLE token_vectors; DROP TABLE late_models; DROP TABLE attributes; DROP TABLE fields; PRAGMA user_version = 1")
+store.executescript("DROP TABLE tokens; DROP TABLE tokenizers; DROP TABLE token_vectors; DROP TABLE late_books; DROP TABLE late_models; DROP TABLE attributes; DROP TABLE fields; PRAGMA user_version = 1")
 PY
 assay check
 assay search where is the archive --collection docs --json >old.json

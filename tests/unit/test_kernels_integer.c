@@ -113,6 +113,69 @@ static void maxsim_i8_agrees(void **state)
     maxsim_i8_agrees_at(13, 33, ASSAY_MAXSIM_DEPTH);
 }
 
+/* What centres add, and what they tell alone. */
+static void maxsim_residual_agrees_at(size_t rows, size_t columns, size_t depth)
+{
+    const assay_i8_inputs inputs = {.depth = depth};
+    size_t ld = assay_whole_panels(columns), centres = 1 + below(5);
+    int8_t *x = block(rows * depth), *w = block(columns * depth);
+    uint16_t *of = block(rows * sizeof *of);
+    float *steps = floats(rows, false), *products = floats(centres * ld, false);
+    float *before = floats(columns, false), *expected = NULL, *alone = NULL;
+    for (size_t i = 0; i < rows * depth; i++)
+        x[i] = (int8_t)(2 * (int)below(16) - 15);
+    for (size_t i = 0; i < columns * depth; i++)
+        w[i] = (int8_t)((int)below(255) - 127);
+    for (size_t i = 0; i < rows; i++)
+        of[i] = (uint16_t)below((uint32_t)centres);
+    const assay_kernels *set;
+    for (size_t s = 0; (set = next_set(&s)) != NULL;) {
+        int8_t *panels = block(assay_i8_panels_size(columns, &inputs));
+        float *best = block(columns * sizeof *best), *coarse = block(columns * sizeof *coarse);
+        memcpy(best, before, columns * sizeof *best);
+        memcpy(coarse, before, columns * sizeof *coarse);
+        set->pack_i8(w, depth, columns, &inputs, panels);
+        set->maxsim_residual_i8(x, steps, of, rows, panels, products, columns, depth, best);
+        set->maxsim_centres(of, rows, products, columns, coarse);
+        free(panels);
+        if (expected != NULL) {
+            expect_same(best, expected, columns, set->name, "maxsim_residual_i8");
+            expect_same(coarse, alone, columns, set->name, "maxsim_centres");
+            free(best);
+            free(coarse);
+            continue;
+        }
+        expected = best;
+        alone = coarse;
+        for (size_t j = 0; j < columns; j++) { /* the scalar one, against plain arithmetic */
+            double most = (double)before[j], least = most;
+            for (size_t i = 0; i < rows; i++) {
+                int64_t sum = 0;
+                for (size_t k = 0; k < depth; k++)
+                    sum += x[i * depth + k] * w[j * depth + k];
+                double centre = (double)products[of[i] * ld + j];
+                most = fmax(most, centre + (double)sum * (double)steps[i]);
+                least = fmax(least, centre);
+            }
+            if (!(fabs((double)best[j] - most) <= 1e-6 * (fabs(most) + 4)) ||
+                (double)coarse[j] != least)
+                fail_msg("maxsim_residual_i8: %a, expected %a", (double)best[j], most);
+        }
+    }
+    void *blocks[] = {x, w, of, steps, products, before, expected, alone};
+    for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++)
+        free(blocks[i]);
+}
+
+static void maxsim_residual_agrees(void **state)
+{
+    (void)state;
+    for (size_t rows = 0; rows <= 26; rows++)
+        for (size_t columns = 0; columns <= 68; columns += 1 + below(9))
+            maxsim_residual_agrees_at(rows, columns, 1 + below(70));
+    maxsim_residual_agrees_at(181, 32, 384);
+}
+
 /* ------------------------------------------------------------------ 8 bits */
 
 /* Some inputs with more bytes than one; none where `extra` is 0. */
@@ -479,6 +542,7 @@ int main(void)
     read_settings();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(maxsim_i8_agrees),
+        cmocka_unit_test(maxsim_residual_agrees),
         cmocka_unit_test(gemm_i8_agrees),
         cmocka_unit_test(gemm_i8_is_a_product),
         cmocka_unit_test(rows_without_numbers_have_no_scale),
