@@ -1506,6 +1506,8 @@ typedef enum assay_schedule {
     ASSAY_SCHEDULE_CONSTANT,
 } assay_schedule;
 
+enum { ASSAY_TRAIN_ALSO = 8 };
+
 typedef struct assay_train_options {
     assay_model_kind kind;     /* what is made of the base; LATE of a bi-encoder or of a model
                                   for late interaction */
@@ -1520,6 +1522,12 @@ typedef struct assay_train_options {
     const char *development;   /* data of its own to measure by; NULL: of a BEIR folder its
                                   dev judgments, where there are none some queries of the
                                   data, held out */
+    const char *const *also;   /* [also_count, at most ASSAY_TRAIN_ALSO] data as `development`'s,
+                                  of a BEIR folder its dev or test judgments: what should not be
+                                  forgotten. Of each 300 queries are measured before and after */
+    size_t also_count;
+    const char *int8;          /* folder for the model with int8 weights, measured, too; NULL:
+                                  none is written */
     assay_setting share;       /* of the data's queries held out; 0.1 */
     uint32_t development_queries; /* at most; 0: 100 */
     uint32_t negatives;        /* shown with a relevant passage; 0: 7 */
@@ -1581,6 +1589,14 @@ typedef enum assay_train_end {
     ASSAY_TRAIN_PATIENCE, /* evaluations brought nothing more */
 } assay_train_end;
 
+/* nDCG@10 of queries' passages, reranked by two models, and whether more than luck is
+ * between them. NAN: there was nothing to compare with. */
+typedef struct assay_train_measure {
+    uint64_t queries;
+    double before, after;
+    double p_value;              /* of assay_compare */
+} assay_train_measure;
+
 typedef struct assay_train_report {
     assay_example_counts data, development; /* where no data of its own were given,
                                                development counts queries only */
@@ -1594,13 +1610,23 @@ typedef struct assay_train_report {
     uint64_t tokens;             /* shown */
     double seconds;              /* of all calls, evaluations included */
     assay_train_end end;
+    assay_train_measure gain;    /* on the development queries */
+    assay_train_measure also[ASSAY_TRAIN_ALSO]; /* as in the options; the base, where it is a
+                                    model of that kind, and what was saved */
+    double probability_slope, probability_offset; /* what a score means on the development
+                                    queries, as in assay_stage_options; NAN: of a bi-encoder, or
+                                    it means nothing */
+    double log_loss_before, log_loss; /* of the sigmoid of a cross-encoder's logit, and of that */
+    assay_train_measure int8;    /* on the development queries: in fp32, and with int8 weights */
+    uint64_t bytes, int8_bytes;  /* of the tensors; 0: none were written */
 } assay_train_report;
 
 /* Fine-tunes the model `base` (folder or name) on training data: a BEIR folder with
  * qrels/train.tsv, or a file that assay_mine wrote, or triples (docs/training.md tells the
  * forms), and writes it as the folder `target`, in Hugging Face layout with weights in
- * fp32, with a card (README.md) and the log (training.csv, training.svg). Kept are the weights
- * that rank the development queries best.
+ * fp32, with a card (README.md), the log (training.csv, training.svg) and a pipeline that
+ * knows what a score means (pipeline.json). Kept are the weights that rank the development
+ * queries best.
  *
  * What an interrupted or killed call did lies in TARGET.part and is taken up by a call
  * with the same arguments, with the same result as if it had not been interrupted. Errors:

@@ -197,6 +197,18 @@ void assay_new_file_abort(assay_new_file *file)
     *file = (assay_new_file){0};
 }
 
+assay_status assay_file_write(const char *path, const void *data, size_t size,
+                              assay_error *error)
+{
+    assay_new_file file;
+    ASSAY_TRY(assay_new_file_open(path, &file, error));
+    assay_status status = assay_new_file_write(&file, data, size, error);
+    if (status == ASSAY_OK)
+        return assay_new_file_commit(&file, error);
+    assay_new_file_abort(&file);
+    return status;
+}
+
 assay_status assay_file_copy(const char *path, FILE *out, assay_error *error)
 {
     FILE *in = fopen(path, "rbe");

@@ -36,6 +36,10 @@ assay_status assay_new_file_write(assay_new_file *file, const void *data, size_t
 assay_status assay_new_file_commit(assay_new_file *file, assay_error *error);
 void assay_new_file_abort(assay_new_file *file);
 
+/* A new file of these bytes, in one step. */
+assay_status assay_file_write(const char *path, const void *data, size_t size,
+                              assay_error *error);
+
 /* Writes all of a file to a stream, whose own errors are found by ferror. */
 assay_status assay_file_copy(const char *path, FILE *out, assay_error *error);
 

@@ -18,13 +18,16 @@
 
 typedef struct train_settings {
     assay_common common;
-    const char *data, *model, *out, *development;
+    const char *data, *model, *out, *development, *int8;
+    assay_option_list also;
     uint32_t loss, schedule, negatives, batch, dimensions, max_tokens, part_tokens, steps,
         evaluations, checkpoint_steps, development_queries, lora, seed, threads;
     assay_setting binary, margin, temperature, labels, share, epochs, minutes, rate, warmup, decay,
         clip, dropout, layer_rate, patience;
     bool distil, train_embeddings, recompute, force, restart, random_negatives;
 } train_settings;
+
+enum { ALSO_PASSAGES = 50 }; /* of a query of other collections */
 
 static const char *const end_names[] = {
     [ASSAY_TRAIN_STEPS] = "steps", [ASSAY_TRAIN_TIME] = "time",
@@ -106,6 +109,7 @@ static bool show(const assay_train_progress *p, void *user)
 /* What is learned from and measured by: as given, or mined; to be freed. */
 typedef struct sources {
     char *data, *development; /* NULL: none was mined */
+    char *also[ASSAY_TRAIN_ALSO]; /* likewise */
     bool partly;              /* judgments of what is not there */
 } sources;
 
@@ -134,17 +138,15 @@ static char *beside(const char *out, const char *split)
 }
 
 static int mine(const train_settings *s, assay_store *store, const assay_beir *beir,
-                const char *path, bool *partly)
+                const char *path, const assay_mine_options *options, bool *partly)
 {
-    const assay_mine_options options = {.teacher = s->distil ? "first" : NULL,
-                                        .cut_query = beir->sentences,
-                                        .seed = s->seed,
-                                        .threads = s->threads};
+    assay_mine_options own = *options;
+    own.cut_query = beir->sentences;
     assay_mine_report report;
     int code = assay_beir_index(beir, store, NULL, ASSAY_RETRIEVER_AUTO, s->threads);
     if (code == ASSAY_EXIT_OK)
         code = assay_mining_run(store, beir->collection, &beir->queries, beir->qrels, path,
-                                &options, &report);
+                                &own, &report);
     if (code != ASSAY_EXIT_OK)
         return code;
     if (!s->common.json)
@@ -153,21 +155,23 @@ static int mine(const train_settings *s, assay_store *store, const assay_beir *b
     return ASSAY_EXIT_OK;
 }
 
-static int mine_split(const train_settings *s, const char *split, char **path, bool *partly)
+static int mine_split(const train_settings *s, const char *folder, const char *split,
+                      const char *name, const assay_mine_options *options, char **path,
+                      bool *partly)
 {
     assay_error error;
     assay_store *store;
     assay_beir beir = {0};
-    *path = beside(s->out, split);
+    *path = beside(s->out, name);
     if (!*path)
         return assay_report_memory();
     if (assay_store_open(NULL, &(assay_store_options){.create = true}, &store, &error) != ASSAY_OK)
         return assay_report(&error);
-    int code = assay_beir_open(s->data, NULL, split, &beir);
+    int code = assay_beir_open(folder, NULL, split, &beir);
     if (code == ASSAY_EXIT_OK)
         code = assay_beir_queries(&beir);
     if (code == ASSAY_EXIT_OK)
-        code = mine(s, store, &beir, *path, partly);
+        code = mine(s, store, &beir, *path, options, partly);
     assay_beir_close(&beir);
     assay_store_close(store);
     return code;
@@ -175,11 +179,51 @@ static int mine_split(const train_settings *s, const char *split, char **path, b
 
 static int mine_folder(const train_settings *s, sources *out)
 {
+    const assay_mine_options options = {.teacher = s->distil ? "first" : NULL,
+                                        .seed = s->seed,
+                                        .threads = s->threads};
     if (!is_folder(s->data) || s->random_negatives)
         return ASSAY_EXIT_OK;
-    int code = mine_split(s, "train", &out->data, &out->partly);
+    int code = mine_split(s, s->data, "train", "train", &options, &out->data, &out->partly);
     if (code == ASSAY_EXIT_OK && !s->development && has_split(s->data, "dev"))
-        code = mine_split(s, "dev", &out->development, &out->partly);
+        code = mine_split(s, s->data, "dev", "dev", &options, &out->development, &out->partly);
+    return code;
+}
+
+/* "also2-nq": which it is, and the name of its folder. */
+static char *name_of_also(const char *folder, size_t i)
+{
+    size_t length = strlen(folder);
+    while (length > 1 && folder[length - 1] == '/')
+        length--;
+    size_t begin = length;
+    while (begin > 0 && folder[begin - 1] != '/')
+        begin--;
+    char *name = NULL;
+    return asprintf(&name, "also%zu-%.*s", i + 1, (int)(length - begin), folder + begin) < 0
+               ? NULL
+               : name;
+}
+
+/* Of other collections the best that was retrieved is what is to be ranked: nothing is
+ * taken for relevant, nothing drawn. */
+static int mine_also(const train_settings *s, sources *out)
+{
+    const assay_mine_options options = {.negatives = {true, ALSO_PASSAGES},
+                                        .random = {true, 0},
+                                        .retrieve = ALSO_PASSAGES,
+                                        .share = {true, 10},
+                                        .seed = s->seed,
+                                        .threads = s->threads};
+    int code = ASSAY_EXIT_OK;
+    for (size_t i = 0; i < s->also.count && code == ASSAY_EXIT_OK; i++) {
+        const char *folder = s->also.items[i];
+        char *name = is_folder(folder) && !s->random_negatives ? name_of_also(folder, i) : NULL;
+        if (name)
+            code = mine_split(s, folder, has_split(folder, "dev") ? "dev" : "test", name, &options,
+                              &out->also[i], &out->partly);
+        free(name);
+    }
     return code;
 }
 
@@ -207,6 +251,39 @@ static void json_counts(assay_answer *answer, json_t *root, const assay_example_
         assay_answer_set(answer, object, counts[i].name, assay_json_count(counts[i].value));
 }
 
+static void json_measure(assay_answer *answer, json_t *object, const assay_train_measure *m)
+{
+    assay_answer_set(answer, object, "queries", assay_json_count(m->queries));
+    assay_answer_set(answer, object, "before", assay_json_number(m->before));
+    assay_answer_set(answer, object, "after", assay_json_number(m->after));
+    assay_answer_set(answer, object, "p", assay_json_number(m->p_value));
+}
+
+static void json_after(const train_settings *s, assay_answer *answer, const assay_train_report *r)
+{
+    json_t *root = answer->root;
+    if (s->also.count > 0)
+        assay_answer_set(answer, root, "also", json_array());
+    for (size_t i = 0; i < s->also.count; i++) {
+        json_t *one = json_object();
+        json_array_append_new(json_object_get(root, "also"), one);
+        assay_answer_set(answer, one, "path", assay_json_name(s->also.items[i]));
+        json_measure(answer, one, &r->also[i]);
+    }
+    json_t *probability = assay_answer_object(answer, root, "probability");
+    assay_answer_set(answer, probability, "slope", assay_json_number(r->probability_slope));
+    assay_answer_set(answer, probability, "offset", assay_json_number(r->probability_offset));
+    assay_answer_set(answer, probability, "log_loss_before", assay_json_number(r->log_loss_before));
+    assay_answer_set(answer, probability, "log_loss", assay_json_number(r->log_loss));
+    if (!s->int8)
+        return;
+    json_t *int8 = assay_answer_object(answer, root, "int8");
+    assay_answer_set(answer, int8, "path", assay_json_name(s->int8));
+    assay_answer_set(answer, int8, "bytes_before", assay_json_count(r->bytes));
+    assay_answer_set(answer, int8, "bytes", assay_json_count(r->int8_bytes));
+    json_measure(answer, int8, &r->int8);
+}
+
 static int print_json(const train_settings *s, const assay_train_report *r)
 {
     assay_answer answer = assay_answer_new();
@@ -227,18 +304,42 @@ static int print_json(const train_settings *s, const assay_train_report *r)
     assay_answer_set(&answer, metric, "before", assay_json_number(r->before));
     assay_answer_set(&answer, metric, "best", assay_json_number(r->best));
     assay_answer_set(&answer, metric, "last", assay_json_number(r->last));
+    assay_answer_set(&answer, metric, "p", assay_json_number(r->gain.p_value));
+    json_after(s, &answer, r);
     assay_answer_set(&answer, root, "tokens", assay_json_count(r->tokens));
     assay_answer_set(&answer, root, "seconds", json_real(r->seconds));
     return assay_answer_print(&answer);
+}
+
+static void print_measure(const char *name, const assay_train_measure *m)
+{
+    printf("  %s (%llu queries): ", name, (unsigned long long)m->queries);
+    if (!isnan(m->before))
+        printf("%.4f before, ", m->before);
+    printf("%.4f now", m->after);
+    printf(isnan(m->p_value) ? "\n" : ", p %.2g\n", m->p_value);
+}
+
+static void print_after(const train_settings *s, const assay_train_report *r)
+{
+    for (size_t i = 0; i < s->also.count; i++)
+        print_measure(s->also.items[i], &r->also[i]);
+    if (!isnan(r->probability_slope))
+        printf("  what a score means is in %s/pipeline.json: slope %.3g, offset %.3g, log loss %.4f\n",
+               s->out, r->probability_slope, r->probability_offset, r->log_loss);
+    if (s->int8)
+        printf("  %s: int8 weights, %.1f MB in place of %.1f, nDCG@10 %.4f in place of %.4f, "
+               "p %.2g\n", s->int8, (double)r->int8_bytes / 1e6, (double)r->bytes / 1e6,
+               r->int8.after, r->int8.before, r->int8.p_value);
 }
 
 static void print_report(const train_settings *s, const assay_train_report *r)
 {
     char tokens[32];
     printf("%s\n", s->out);
-    printf("  nDCG@10 of %llu development queries: %.4f before, %.4f now (step %llu of %llu)\n",
-           (unsigned long long)r->development_queries, r->before, r->best,
-           (unsigned long long)r->best_step, (unsigned long long)r->steps);
+    printf("  nDCG@10 of %llu development queries: %.4f before, %.4f now (step %llu of %llu), "
+           "p %.2g\n", (unsigned long long)r->development_queries, r->before, r->best,
+           (unsigned long long)r->best_step, (unsigned long long)r->steps, r->gain.p_value);
     printf("  loss %.4f after %s tokens in %.0f s of %llu queries\n", r->loss,
            assay_print_count(tokens, r->tokens), r->seconds,
            (unsigned long long)r->training_queries);
@@ -246,6 +347,18 @@ static void print_report(const train_settings *s, const assay_train_report *r)
         printf("  ended because %s\n", r->end == ASSAY_TRAIN_TIME
                                            ? "the minutes were over"
                                            : "evaluations brought nothing more (--patience)");
+    print_after(s, r);
+}
+
+enum { SURE_PERCENT = 5 }; /* p below which a difference is told as one */
+
+static void warn_of_loss(const train_settings *s, const assay_train_report *r)
+{
+    for (size_t i = 0; i < s->also.count; i++)
+        if (r->also[i].after < r->also[i].before && r->also[i].p_value < SURE_PERCENT / 100.0)
+            assay_warn("%s is ranked worse than before", s->also.items[i]);
+    if (s->int8 && r->int8.after < r->int8.before && r->int8.p_value < SURE_PERCENT / 100.0)
+        assay_warn("%s ranks worse than the weights in fp32", s->int8);
 }
 
 static void warn_of_data(const train_settings *s, const assay_train_report *r)
@@ -278,6 +391,7 @@ static assay_train_options options_of(const train_settings *s, assay_model_kind 
         .temperature = s->temperature,
         .labels = s->labels,
         .development = s->development,
+        .int8 = s->int8,
         .share = s->share,
         .development_queries = s->development_queries,
         .negatives = s->negatives,
@@ -334,6 +448,9 @@ static int check(const train_settings *s, const char *name)
         return assay_usage(verb, "--data is missing: a BEIR folder or a file to learn from");
     if (!s->out)
         return assay_usage(verb, "--out is missing: the folder to write");
+    if (s->also.count > ASSAY_TRAIN_ALSO)
+        return assay_usage(verb, "--also is given %zu times, expected at most %d", s->also.count,
+                           ASSAY_TRAIN_ALSO);
     if (s->distil && s->loss)
         return assay_usage(verb, "--distil is --loss distil: one of both");
     return ASSAY_EXIT_OK;
@@ -346,6 +463,11 @@ static int train(const train_settings *s, const kind *wanted, const sources *fro
     line l = {.columns = assay_terminal_columns(stderr)};
     assay_train_options options = options_of(s, wanted->kind);
     const char *model = s->model ? s->model : wanted->base;
+    const char *also[ASSAY_TRAIN_ALSO];
+    for (size_t i = 0; i < s->also.count; i++)
+        also[i] = from->also[i] ? from->also[i] : s->also.items[i];
+    options.also = also;
+    options.also_count = s->also.count;
     if (from->development)
         options.development = from->development;
     assay_status status = assay_train(from->data ? from->data : s->data, model, s->out, &options,
@@ -354,6 +476,7 @@ static int train(const train_settings *s, const kind *wanted, const sources *fro
     if (status != ASSAY_OK)
         return assay_report(&error);
     warn_of_data(s, &report);
+    warn_of_loss(s, &report);
     int code = ASSAY_EXIT_OK;
     if (s->common.json)
         code = print_json(s, &report);
@@ -373,9 +496,13 @@ static int run(const void *given, char **arguments, size_t count)
     assay_interrupt_arm();
     code = mine_folder(s, &from);
     if (code == ASSAY_EXIT_OK)
+        code = mine_also(s, &from);
+    if (code == ASSAY_EXIT_OK)
         code = train(s, kind_called(arguments[0]), &from);
     free(from.data);
     free(from.development);
+    for (size_t i = 0; i < ASSAY_TRAIN_ALSO; i++)
+        free(from.also[i]);
     return code;
 }
 
@@ -398,6 +525,12 @@ static const assay_option options[] = {
     {"dev", ASSAY_OPTION_TEXT, FIELD(development), "PATH",
      "data of its own to measure by (default: the folder's qrels/dev.tsv, else some queries of "
      "the data)", 0, 0},
+    {"also", ASSAY_OPTION_LIST, FIELD(also), "PATH",
+     "a collection that should not be forgotten: a BEIR folder (its dev or test judgments, 50 "
+     "retrieved passages a query) or data like --dev's, ranked before and after; may be repeated",
+     0, 0},
+    {"int8", ASSAY_OPTION_TEXT, FIELD(int8), "FOLDER",
+     "write the model with int8 weights, too, and tell what that costs", 0, 0},
     {"dev-share", ASSAY_OPTION_NUMBER, FIELD(share), "X",
      "share of the data's queries that is held out (default: 0.1)", 0, 0.9},
     {"dev-queries", ASSAY_OPTION_COUNT, FIELD(development_queries), "N",
@@ -464,6 +597,8 @@ static const assay_option options[] = {
 static const assay_example examples[] = {
     {"assay train cross --data scifact/ --out models/scifact --minutes 20",
      "The default cross-encoder, adapted to a collection with judgments"},
+    {"assay train cross --data scifact/ --also nq/ --out models/scifact --int8 models/scifact-int8",
+     "Whether something else is forgotten, and a small one, too"},
     {"assay train bi --data train.jsonl --model dense --out models/dense-scifact",
      "A bi-encoder"},
     {"assay train late --data scifact/ --out models/late-scifact",
@@ -483,8 +618,10 @@ const assay_verb assay_verb_train = {
         "bi-encoder or a ColBERT model) on queries with passages that "
         "are relevant to them or not, and writes the folder --out: weights in fp32, settings and "
         "tokenizer in Hugging Face layout, a card (README.md), and the log (training.csv, "
-        "training.svg). `assay quantize` makes it small afterwards. Kept are the weights that "
-        "rank the development queries best.\n\nOf a BEIR folder negatives are mined first, as `assay "
+        "training.svg). Kept are the weights that "
+        "rank the development queries best; whether they do so by luck is told by a paired "
+        "randomisation test. What a score means as a probability is fitted to these queries and "
+        "goes into OUT/pipeline.json (assay search --pipeline).\n\nOf a BEIR folder negatives are mined first, as `assay "
         "mine` does, into OUT.train.jsonl (and OUT.dev.jsonl, if it has qrels/dev.tsv).\n\nInterrupted or killed, the same command goes on "
         "from the last checkpoint, in OUT.part, and ends with the same weights, except with "
         "--minutes, which fits the steps to the machine. Lines of the data that are no good are "

@@ -39,16 +39,9 @@ assay_status assay_trainer_outputs(assay_trainer *t, float *outputs, assay_error
     return ASSAY_OK;
 }
 
-/* The examples that a development list is of. */
-static const assay_examples *measured(const assay_trainer *t)
+static assay_status cross_scores(assay_trainer *t, const assay_examples *examples,
+                                 const assay_list *list, float *scores, assay_error *error)
 {
-    return t->measured.examples;
-}
-
-static assay_status cross_scores(assay_trainer *t, const assay_list *list, float *scores,
-                                 assay_error *error)
-{
-    const assay_examples *examples = measured(t);
     for (uint32_t i = 0; i < list->count; i++)
         ASSAY_TRY(assay_sequences_pair(&t->sequences, examples->list[list->example].query,
                                        assay_examples_text(examples, list->texts[i]), error));
@@ -57,9 +50,9 @@ static assay_status cross_scores(assay_trainer *t, const assay_list *list, float
 }
 
 /* The query's sequence, and after it the passages'. */
-static assay_status lay_out(assay_trainer *t, const assay_list *list, assay_error *error)
+static assay_status lay_out(assay_trainer *t, const assay_examples *examples,
+                            const assay_list *list, assay_error *error)
 {
-    const assay_examples *examples = measured(t);
     ASSAY_TRY(assay_sequences_text(&t->sequences, examples->list[list->example].query,
                                    ASSAY_ROLE_QUERY, error));
     for (uint32_t i = 0; i < list->count; i++)
@@ -70,14 +63,14 @@ static assay_status lay_out(assay_trainer *t, const assay_list *list, assay_erro
     return ASSAY_OK;
 }
 
-static assay_status bi_scores(assay_trainer *t, const assay_list *list, float *scores,
-                              assay_error *error)
+static assay_status bi_scores(assay_trainer *t, const assay_examples *examples,
+                              const assay_list *list, float *scores, assay_error *error)
 {
     size_t n = assay_trainable_dimensions(t->model), count = list->count + (size_t)1;
     float *vectors = calloc(count * n, sizeof *vectors);
     if (vectors == NULL)
         return assay_fail_memory(error, count * n * sizeof *vectors);
-    assay_status status = lay_out(t, list, error);
+    assay_status status = lay_out(t, examples, list, error);
     if (status == ASSAY_OK)
         status = assay_trainer_outputs(t, vectors, error);
     assay_unit_vectors(vectors, count, n, NULL);
@@ -107,12 +100,12 @@ static float maxsim(const assay_sequences *all, const assay_sequence *query,
     return (float)sum;
 }
 
-static assay_status late_scores(assay_trainer *t, const assay_list *list, float *scores,
-                                assay_error *error)
+static assay_status late_scores(assay_trainer *t, const assay_examples *examples,
+                                const assay_list *list, float *scores, assay_error *error)
 {
     const assay_sequences *all = &t->sequences;
     size_t n = assay_trainable_dimensions(t->model);
-    ASSAY_TRY(lay_out(t, list, error));
+    ASSAY_TRY(lay_out(t, examples, list, error));
     size_t bytes = assay_maxsim_scratch(all->max_tokens, n) * sizeof(float);
     float *vectors = calloc(all->id_count * n, sizeof *vectors);
     float *scratch = aligned_alloc(ASSAY_ALIGNMENT, assay_arena_need(bytes));
@@ -134,13 +127,15 @@ static assay_status late_scores(assay_trainer *t, const assay_list *list, float 
     return status;
 }
 
-assay_status assay_trainer_scores(assay_trainer *t, const assay_list *list, float *scores,
-                                  assay_error *error)
+assay_status assay_trainer_scores(void *trainer, const assay_examples *examples,
+                                  const assay_list *list, float *scores, assay_error *error)
 {
+    assay_trainer *t = trainer;
     assay_sequences_clear(&t->sequences);
     if (t->o.kind == ASSAY_MODEL_CROSS_ENCODER)
-        return cross_scores(t, list, scores, error);
-    return (t->o.kind == ASSAY_MODEL_LATE ? late_scores : bi_scores)(t, list, scores, error);
+        return cross_scores(t, examples, list, scores, error);
+    return (t->o.kind == ASSAY_MODEL_LATE ? late_scores : bi_scores)(t, examples, list, scores,
+                                                                    error);
 }
 
 /* --------------------------------------------------------------------- measure */
@@ -166,15 +161,16 @@ static int highest_first(const void *left, const void *right)
 
 typedef struct development {
     assay_trainer *t;
+    const assay_plan *plan;
     float *scores;   /* [capacity of t->all] */
     scored *ranking; /* likewise */
     int32_t *grades;
     int32_t *ideal;  /* [positives of any example] */
 } development;
 
-static double ndcg(development *d, const assay_list *list)
+static double ndcg_of(development *d, const assay_list *list)
 {
-    const assay_examples *examples = measured(d->t);
+    const assay_examples *examples = d->plan->examples;
     const assay_example *example = &examples->list[list->example];
     for (uint32_t i = 0; i < list->count; i++)
         d->ranking[i] = (scored){d->scores[i], list->grades[i]};
@@ -187,36 +183,37 @@ static double ndcg(development *d, const assay_list *list)
     return assay_ndcg(d->grades, list->count, d->ideal, example->positives, CUTOFF);
 }
 
-static assay_status measure(development *d, double *metric, assay_error *error)
+static assay_status measure(development *d, assay_scores_fn fn, void *context, double *ndcg,
+                            assay_error *error)
 {
     assay_trainer *t = d->t;
-    double sum = 0;
-    for (size_t i = 0; i < t->measured.count; i++) {
+    for (size_t i = 0; i < d->plan->count; i++) {
         if (i % BETWEEN == 0)
             ASSAY_TRY(assay_trainer_tell(t, ASSAY_TRAIN_EVALUATING, false, error));
-        assay_plan_all(&t->measured, i, LEAST, &t->all);
-        ASSAY_TRY(assay_trainer_scores(t, &t->all, d->scores, error));
+        assay_plan_all(d->plan, i, LEAST, &t->all);
+        ASSAY_TRY(fn(context, d->plan->examples, &t->all, d->scores, error));
         for (uint32_t k = 0; k < t->all.count; k++)
             if (!isfinite(d->scores[k]))
                 return assay_fail(error, ASSAY_E_CORRUPT, "development",
                                   "a score is no number after step %llu: a lower rate may help; "
                                   "the checkpoint before it is kept",
                                   (unsigned long long)t->state.step);
-        sum += ndcg(d, &t->all);
+        ndcg[i] = ndcg_of(d, &t->all);
     }
-    *metric = sum / (double)t->measured.count;
     return ASSAY_OK;
 }
 
-assay_status assay_develop(assay_trainer *t, double *metric, assay_error *error)
+assay_status assay_develop(assay_trainer *t, const assay_plan *plan, assay_scores_fn fn,
+                           void *context, double *ndcg, assay_error *error)
 {
-    const assay_examples *examples = measured(t);
+    const assay_examples *examples = plan->examples;
     size_t most = t->all.capacity, positives = 1;
     for (size_t i = 0; i < examples->count; i++)
         if (examples->list[i].positives > positives)
             positives = examples->list[i].positives;
     development d = {
         .t = t,
+        .plan = plan,
         .scores = calloc(most, sizeof *d.scores),
         .ranking = calloc(most, sizeof *d.ranking),
         .grades = calloc(most, sizeof *d.grades),
@@ -226,10 +223,18 @@ assay_status assay_develop(assay_trainer *t, double *metric, assay_error *error)
     if (d.scores == NULL || d.ranking == NULL || d.grades == NULL || d.ideal == NULL)
         status = assay_fail_memory(error, most * sizeof *d.ranking);
     else
-        status = measure(&d, metric, error);
+        status = measure(&d, fn, context, ndcg, error);
     free(d.scores);
     free(d.ranking);
     free(d.grades);
     free(d.ideal);
     return status;
+}
+
+double assay_mean_of(const double *values, size_t count)
+{
+    double sum = 0;
+    for (size_t i = 0; i < count; i++)
+        sum += values[i];
+    return sum / (double)count;
 }

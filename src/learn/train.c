@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/folder.h"
+#include "base/hash.h"
 #include "base/lock.h"
 #include "base/memory.h"
 #include "learn/trainer.h"
@@ -25,7 +26,7 @@
 enum {
     TIMED = 10,            /* steps whose time tells how many fit */
     TIMED_WARMUP = 50,     /* of which the rate is as if so many were to come */
-    DEVELOPMENT_LIST = 200, /* passages that are ranked, at most */
+    ALSO_QUERIES = 300,    /* of other data to measure by, at most */
     CHECKPOINT_SECONDS = 120,
 };
 
@@ -101,6 +102,9 @@ static assay_status check_options(const assay_train_options *o, assay_error *err
     if (o->dimensions > 0 && o->kind != ASSAY_MODEL_LATE)
         return assay_fail(error, ASSAY_E_ARGUMENT, "dimensions",
                           "%u: only late interaction's can be chosen", o->dimensions);
+    if (o->also_count > ASSAY_TRAIN_ALSO)
+        return assay_fail(error, ASSAY_E_ARGUMENT, "also", "%zu, expected at most %d",
+                          o->also_count, ASSAY_TRAIN_ALSO);
     if (o->negatives > 1000 || o->batch > 65536)
         return assay_fail(error, ASSAY_E_ARGUMENT, o->batch > 65536 ? "batch" : "negatives",
                           "expected at most %d", o->batch > 65536 ? 65536 : 1000);
@@ -202,6 +206,21 @@ static assay_status open_development(assay_trainer *t, assay_error *error)
                                 t->o.seed, t->held, error);
 }
 
+/* Judgments of a BEIR folder that are not for learning, or a file. */
+static assay_status open_also(assay_trainer *t, size_t i, assay_error *error)
+{
+    char path[4096];
+    const char *data = t->o.also[i];
+    bool develops = !assay_is_folder(data) ||
+                    (assay_path_join(path, sizeof path, data, "qrels/dev.tsv", NULL) == ASSAY_OK &&
+                     assay_is_file(path));
+    ASSAY_TRY(read_examples(t, data, develops ? "dev" : "test", &t->also[i], error));
+    ASSAY_TRY(assay_plan_new(&t->also_plans[i], &t->also[i], NULL, false, 0, t->o.seed, error));
+    if (t->also_plans[i].count > ALSO_QUERIES)
+        t->also_plans[i].count = ALSO_QUERIES;
+    return ASSAY_OK;
+}
+
 static assay_status check_data(const assay_trainer *t, assay_error *error)
 {
     const assay_examples *examples = &t->examples;
@@ -233,12 +252,19 @@ static assay_status open_plans(assay_trainer *t, assay_error *error)
         return assay_fail_memory(error, t->o.batch * sizeof *t->lists);
     for (uint32_t l = 0; l < t->o.batch; l++)
         ASSAY_TRY(assay_list_new(&t->lists[l], t->o.negatives + 1, error));
+    size_t count = t->measured.count;
+    t->ndcg_last = calloc(4 * count, sizeof *t->ndcg_last);
+    if (t->ndcg_last == NULL)
+        return assay_fail_memory(error, 4 * count * sizeof *t->ndcg_last);
+    t->ndcg_before = t->ndcg_last + count;
+    t->ndcg_best = t->ndcg_before + count;
+    t->ndcg_saved = t->ndcg_best + count;
     t->report->training_queries = t->plan.count;
     t->report->development_queries = t->measured.count;
     t->report->data = t->examples.counts;
     t->report->development = own ? t->development.counts
                                  : (assay_example_counts){.queries = t->measured.count};
-    return assay_list_new(&t->all, DEVELOPMENT_LIST, error);
+    return assay_list_new(&t->all, ASSAY_DEVELOPMENT_LIST, error);
 }
 
 static void measure_queries(assay_trainer *t)
@@ -256,6 +282,8 @@ static assay_status open_data(assay_trainer *t, assay_error *error)
     ASSAY_TRY(check_data(t, error));
     ASSAY_TRY(open_development(t, error));
     ASSAY_TRY(open_plans(t, error));
+    for (size_t i = 0; i < t->o.also_count; i++)
+        ASSAY_TRY(open_also(t, i, error));
     measure_queries(t);
     return ASSAY_OK;
 }
@@ -272,6 +300,19 @@ static size_t late_bytes(const assay_trainer *t)
         return 0;
     return 2 * vectors * assay_trainable_dimensions(t->model) * sizeof(float) +
            passages * queries * sizeof(uint32_t);
+}
+
+/* Whether the base is what it is to become, and can be compared with that. */
+static assay_status find_kind(assay_trainer *t, assay_error *error)
+{
+    assay_model_config config;
+    assay_hasher *hasher = assay_hasher_new();
+    if (hasher == NULL)
+        return assay_fail_memory(error, 1024);
+    assay_status status = assay_model_config_read(t->base, hasher, &config, error);
+    assay_hasher_finish(hasher);
+    t->same_kind = status == ASSAY_OK && config.kind == t->o.kind;
+    return status;
 }
 
 static assay_status check_memory(assay_trainer *t, assay_error *error)
@@ -316,6 +357,7 @@ static assay_status open_model(assay_trainer *t, assay_error *error)
         .layer_rate = (float)o->layer_rate.value,
         .clip = (float)o->clip.value,
     };
+    ASSAY_TRY(find_kind(t, error));
     ASSAY_TRY(assay_trainable_open(t->base, &options, &t->model, &t->drawn, error));
     ASSAY_TRY(assay_sequences_open(&t->sequences, assay_trainable_tokenizer(t->model),
                                    assay_trainable_config(t->model), o->max_tokens, error));
@@ -374,8 +416,10 @@ static void plan_time(assay_trainer *t, double seconds_a_step)
 static assay_status evaluate(assay_trainer *t, assay_error *error)
 {
     assay_train_state *s = &t->state;
-    double began = assay_seconds(), metric;
-    ASSAY_TRY(assay_develop(t, &metric, error));
+    double began = assay_seconds();
+    size_t bytes = t->measured.count * sizeof *t->ndcg_last;
+    ASSAY_TRY(assay_develop(t, &t->measured, assay_trainer_scores, t, t->ndcg_last, error));
+    double metric = assay_mean_of(t->ndcg_last, t->measured.count);
     s->evaluation = assay_seconds() - began;
     if (t->first_step > 0)
         t->first_step += s->evaluation; /* is no time of steps */
@@ -385,11 +429,14 @@ static assay_status evaluate(assay_trainer *t, assay_error *error)
         ASSAY_TRY(assay_state_save_best(t, error));
         s->best = metric;
         s->best_step = s->step;
+        memcpy(t->ndcg_best, t->ndcg_last, bytes);
     }
     s->stale = better ? 0 : s->stale + 1;
     s->evaluated = s->step;
-    if (s->step == 0)
+    if (s->step == 0) {
         s->before = metric;
+        memcpy(t->ndcg_before, t->ndcg_last, bytes);
+    }
     ASSAY_TRY(assay_log_metric(t, error));
     return assay_trainer_tell(t, ASSAY_TRAIN_STEPPING, true, error);
 }
@@ -474,24 +521,38 @@ static assay_status loop(assay_trainer *t, assay_error *error)
             ASSAY_TRY(keep(t, error));
         ASSAY_TRY(assay_trainer_tell(t, ASSAY_TRAIN_STEPPING, false, error));
     }
-    return s->evaluated != s->step ? evaluate(t, error) : ASSAY_OK;
+    if (s->evaluated == s->step)
+        return ASSAY_OK;
+    ASSAY_TRY(evaluate(t, error));
+    return assay_state_save(t, error);
 }
 
 /* ---------------------------------------------------------------------- the whole */
 
-static assay_status check_target(const assay_trainer *t, assay_error *error)
+static assay_status check_target(const assay_trainer *t, const char *target, assay_error *error)
 {
     struct stat there;
-    if (stat(t->target, &there) != 0)
+    if (stat(target, &there) != 0)
         return ASSAY_OK;
     if (!S_ISDIR(there.st_mode))
-        return assay_fail(error, ASSAY_E_ARGUMENT, t->target, "is not a folder");
+        return assay_fail(error, ASSAY_E_ARGUMENT, target, "is not a folder");
     if (!t->o.replace)
-        return assay_fail(error, ASSAY_E_ARGUMENT, t->target,
+        return assay_fail(error, ASSAY_E_ARGUMENT, target,
                           "is there already, and was not to be replaced (--force)");
-    if (assay_folders_overlap(t->base, t->target))
-        return assay_fail(error, ASSAY_E_ARGUMENT, t->target, "holds the base, or lies in it");
+    if (assay_folders_overlap(t->base, target))
+        return assay_fail(error, ASSAY_E_ARGUMENT, target, "holds the base, or lies in it");
     return ASSAY_OK;
+}
+
+static assay_status check_targets(const assay_trainer *t, assay_error *error)
+{
+    ASSAY_TRY(check_target(t, t->target, error));
+    if (t->o.int8 == NULL)
+        return ASSAY_OK;
+    if (assay_folders_overlap(t->o.int8, t->target))
+        return assay_fail(error, ASSAY_E_ARGUMENT, t->o.int8,
+                          "is the trained model's folder, or one of both lies in the other");
+    return check_target(t, t->o.int8, error);
 }
 
 static assay_status find_folders(assay_trainer *t, const char *base, const char *target,
@@ -508,7 +569,7 @@ static assay_status find_folders(assay_trainer *t, const char *base, const char 
     t->target = trimmed;
     snprintf(t->part, sizeof t->part, "%s.part", trimmed);
     ASSAY_TRY(assay_model_find(base, t->base, sizeof t->base, error));
-    return check_target(t, error);
+    return check_targets(t, error);
 }
 
 static assay_status begin(assay_trainer *t, assay_error *error)
@@ -572,6 +633,11 @@ static void close_all(assay_trainer *t)
     assay_trainable_close(t->model);
     assay_examples_free(&t->examples);
     assay_examples_free(&t->development);
+    for (size_t i = 0; i < ASSAY_TRAIN_ALSO; i++) {
+        assay_plan_free(&t->also_plans[i]);
+        assay_examples_free(&t->also[i]);
+    }
+    free(t->ndcg_last);
     free(t->held);
     assay_lock_release(&t->lock);
     free((char *)t->target);
@@ -593,7 +659,8 @@ assay_status assay_train(const char *data, const char *base, const char *target,
     t->progress = progress;
     t->user = user;
     t->report = out != NULL ? out : &own;
-    *t->report = (assay_train_report){0};
+    *t->report = (assay_train_report){.probability_slope = NAN, .probability_offset = NAN,
+                                      .log_loss_before = NAN, .log_loss = NAN};
     t->begun = t->checked = assay_seconds();
     fill_options(&t->o);
     t->loss = (assay_loss){.kind = t->o.loss,

@@ -16,18 +16,6 @@
 
 /* ----------------------------------------------------------------- config.json */
 
-static assay_status write_text(const char *path, const char *data, size_t length,
-                               assay_error *error)
-{
-    assay_new_file file;
-    ASSAY_TRY(assay_new_file_open(path, &file, error));
-    assay_status status = assay_new_file_write(&file, data, length, error);
-    if (status == ASSAY_OK)
-        return assay_new_file_commit(&file, error);
-    assay_new_file_abort(&file);
-    return status;
-}
-
 static assay_status set_words(json_t *root, size_t words, const char *path, assay_error *error)
 {
     char *text = NULL;
@@ -35,7 +23,7 @@ static assay_status set_words(json_t *root, size_t words, const char *path, assa
         text = json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
     if (text == NULL)
         return assay_fail_memory(error, 4096);
-    assay_status status = write_text(path, text, strlen(text), error);
+    assay_status status = assay_file_write(path, text, strlen(text), error);
     free(text);
     return status;
 }
@@ -165,6 +153,45 @@ static void put_recipe(const assay_trainer *t, assay_buffer *out)
                         (unsigned long long)o->seed);
 }
 
+/* "p = 0.03" */
+static void put_p(assay_buffer *out, const assay_train_measure *m)
+{
+    if (!isnan(m->p_value))
+        assay_buffer_format(out, "p = %.2g", m->p_value);
+}
+
+static void put_also(const assay_trainer *t, assay_buffer *out)
+{
+    if (t->o.also_count > 0)
+        assay_buffer_format(out, "\nOther collections, nDCG@10 likewise:\n\n"
+                                 "| | queries | before | now | paired randomisation |\n"
+                                 "|---|---|---|---|---|\n");
+    for (size_t i = 0; i < t->o.also_count; i++) {
+        const assay_train_measure *m = &t->report->also[i];
+        assay_buffer_format(out, "| `%s` | %llu | ", assay_path_name(t->o.also[i]),
+                            (unsigned long long)m->queries);
+        if (!isnan(m->before))
+            assay_buffer_format(out, "%.4f", m->before);
+        assay_buffer_format(out, " | %.4f | ", m->after);
+        put_p(out, m);
+        assay_buffer_string(out, " |\n");
+    }
+}
+
+static void put_probability(const assay_trainer *t, assay_buffer *out)
+{
+    const assay_train_report *r = t->report;
+    if (isnan(r->probability_slope))
+        return;
+    assay_buffer_format(out, "\nProbability: 1 / (1 + exp(-%.6g * score %+.6g)), fitted (Platt "
+                             "1999) to the ten best passages of each development query, mean log "
+                             "loss %.4f", r->probability_slope, -r->probability_offset,
+                        r->log_loss);
+    if (!isnan(r->log_loss_before))
+        assay_buffer_format(out, ", %.4f without", r->log_loss_before);
+    assay_buffer_string(out, ". `pipeline.json` has it (`assay search --pipeline`).\n");
+}
+
 static void put_figures(const assay_trainer *t, assay_buffer *out)
 {
     static const char *const ends[] = {
@@ -177,15 +204,55 @@ static void put_figures(const assay_trainer *t, assay_buffer *out)
     assay_timestamp(now);
     assay_buffer_format(out,
                         "## Figures\n\nnDCG@10 of the development queries' passages, reranked: "
-                        "%.4f before, %.4f with these weights (step %llu). The development queries chose "
-                        "the step, so the figure is a little high; `assay eval` on others tells.\n\n",
+                        "%.4f before, %.4f with these weights (step %llu), ",
                         s->before, s->best, (unsigned long long)s->best_step);
+    put_p(out, &t->report->gain);
+    assay_buffer_string(out, " by a paired randomisation test. These queries chose the step, so "
+                             "the figure is a little high; `assay eval` on others tells.\n\n");
     assay_buffer_format(out,
                         "%llu steps, %llu tokens, %.0f seconds, until %s (%s); loss at the end "
                         "%.4f. Every step is in `training.csv`.\n\n![loss and nDCG@10 by "
                         "step](training.svg)\n",
                         (unsigned long long)s->step, (unsigned long long)s->tokens, s->seconds, now,
                         ends[t->report->end], s->loss);
+    put_also(t, out);
+    put_probability(t, out);
+}
+
+static assay_status append_to(const char *folder, const assay_buffer *text, assay_error *error)
+{
+    char path[4096];
+    assay_buffer card;
+    ASSAY_TRY(assay_path_join(path, sizeof path, folder, "README.md", error));
+    assay_buffer_init(&card, CARD_LIMIT);
+    assay_status status = assay_file_read(path, &card, error);
+    assay_buffer_append(&card, text->data, text->length);
+    if (status == ASSAY_OK)
+        status = assay_buffer_status(&card, path, error);
+    if (status == ASSAY_OK)
+        status = assay_file_write(path, card.data, card.length, error);
+    assay_buffer_free(&card);
+    return status;
+}
+
+assay_status assay_card_int8(const assay_trainer *t, assay_error *error)
+{
+    const assay_train_measure *m = &t->report->int8;
+    assay_buffer text;
+    if (t->o.int8 == NULL)
+        return ASSAY_OK;
+    assay_buffer_init(&text, CARD_LIMIT);
+    assay_buffer_format(&text, "\nWith int8 weights (`%s`, %.1f MB in place of %.1f): nDCG@10 of the "
+                               "development queries %.4f in place of %.4f, ",
+                        assay_path_name(t->o.int8), (double)t->report->int8_bytes / 1e6,
+                        (double)t->report->bytes / 1e6, m->after, m->before);
+    put_p(&text, m);
+    assay_buffer_string(&text, ".\n");
+    assay_status status = append_to(t->target, &text, error);
+    if (status == ASSAY_OK)
+        status = append_to(t->o.int8, &text, error);
+    assay_buffer_free(&text);
+    return status;
 }
 
 assay_status assay_card_write(assay_trainer *t, const char *folder, assay_error *error)
@@ -200,7 +267,7 @@ assay_status assay_card_write(assay_trainer *t, const char *folder, assay_error 
     put_figures(t, &text);
     assay_status status = assay_buffer_status(&text, path, error);
     if (status == ASSAY_OK)
-        status = write_text(path, text.data, text.length, error);
+        status = assay_file_write(path, text.data, text.length, error);
     assay_buffer_free(&text);
     return status;
 }

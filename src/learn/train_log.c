@@ -50,14 +50,8 @@ static bool number_in(assay_text line, size_t column, double *value)
 
 static assay_status write_whole(const char *path, const assay_buffer *text, assay_error *error)
 {
-    assay_new_file file;
     ASSAY_TRY(assay_buffer_status(text, path, error));
-    ASSAY_TRY(assay_new_file_open(path, &file, error));
-    assay_status status = assay_new_file_write(&file, text->data, text->length, error);
-    if (status == ASSAY_OK)
-        return assay_new_file_commit(&file, error);
-    assay_new_file_abort(&file);
-    return status;
+    return assay_file_write(path, text->data, text->length, error);
 }
 
 /* The head, and of a run that goes on the rows up to its step. */

@@ -31,7 +31,7 @@
 #include "learn/trainer.h"
 
 #define MAGIC "assay training 1"
-#define STATE_LIMIT ((size_t)1 << 16)
+#define STATE_LIMIT ((size_t)1 << 28)
 
 /* ---------------------------------------------------------------------- digest */
 
@@ -192,6 +192,25 @@ static assay_status load_weights(assay_trainer *t, const char *path, assay_error
 #define COUNTS(F) F(step) F(steps) F(warmup) F(every) F(evaluated) F(best_step) F(stale) F(tokens)
 #define VALUES(F) F(before) F(best) F(last) F(evaluation) F(loss) F(seconds)
 
+/* nDCG@10 of each development query. */
+static json_t *numbers(const double *values, size_t count)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < count; i++)
+        json_array_append_new(list, json_real(values[i]));
+    return list;
+}
+
+static bool read_numbers(const json_t *root, const char *name, double *values, size_t count)
+{
+    const json_t *list = json_object_get(root, name);
+    if (json_array_size(list) != count)
+        return false;
+    for (size_t i = 0; i < count; i++)
+        values[i] = json_number_value(json_array_get(list, i));
+    return true;
+}
+
 static assay_status save_state(const assay_trainer *t, const char *path, assay_error *error)
 {
     const assay_train_state *s = &t->state;
@@ -206,19 +225,15 @@ static assay_status save_state(const assay_trainer *t, const char *path, assay_e
              failed;
     COUNTS(PUT_COUNT)
     VALUES(PUT_VALUE)
+    size_t queries = t->measured.count;
+    failed = json_object_set_new(root, "queries_before", numbers(t->ndcg_before, queries)) != 0 ||
+             json_object_set_new(root, "queries_best", numbers(t->ndcg_best, queries)) != 0 ||
+             failed;
     char *text = failed ? NULL : json_dumps(root, JSON_REAL_PRECISION(17) | JSON_INDENT(1));
     json_decref(root);
     if (text == NULL)
         return assay_fail_memory(error, 1024);
-    assay_new_file file;
-    assay_status status = assay_new_file_open(path, &file, error);
-    if (status == ASSAY_OK) {
-        status = assay_new_file_write(&file, text, strlen(text), error);
-        if (status == ASSAY_OK)
-            status = assay_new_file_commit(&file, error);
-        else
-            assay_new_file_abort(&file);
-    }
+    assay_status status = assay_file_write(path, text, strlen(text), error);
     free(text);
     return status;
 }
@@ -242,7 +257,10 @@ static assay_status read_state(assay_trainer *t, const json_t *root, const char 
     ASSAY_TRY(assay_json_double(root, #name, path, -1e300, 1e300, &s->name, error));
     COUNTS(GET_COUNT)
     VALUES(GET_VALUE)
-    return ASSAY_OK;
+    return read_numbers(root, "queries_before", t->ndcg_before, t->measured.count) &&
+                   read_numbers(root, "queries_best", t->ndcg_best, t->measured.count)
+               ? ASSAY_OK
+               : damaged(path, error);
 }
 
 static assay_status load_state(assay_trainer *t, const char *path, assay_error *error)
@@ -398,9 +416,11 @@ assay_status assay_state_finish(assay_trainer *t, assay_error *error)
     char path[4096];
     t->state.seconds = t->seconds + assay_seconds() - t->begun;
     ASSAY_TRY(folder_of(t, "best", t->state.best_step, path, sizeof path, error));
+    ASSAY_TRY(assay_after(t, path, error));
     ASSAY_TRY(assay_log_finish(t, path, error));
     ASSAY_TRY(assay_card_write(t, path, error));
     ASSAY_TRY(assay_folder_rename(path, t->target, t->o.replace, error));
     assay_folder_remove(t->part);
-    return ASSAY_OK;
+    ASSAY_TRY(assay_after_int8(t, error));
+    return assay_card_int8(t, error);
 }

@@ -345,10 +345,20 @@ static bool is_sentence_file(const char *name)
     return strchr(name, '/') != NULL; /* its modules' */
 }
 
-/* The card tells of the base's training, not of this one's. */
+/* What tells of the base's training, not of this one's. */
+static bool is_told(const char *name)
+{
+    static const char *const names[] = {"README.md", "training.csv", "training.svg",
+                                        "pipeline.json"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(name, names[i]) == 0)
+            return true;
+    return false;
+}
+
 static bool is_left_out(const saving *s, const char *name)
 {
-    if (assay_is_weights_file(name) || strcmp(name, "README.md") == 0)
+    if (assay_is_weights_file(name) || is_told(name))
         return true;
     return s->model->base_kind != s->model->config.kind && is_sentence_file(name);
 }

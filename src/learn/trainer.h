@@ -7,6 +7,7 @@
  *     train_batch.c   one step of a bi-encoder, or of late interaction, which compare vectors:
  *     train_bi.c, train_late.c
  *     develop.c       how well the development queries are ranked
+ *     train_after.c   what is measured when the weights are there
  *     train_state.c   checkpoints, and going on from one
  *     train_log.c     training.csv, training.svg
  *     train_card.c    README.md, and what config.json says of the queries
@@ -18,6 +19,8 @@
 #include "learn/optimizer.h"
 #include "learn/plan.h"
 #include "learn/sequences.h"
+
+enum { ASSAY_DEVELOPMENT_LIST = 200 }; /* passages of a query that are ranked, at most */
 
 /* What a checkpoint keeps beside weights and moments. */
 typedef struct assay_train_state {
@@ -48,6 +51,10 @@ typedef struct assay_trainer {
     assay_examples examples, development; /* the second empty where it is held out */
     bool *held;
     assay_plan plan, measured;
+    assay_examples also[ASSAY_TRAIN_ALSO];
+    assay_plan also_plans[ASSAY_TRAIN_ALSO];
+    double *ndcg_last, *ndcg_before, *ndcg_best; /* [measured.count] of the evaluations */
+    double *ndcg_saved; /* [measured.count] of the model as it was saved */
     assay_loss loss;
     assay_list *lists; /* [batch] of the step at hand */
     assay_list all;    /* of development */
@@ -55,6 +62,7 @@ typedef struct assay_trainer {
 
     assay_trainable *model;
     bool drawn;        /* weights of the head are not the base's */
+    bool same_kind;    /* the base is a model of the kind that it becomes */
     assay_optimizer *optimizer;
     assay_sequences sequences;
     char settings[33]; /* digest of all that the result depends on */
@@ -84,11 +92,22 @@ assay_status assay_step_batch(assay_trainer *t, double *loss, assay_error *error
 /* What comes out for t->sequences, part by part and without dropout: [count][dimensions],
  * of late interaction [all tokens][dimensions]. */
 assay_status assay_trainer_outputs(assay_trainer *t, float *outputs, assay_error *error);
-/* Scores of a list by the model as it is: scores[count]. */
-assay_status assay_trainer_scores(assay_trainer *t, const assay_list *list, float *scores,
-                                  assay_error *error);
-/* nDCG@10 over the development queries. */
-assay_status assay_develop(assay_trainer *t, double *metric, assay_error *error);
+/* Scores of a list of these examples: scores[count]. */
+typedef assay_status (*assay_scores_fn)(void *context, const assay_examples *examples,
+                                        const assay_list *list, float *scores,
+                                        assay_error *error);
+/* By the trainer's model as it is. */
+assay_status assay_trainer_scores(void *trainer, const assay_examples *examples,
+                                  const assay_list *list, float *scores, assay_error *error);
+/* nDCG@10 of each query of a plan, whose passages `fn` gives scores: ndcg[plan->count]. */
+assay_status assay_develop(assay_trainer *t, const assay_plan *plan, assay_scores_fn fn,
+                           void *context, double *ndcg, assay_error *error);
+double assay_mean_of(const double *values, size_t count);
+
+/* Measures the model of a folder, and puts pipeline.json into it. */
+assay_status assay_after(assay_trainer *t, const char *folder, assay_error *error);
+/* Writes the target with int8 weights, and measures that. */
+assay_status assay_after_int8(assay_trainer *t, assay_error *error);
 
 /* Scales vectors to length 1; lengths[count] may be NULL. And, on the way back, takes
  * the gradient by the scaled vector to that by the vector. */
@@ -115,6 +134,8 @@ assay_status assay_log_metric(assay_trainer *t, assay_error *error);
 assay_status assay_log_finish(assay_trainer *t, const char *folder, assay_error *error);
 
 assay_status assay_card_write(assay_trainer *t, const char *folder, assay_error *error);
+/* Adds what int8 weights cost to the cards of both folders. */
+assay_status assay_card_int8(const assay_trainer *t, assay_error *error);
 /* Puts the longest query into the folder's config.json, where the base says how long
  * queries it knows. */
 assay_status assay_card_config(const assay_trainer *t, const char *folder, assay_error *error);

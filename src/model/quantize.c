@@ -553,13 +553,21 @@ static void add_provenance(const job *j, const char *name, FILE *stream)
                 "float16; head and norms as they were.\n", j->provenance);
 }
 
+/* Of late interaction, what lies in a folder of its own: small, and kept as it is. */
+static bool is_projection(const job *j, const char *name)
+{
+    size_t length = strlen(j->config.late.projection);
+    return length > 0 && strncmp(name, j->config.late.projection, length) == 0 &&
+           name[length] == '/';
+}
+
 static assay_status copy_file(void *context, const char *name, assay_error *error)
 {
     job *j = context;
     char from[PATH_SIZE], to[PATH_SIZE], config[PATH_SIZE];
     ASSAY_TRY(assay_path_join(from, sizeof from, j->source, name, error));
     ASSAY_TRY(assay_path_join(config, sizeof config, j->config.weights, "config.json", error));
-    if (assay_is_weights_file(name) || strcmp(from, config) == 0)
+    if ((assay_is_weights_file(name) && !is_projection(j, name)) || strcmp(from, config) == 0)
         return ASSAY_OK;
     j->progress.item = name;
     ASSAY_TRY(advance(j, 0));

@@ -9,7 +9,7 @@ rows = [float(r["loss"]) for r in csv.DictReader(open(sys.argv[1] + "/training.c
 print(len(rows), sum(rows[-4:]) < sum(rows[:4]))' "$1"
 }
 echo '-- a cross-encoder'
-assay train cross $few --out mine | sed 's/[0-9]\.[0-9]*/N/g; s/in [0-9]* s/in N s/; s/[0-9,]* tokens/N tokens/; s/(step [0-9]*/(step N/'
+assay train cross $few --out mine | sed 's/-*[0-9]\.[0-9]*/N/g; s/in [0-9]* s/in N s/; s/[0-9,]* tokens/N tokens/; s/(step [0-9]*/(step N/'
 ls -A
 ls mine
 loss mine
@@ -121,6 +121,25 @@ head -1 answer | json '[d["data"][k] for k in ("queries", "without_negative")] +
 ls -d mined*
 code assay train cross $few --out mine
 assay train cross $few --out mine --force --json | json 'd["steps"]'
+echo '-- what is measured afterwards'
+assay train cross $few --out measured --also beir --also train.jsonl --int8 small --json > answer
+json '(sorted(d["also"][0]), [a["queries"] for a in d["also"]], 0 < d["nDCG@10"]["p"] <= 1)' < answer
+json '(d["probability"]["slope"] > 0, d["probability"]["log_loss"] < d["probability"]["log_loss_before"])' < answer
+json '(d["also"][1]["after"] == d["int8"]["before"], abs(d["int8"]["before"] - d["nDCG@10"]["best"]) < 1e-6)' < answer
+json '(abs(d["also"][1]["before"] - d["nDCG@10"]["before"]) < 1e-6, d["int8"]["bytes"] < d["int8"]["bytes_before"])' < answer
+ls measured.also1-beir.jsonl
+grep -hoE '^. .measured.also1-beir|^Probability|^With int8 weights' measured/README.md small/README.md
+json 'd["stages"][0]["model"].rsplit("/", 1)[1]' < measured/pipeline.json
+json 'd["stages"][0]["model"].rsplit("/", 1)[1]' < small/pipeline.json
+assay search --collection beir --pipeline small/pipeline.json "sick days" --json | json 'len(d["hits"])'
+assay train cross $few --model ./measured --steps 1 --out next > /dev/null 2>&1
+json 'd["stages"][0]["model"].rsplit("/", 1)[1]' < next/pipeline.json
+assay train late $few --out late-measured --also train.jsonl --int8 late-small --json | json '(d["also"][0]["before"], 0 < d["also"][0]["after"] <= 1, d["int8"]["after"] > 0)'
+assay search --collection beir --pipeline late-small/pipeline.json "sick days" --json | json 'd["hits"][0]["probability"] is not None'
+assay train bi $few --out bi-measured --also train.jsonl --int8 bi-small --json | json '(d["probability"]["slope"], d["int8"]["before"] == d["also"][0]["after"])'
+code assay train cross $few --out x --int8 small
+code assay train cross $few --out x --int8 x
+code assay train cross $few --out x --also nowhere
 echo '-- data that cannot be learned from'
 printf 'q\tp\tn\n' > one.tsv
 code assay train cross --data one.tsv --out x
