@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * bench_ann.c: the HNSW and IVF indexes over vectors from a file, at the command of
- * bench/ann.
+ * bench/ann and bench/filter.
  *
  *   bench_ann BASE QUERIES TRUTH DIMENSIONS KIND CODES M EF_CONSTRUCTION THREADS
  *
@@ -9,7 +9,9 @@
  * each query's ten nearest, uint32. KIND is hnsw or ivf. Builds and prints a line of
  * JSON, then answers lines of standard input with a line of JSON each, on one thread:
  * "search EFFORT" (ef, nprobe) searches for all queries, "exact" compares some of them with all vectors, "filter EF SHARE"
- * searches for some where a filter lets SHARE of the vectors through.
+ * searches for some where a filter lets SHARE of the vectors through, "allow EF PATH" where
+ * one lets those through whose bit is set in a file (the first is the lowest of the first byte), and
+ * tells beside it what comparing with all of these takes.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -163,6 +165,29 @@ static void search_flat(bench *b)
     tell(some_queries(b), cpu_seconds(CLOCK_THREAD_CPUTIME_ID) - begun, 1, 1);
 }
 
+static void search_allowed(bench *b, uint32_t ef, const assay_bits *bits)
+{
+    size_t hits = 0, wanted = 0;
+    double spent = 0, exact = 0;
+    for (uint32_t q = 0; q < some_queries(b); q++) {
+        assay_candidate found[K], best[K];
+        double begun = cpu_seconds(CLOCK_THREAD_CPUTIME_ID);
+        size_t count = search_one(b, query_of(b, q), ef, bits->words, found);
+        double middle = cpu_seconds(CLOCK_THREAD_CPUTIME_ID);
+        spent += middle - begun;
+        size_t all = assay_flat_search(b->flat, query_of(b, q), bits, b->scan, best);
+        exact += cpu_seconds(CLOCK_THREAD_CPUTIME_ID) - middle;
+        wanted += all;
+        for (size_t i = 0; i < count; i++)
+            for (size_t j = 0; j < all; j++)
+                hits += found[i].passage == best[j].passage;
+    }
+    printf("{\"queries\": %" PRIu32 ", \"cpu_seconds\": %.5f, \"recall\": %.5f, "
+           "\"exact_seconds\": %.5f}\n", some_queries(b), spent,
+           wanted > 0 ? (double)hits / (double)wanted : 1.0, exact);
+    fflush(stdout);
+}
+
 static void search_filtered(bench *b, uint32_t ef, double share)
 {
     assay_bits bits;
@@ -171,31 +196,37 @@ static void search_filtered(bench *b, uint32_t ef, double share)
     for (uint32_t i = 0; i < b->count; i++)
         if ((double)assay_hash64(&i, sizeof i) * 0x1p-64 < share)
             assay_bits_add(&bits, i);
-    size_t hits = 0, wanted = 0;
-    double spent = 0;
-    for (uint32_t q = 0; q < some_queries(b); q++) {
-        assay_candidate found[K], best[K];
-        double begun = cpu_seconds(CLOCK_THREAD_CPUTIME_ID);
-        size_t count = search_one(b, query_of(b, q), ef, bits.words, found);
-        spent += cpu_seconds(CLOCK_THREAD_CPUTIME_ID) - begun;
-        size_t all = assay_flat_search(b->flat, query_of(b, q), &bits, b->scan, best);
-        wanted += all;
-        for (size_t i = 0; i < count; i++)
-            for (size_t j = 0; j < all; j++)
-                hits += found[i].passage == best[j].passage;
-    }
-    tell(some_queries(b), spent, hits, wanted);
+    search_allowed(b, ef, &bits);
     assay_bits_free(&bits);
+}
+
+static void search_file(bench *b, uint32_t ef, const char *path)
+{
+    assay_mapping map;
+    assay_bits bits;
+    if (assay_map_open(path, &map, NULL) != ASSAY_OK)
+        return;
+    if (assay_bits_new(&bits, b->count, NULL) == ASSAY_OK) {
+        for (uint32_t i = 0; i < b->count && i / 8 < map.size; i++)
+            if (map.data[i / 8] >> (i % 8) & 1)
+                assay_bits_add(&bits, i);
+        search_allowed(b, ef, &bits);
+        assay_bits_free(&bits);
+    }
+    assay_map_close(&map);
 }
 
 static void answer(bench *b, const char *line)
 {
     unsigned ef;
     double share;
+    char path[512];
     if (sscanf(line, "search %u", &ef) == 1)
         search(b, ef);
     else if (sscanf(line, "filter %u %lf", &ef, &share) == 2)
         search_filtered(b, ef, share);
+    else if (sscanf(line, "allow %u %511s", &ef, path) == 2)
+        search_file(b, ef, path);
     else if (strncmp(line, "exact", 5) == 0)
         search_flat(b);
 }
@@ -222,7 +253,7 @@ int main(int argc, char **argv)
         b.ivf_scratch = assay_ivf_scratch_new(b.ivf, IVF_EF);
     b.flat = b.hnsw != NULL ? assay_hnsw_flat(b.hnsw) : assay_ivf_flat(b.ivf);
     b.scan = assay_flat_scratch_new(K, 1);
-    char line[100];
+    char line[600];
     while ((b.scratch || b.ivf_scratch) && b.flat && b.scan && fgets(line, sizeof line, stdin) != NULL)
         answer(&b, line);
     assay_flat_scratch_free(b.scan);

@@ -891,7 +891,14 @@ ASSAY_API void assay_pipeline_describe(const assay_pipeline *pipeline,
  * fulfils it (a list has several; text written as a number or a date is that as
  * well); != and not in are the negations of = and in. A field inside an object is
  * "outer.inner", one with other characters than letters, digits, "_", "-" and "."
- * stands in backquotes. FORMAT, with the place in *error, for anything else. */
+ * stands in backquotes. The same as JSON:
+ *
+ *   {"year": {"$gte": 2020}, "lang": {"$in": ["en", "de"]}, "$not": {"$or":
+ *    [{"tag": "draft"}, {"gone": {"$exists": true}}]}, "until": {"$lt": {"$date": "2026-05"}}}
+ *
+ * with $eq, $ne, $lt, $lte, $gt, $gte, $in, $nin, $exists, $and, $or, $not; members are
+ * joined by and; "{}" lets all through. FORMAT, with the place in *error, for anything
+ * else. */
 ASSAY_API assay_status assay_pipeline_filter(assay_pipeline *pipeline, const char *expression,
                                              assay_error *error);
 

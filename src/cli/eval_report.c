@@ -134,6 +134,8 @@ static void add_pipeline(assay_answer *answer, const assay_eval *eval)
         assay_answer_set(answer, sample, "limit", assay_json_count(eval->limit));
         assay_answer_set(answer, sample, "seed", assay_json_count(eval->seed));
     }
+    if (eval->filter)
+        assay_answer_set(answer, root, "filter", assay_json_name(eval->filter));
     assay_stages_json(answer, root, "pipeline", eval->pipeline);
     if (options_of(eval).min_probability.set)
         assay_answer_set(answer, root, "abstained", assay_json_count(eval->abstained));

@@ -19,6 +19,7 @@ typedef struct assay_eval {
     /* Only where a pipeline was run; collection is NULL else. */
     const char *collection, *split;
     const assay_pipeline *pipeline;
+    const char *filter; /* NULL: none */
     uint64_t documents;
     uint32_t limit, seed; /* of a sample; limit 0: all queries */
     uint64_t failed;      /* queries that could not be searched; they count 0 */

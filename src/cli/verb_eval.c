@@ -16,7 +16,7 @@
 typedef struct eval_settings {
     assay_common common;
     assay_stages stages;
-    const char *collection, *model, *output, *qrels, *run;
+    const char *collection, *model, *output, *qrels, *run, *filter;
     uint32_t split, limit, seed;
     assay_option_list measures;
     bool per_query, cache;
@@ -176,6 +176,10 @@ static assay_status search_one(eval_job *job, size_t place, assay_bar *bar, assa
     if (status != ASSAY_OK)
         return status;
     bool late = strcmp(result.degraded.where, "deadline") == 0;
+    if (result.missing.code != ASSAY_OK && job->eval.timed == 0) {
+        assay_bar_clear(bar);
+        assay_warn("%s: %s", result.missing.where, result.missing.message);
+    }
     job->eval.degraded += late;
     job->eval.left_out += result.left_out;
     job->eval.spared += result.spared;
@@ -229,6 +233,8 @@ static int open_pipeline(eval_job *job)
     if (assay_pipeline_open(job->store, job->beir.collection, &job->asked.options, &job->pipeline,
                             &error) != ASSAY_OK)
         return assay_report(&error);
+    if (assay_pipeline_filter(job->pipeline, job->settings->filter, &error) != ASSAY_OK)
+        return assay_report(&error);
     assay_stages_warn(job->pipeline);
     eval->first_ms = calloc(job->count + 1, sizeof(double));
     eval->rerank_ms = calloc(job->count + 1, sizeof(double));
@@ -262,6 +268,7 @@ static int finish(eval_job *job)
     eval->collection = job->beir.collection;
     eval->split = split_names[s->split];
     eval->pipeline = job->pipeline;
+    eval->filter = s->filter;
     if (s->output && assay_run_write(job->run, s->output, &error) != ASSAY_OK)
         return assay_report(&error);
     int code = assay_eval_print(eval);
@@ -346,6 +353,9 @@ static const assay_option options[] = {
     {"measure", ASSAY_OPTION_LIST, offsetof(eval_settings, measures), "NAME",
      "nDCG@k, nDCG, RR@k, RR, AP@k, AP, R@k, P@k or Success@k; may be repeated (default: "
      "nDCG@10, RR@10, AP, R@100, P@10)", 0, 0},
+    {"filter", ASSAY_OPTION_TEXT, offsetof(eval_settings, filter), "EXPRESSION",
+     "search only documents whose metadata fulfils this, as `assay search` does; judged ones that "
+     "do not still count", 0, 0},
     {"per-query", ASSAY_OPTION_FLAG, offsetof(eval_settings, per_query), NULL,
      "tell the measures of each query, too", 0, 0},
     {"cache", ASSAY_OPTION_FLAG, offsetof(eval_settings, cache), NULL,

@@ -494,7 +494,9 @@ const assay_verb assay_verb_search = {
         "A filter compares fields of the documents' metadata (a JSONL record's further members, "
         "Markdown's front matter) with \"text\", numbers, dates (2020-05-01), true and false: "
         "=, !=, <, <=, >, >=, in (...), not in (...), exists(field), joined by and, or, not and "
-        "parentheses.",
+        "parentheses. Or it is JSON: {\"year\": {\"$gte\": 2020}, \"lang\": \"en\"}, with $eq, $ne, "
+        "$lt, $lte, $gt, $gte, $in, $nin, $exists, $and, $or, $not, and {\"$date\": "
+        "\"2020-05-01\"} for a date.",
     .options = options,
     .option_count = sizeof options / sizeof *options,
     .examples = examples,

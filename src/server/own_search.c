@@ -79,13 +79,30 @@ static bool choose_lane(assay_call *call, const assay_shelved *shelved)
     return true;
 }
 
+/* In words, or as an object, which the engine reads as text, too. */
+static bool read_filter(assay_call *call)
+{
+    const json_t *value = json_object_get(call->json, "filter");
+    if (value != NULL && !json_is_null(value) && !json_is_string(value) && !json_is_object(value))
+        return assay_call_fail(call, ASSAY_FAULT_FIELD, "filter",
+                               "filter: expected a string or an object");
+    if (json_is_object(value)) {
+        char *text = json_dumps(value, JSON_COMPACT);
+        json_t *string = text != NULL ? json_string(text) : NULL;
+        free(text);
+        if (json_object_set_new(call->json, "filter", string) != 0)
+            return assay_call_fail_memory(call);
+    }
+    return assay_call_name(call, "filter", &call->job.filter);
+}
+
 bool assay_search_in(assay_call *call, const char *name)
 {
     uint64_t top = TOP;
     bool explain = false, record = true;
     if (!assay_call_text(call, "query", true, &call->job.query) ||
         !assay_call_count(call, call->json, "top", 1, MOST_TOP, &top) ||
-        !assay_call_name(call, "filter", &call->job.filter) ||
+        !read_filter(call) ||
         !assay_call_flag(call, call->json, "explain", &explain) ||
         !assay_call_flag(call, call->json, "record", &record) || !read_session(call))
         return false;

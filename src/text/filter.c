@@ -1,19 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* filter.c: see filter.h. Recursive descent, one token ahead. */
-#include "text/filter.h"
+#include "text/filter_parts.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-
-#include "base/arena.h"
-
-struct assay_filter {
-    assay_arena *arena; /* of names and texts */
-    assay_filter_step *steps;
-    size_t count, capacity;
-};
 
 typedef enum token_kind {
     END, WORD, FIELD, TEXT, NUMBER, DATE, SIGN,
@@ -177,17 +169,16 @@ static bool is_sign(const parser *p, const char *sign)
 
 /* ---- The program ------------------------------------------------------------------ */
 
-static assay_status add_step(parser *p, assay_filter_step step)
+assay_status assay_filter_add(assay_filter *f, assay_filter_step step, assay_error *error)
 {
-    assay_filter *f = p->filter;
     if (f->count == ASSAY_FILTER_STEPS)
-        return assay_fail(p->error, ASSAY_E_LIMIT, "filter",
+        return assay_fail(error, ASSAY_E_LIMIT, "filter",
                           "has more than %d comparisons and connections", ASSAY_FILTER_STEPS);
     if (f->count == f->capacity) {
         size_t capacity = f->capacity > 0 ? 2 * f->capacity : 16;
         assay_filter_step *grown = realloc(f->steps, capacity * sizeof *grown);
         if (grown == NULL)
-            return assay_fail_memory(p->error, capacity * sizeof *grown);
+            return assay_fail_memory(error, capacity * sizeof *grown);
         f->steps = grown;
         f->capacity = capacity;
     }
@@ -195,9 +186,51 @@ static assay_status add_step(parser *p, assay_filter_step step)
     return ASSAY_OK;
 }
 
+assay_status assay_filter_add_op(assay_filter *filter, assay_filter_op op, assay_error *error)
+{
+    return assay_filter_add(filter, (assay_filter_step){.op = op}, error);
+}
+
+assay_filter_step assay_filter_equal(assay_value value)
+{
+    return (assay_filter_step){.op = ASSAY_FILTER_RANGE, .low = value, .high = value,
+                               .has_low = true, .has_high = true};
+}
+
+assay_filter_step assay_filter_span(int64_t from, int64_t to)
+{
+    return (assay_filter_step){
+        .op = ASSAY_FILTER_RANGE, .has_low = true, .has_high = true, .high_open = true,
+        .low = {.kind = ASSAY_VALUE_DATE, .whole = from},
+        .high = {.kind = ASSAY_VALUE_DATE, .whole = to},
+    };
+}
+
+void assay_filter_order(assay_filter_step *range, char sign, bool or_equal)
+{
+    bool less = sign == '<';
+    assay_filter_step equal = *range;
+    if (less) {
+        range->has_low = false;
+        range->low_open = false;
+        range->high = or_equal ? equal.high : equal.low;
+        range->high_open = or_equal ? equal.high_open : true;
+    } else {
+        range->has_high = false;
+        range->high_open = false;
+        range->low = or_equal ? equal.low : equal.high;
+        range->low_open = or_equal ? false : !equal.high_open;
+    }
+}
+
+static assay_status add_step(parser *p, assay_filter_step step)
+{
+    return assay_filter_add(p->filter, step, p->error);
+}
+
 static assay_status add_op(parser *p, assay_filter_op op)
 {
-    return add_step(p, (assay_filter_step){.op = op});
+    return assay_filter_add_op(p->filter, op, p->error);
 }
 
 static assay_status need_sign(parser *p, const char *sign, const char *what)
@@ -234,7 +267,6 @@ static assay_status read_field(parser *p, const char **out)
 static assay_status read_value(parser *p, assay_filter_step *range)
 {
     assay_value one = {.kind = ASSAY_VALUE_TRUTH};
-    *range = (assay_filter_step){.op = ASSAY_FILTER_RANGE, .has_low = true, .has_high = true};
     switch (p->now.kind) {
     case NUMBER:
         one = p->now.value;
@@ -243,9 +275,7 @@ static assay_status read_value(parser *p, assay_filter_step *range)
         one = (assay_value){.kind = ASSAY_VALUE_TEXT, .text = p->now.text};
         break;
     case DATE:
-        range->low = (assay_value){.kind = ASSAY_VALUE_DATE, .whole = p->now.from};
-        range->high = (assay_value){.kind = ASSAY_VALUE_DATE, .whole = p->now.to};
-        range->high_open = true;
+        *range = assay_filter_span(p->now.from, p->now.to);
         return next(p);
     default:
         if (is_word(p, "null"))
@@ -256,7 +286,7 @@ static assay_status read_value(parser *p, assay_filter_step *range)
             return expected(p, "a value: \"text\", a number, a date, true or false");
         one.whole = is_word(p, "true");
     }
-    range->low = range->high = one;
+    *range = assay_filter_equal(one);
     return next(p);
 }
 
@@ -275,24 +305,6 @@ static assay_status read_set(parser *p, const char *field)
         ASSAY_TRY(next(p));
     }
     return need_sign(p, ")", "\",\" or \")\"");
-}
-
-/* `range` is what "=" takes; the other signs take what lies beside it. */
-static void apply_sign(assay_filter_step *range, char sign, bool or_equal)
-{
-    bool less = sign == '<';
-    assay_filter_step equal = *range;
-    if (less) {
-        range->has_low = false;
-        range->low_open = false;
-        range->high = or_equal ? equal.high : equal.low;
-        range->high_open = or_equal ? equal.high_open : true;
-    } else {
-        range->has_high = false;
-        range->high_open = false;
-        range->low = or_equal ? equal.low : equal.high;
-        range->low_open = or_equal ? false : !equal.high_open;
-    }
 }
 
 static assay_status read_comparison(parser *p, const char *field)
@@ -314,7 +326,7 @@ static assay_status read_comparison(parser *p, const char *field)
     if (ordered && range.low.kind == ASSAY_VALUE_TRUTH)
         return wrong(p, literal.begin, "true and false compare with = and != only");
     if (ordered)
-        apply_sign(&range, sign, or_equal);
+        assay_filter_order(&range, sign, or_equal);
     range.field = field;
     ASSAY_TRY(add_step(p, range));
     return unequal ? add_op(p, ASSAY_FILTER_NOT) : ASSAY_OK;
@@ -399,6 +411,15 @@ static assay_status read_all(parser *p)
     return p->now.kind == END ? ASSAY_OK : expected(p, "and, or, or the end");
 }
 
+static assay_status read_either(parser *p, bool *everything)
+{
+    const char *begin = p->text + strspn(p->text, " \t\r\n");
+    if (*begin == '{')
+        return assay_filter_parse_json(p->text, (size_t)(p->end - p->text), p->filter, everything,
+                                       p->error);
+    return read_all(p);
+}
+
 assay_status assay_filter_parse(const char *text, assay_filter **out, assay_error *error)
 {
     size_t length = strlen(text);
@@ -410,13 +431,16 @@ assay_status assay_filter_parse(const char *text, assay_filter **out, assay_erro
         return assay_fail_memory(error, sizeof *filter);
     filter->arena = assay_arena_new(0);
     parser p = {.text = text, .at = text, .end = text + length, .filter = filter, .error = error};
-    assay_status status = filter->arena != NULL ? read_all(&p) : assay_fail_memory(error, 1024);
-    if (status != ASSAY_OK) {
+    bool everything = false;
+    assay_status status = filter->arena != NULL ? read_either(&p, &everything)
+                                                : assay_fail_memory(error, 1024);
+    if (status != ASSAY_OK || everything) {
         assay_filter_free(filter);
-        return status;
+        filter = NULL;
     }
-    *out = filter;
-    return ASSAY_OK;
+    if (status == ASSAY_OK)
+        *out = filter;
+    return status;
 }
 
 void assay_filter_free(assay_filter *filter)

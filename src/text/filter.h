@@ -18,6 +18,17 @@
  * the literal's kind and fulfils it; text compares by bytes. A date stands for
  * the span that it names: "<= 2020-05" takes in all of May. "!=" and "not in"
  * are the negations of "=" and "in", and hold where the field is missing.
+ *
+ * The same in JSON, which is what a text that begins with "{" is:
+ *
+ *   {"year": {"$gte": 2020}, "lang": {"$in": ["en", "de"]},
+ *    "$not": {"$or": [{"tag": "draft"}, {"gone": {"$exists": true}}]}}
+ *
+ *   filter  = { member, ... }, which all must hold
+ *   member  = "field": value | "field": { operator: value, ... }, all of them
+ *           | "$and": [filter, ...] | "$or": [filter, ...] | "$not": filter
+ *   operator: $eq $ne $lt $lte $gt $gte, $in and $nin with a list, $exists with a truth
+ *   value   = text | number | true | false | {"$date": "2020-05"}
  */
 #ifndef ASSAY_FILTER_H
 #define ASSAY_FILTER_H
@@ -49,7 +60,7 @@ enum {
 
 typedef struct assay_filter assay_filter; /* immutable; shared */
 
-/* Errors: FORMAT with the place, LIMIT. */
+/* Errors: FORMAT with the place, LIMIT. *out is NULL for "{}", which lets all through. */
 assay_status assay_filter_parse(const char *text, assay_filter **out, assay_error *error);
 void assay_filter_free(assay_filter *filter);
 

@@ -16,6 +16,21 @@ for retriever in bm25 dense hybrid; do
 done
 assay search leave --collection notes --json --filter 'published < 2024-06' | json 'd["filter"]'
 assay search leave --collection notes --json --filter 'published < 2024-06' | found
+echo '-- as JSON'
+assay search leave --collection notes --json --filter '{"year": {"$gte": 2021}, "$not": {"lang": "de"}}' | found
+assay search leave --collection notes --json --filter '{}' | json '(len(d["hits"]), "filter" in d)'
+code assay search leave --collection notes --filter '{"year": {"$gt": []}}'
+code assay search leave --collection notes --filter '{"year": 1'
+echo '-- measured'
+mkdir -p judged/qrels
+cp notes/records.jsonl judged/corpus.jsonl
+echo '{"_id": "q", "text": "leave"}' >judged/queries.jsonl
+printf 'q\tleave\t1\nq\tshore\t1\n' >judged/qrels/test.tsv
+measured() { json 'd["metrics"]["R@100"], d.get("filter")'; }
+assay eval judged --retriever bm25 --json | measured
+assay eval judged --retriever bm25 --json --filter 'year >= 2020' | measured
+assay eval judged --retriever bm25 --json --filter '{"yaer": 2020}' | measured
+code assay eval judged --filter 'year >='
 echo '-- nothing is left'
 assay search leave --collection notes --filter 'year < 1900' | sed 's/in [0-9]* ms/in N ms/g'
 assay search leave --collection notes --json --filter 'year < 1900' | json '[d["hits"], d["candidates"], d["filter"]["passages"]]'

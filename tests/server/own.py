@@ -69,13 +69,18 @@ def searches():
     check("a pipeline by name, and a filter", [h["document"] for h in answer["hits"]] == ["a"] and
           answer["pipeline"] == "words" and not answer["hits"][0]["reranked"], answer)
     status, answer = ask("POST", "/v1/collections/notes/search",
+                         {"query": "the purser", "pipeline": "words", "filter": {"year": {"$lt": 2022}}})
+    check("a filter that is an object", [h["document"] for h in answer["hits"]] == ["a"], answer)
+    status, answer = ask("POST", "/v1/collections/notes/search",
                          {"query": "the purser", "explain": True, "top": 1})
     check("an explanation", len(answer["hits"]) == 1 and
           len(answer["hits"][0]["explanation"]["matches"]) > 2, answer)
     for body, status, field in (
             ({"query": "a", "pipeline": "none"}, 404, "pipeline"), ({"query": "a", "pipeline": 1}, 422, "pipeline"),
             ({"query": "a", "session": "x" * 2000}, 422, "session"), ({"query": "a", "explain": 1}, 422, "explain"),
-            ({"query": "a", "filter": "year <"}, 422, "filter")):
+            ({"query": "a", "filter": "year <"}, 422, "filter"),
+            ({"query": "a", "filter": {"year": {"$lt": []}}}, 422, "filter"),
+            ({"query": "a", "filter": ["year"]}, 422, "filter")):
         got = ask("POST", "/v1/collections/notes/search", body)
         check(f"{field} is checked: {status}", got[0] == status and got[1]["error"]["field"] == field, got)
 

@@ -89,15 +89,20 @@ static const char *let_through(const char *expression)
     return ids;
 }
 
-static void test_semantics(void **state)
+static void put_five(void)
 {
-    (void)state;
     put("a", "{\"year\":2019,\"lang\":\"en\",\"tag\":[\"draft\",\"x\"],\"open\":true}");
     put("b", "{\"year\":2020.5,\"lang\":\"de\",\"author\":{\"name\":\"B. O'Hara\"},\"tag\":[]}");
     put("c", "{\"year\":\"2021\",\"lang\":\"\",\"published\":\"2020-05-31T23:30:00Z\"}");
     put("d", "{\"metadata\":{\"year\":1850,\"published\":\"2020-06-01T01:00:00+02:00\"},"
              "\"open\":false,\"größe\":3,\"two words\":null}");
     put("e", NULL);
+}
+
+static void test_semantics(void **state)
+{
+    (void)state;
+    put_five();
     static const char *const cases[][2] = {
         {"year >= 2020", "b c"},
         {"year > 2019 and year < 2021", "b"},
@@ -152,6 +157,98 @@ static void test_semantics(void **state)
     assert_string_equal(let_through("year != 3"), "c d e a");
     uint64_t problems;
     assert_ok(assay_store_check(store, NULL, NULL, &problems, &error));
+}
+
+static void test_semantics_as_json(void **state)
+{
+    (void)state;
+    put_five();
+    static const char *const cases[][2] = {
+        {"{\"year\": {\"$gte\": 2020}}", "b c"},
+        {" \n{\"year\": {\"$gt\": 2019, \"$lt\": 2021}}", "b"},
+        {"{\"$or\": [{\"year\": 2019}, {\"year\": {\"$eq\": 2020.5}}]}", "a b"},
+        {"{\"year\": {\"$in\": [2019, 1850, \"x\"]}}", "a d"},
+        {"{\"year\": {\"$nin\": [2019, 1850]}}", "b c e"},
+        {"{\"year\": \"2021\"}", "c"},
+        {"{\"year\": {\"$ne\": 2019}}", "b c d e"},
+        {"{\"$not\": {\"year\": 2019}}", "b c d e"},
+        {"{\"lang\": \"\"}", "c"},
+        {"{\"lang\": {\"$lt\": \"en\"}}", "b c"},
+        {"{\"tag\": {\"$exists\": true}}", "a"},
+        {"{\"year\": {\"$exists\": false}}", "e"},
+        {"{\"open\": true}", "a"},
+        {"{\"author.name\": \"B. O'Hara\"}", "b"},
+        {"{\"größe\": 3}", "d"},
+        {"{\"published\": {\"$lte\": {\"$date\": \"2020-05\"}}}", "c d"},
+        {"{\"published\": {\"$date\": \"2020-05-31\"}}", "c d"},
+        {"{\"published\": {\"$lt\": {\"$date\": \"2020-05-31T23:30Z\"}}}", "d"},
+        {"{\"published\": {\"$in\": [{\"$date\": \"2020-05-31T23:30Z\"}]}}", "c"},
+        {"{\"year\": 1850, \"open\": false}", "d"},
+        {"{\"$and\": [{\"year\": {\"$gt\": 1}}, {\"open\": true}]}", "a"},
+        {"{\"open\": true, \"$not\": {\"$or\": [{\"tag\": \"draft\"}]}}", ""},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        if (strcmp(let_through(cases[i][0]), cases[i][1]) != 0)
+            fail_msg("%s: got '%s', expected '%s'", cases[i][0], let_through(cases[i][0]),
+                     cases[i][1]);
+    assay_filter *filter;
+    assert_ok(assay_filter_parse("{}", &filter, &error));
+    assert_null(filter);
+}
+
+static void test_json_refused(void **state)
+{
+    (void)state;
+    static const char *const cases[][3] = {
+        {"{\"year\": {\"$gte\": [1]}}", "filter, year.$gte",
+         "expected a value; for one of several {\"$in\": [...]}"},
+        {"{\"year\": null}", "filter, year",
+         "expected a value; for a missing one {\"$exists\": false}"},
+        {"{\"year\": {}}", "filter, year",
+         "expected a value, or an operator such as {\"$gte\": 2020}"},
+        {"{\"year\": {\"gte\": 1}}", "filter, year.gte",
+         "expected $eq, $ne, $lt, $lte, $gt, $gte, $in, $nin or $exists"},
+        {"{\"$or\": []}", "filter, $or", "expected a list of objects"},
+        {"{\"$or\": [{\"a\": 1}, {}]}", "filter, $or[1]",
+         "expected an object with a field's name, $and, $or or $not"},
+        {"{\"$or\": [{\"a\": 1}, {\"b\": {\"$in\": [1, {}]}}]}", "filter, $or[1].b.$in[1]",
+         "expected a date as {\"$date\": \"2020-05-01\"} or "
+         "{\"$date\": \"2020-05-01T10:30:00Z\"}"},
+        {"{\"$nor\": [{\"a\": 1}]}", "filter, $nor",
+         "expected $and, $or, $not or a field's name of 1 to 256 bytes"},
+        {"{\"\": 1}", "filter", "expected $and, $or, $not or a field's name of 1 to 256 bytes"},
+        {"{\"a\": {\"$exists\": 1}}", "filter, a.$exists", "expected true or false"},
+        {"{\"a\": {\"$gt\": true}}", "filter, a.$gt",
+         "expected a number, a text or a date; true and false compare with $eq and $ne only"},
+        {"{\"a\": {\"$date\": \"2021-02-29\"}}", "filter, a",
+         "expected a date as {\"$date\": \"2020-05-01\"} or "
+         "{\"$date\": \"2020-05-01T10:30:00Z\"}"},
+        {"{\"a\": {\"$in\": 1}}", "filter, a.$in", "expected a list of values"},
+    };
+    assay_filter *filter;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        assert_int_equal(assay_filter_parse(cases[i][0], &filter, &error), ASSAY_E_FORMAT);
+        if (strcmp(error.where, cases[i][1]) != 0 || strcmp(error.message, cases[i][2]) != 0)
+            fail_msg("%s: got %s: %s", cases[i][0], error.where, error.message);
+    }
+    static const char *const broken[] = {"{", "{\"a\": 1} x", "{\"a\": 1, \"a\": 2}",
+                                         "{\"a\": \"x\\u0000\"}", "{\"a\": 99999999999999999999}"};
+    for (size_t i = 0; i < sizeof broken / sizeof *broken; i++) {
+        assert_int_equal(assay_filter_parse(broken[i], &filter, &error), ASSAY_E_FORMAT);
+        assert_non_null(strstr(error.where, "filter"));
+    }
+    for (int depth = ASSAY_FILTER_DEPTH; depth <= ASSAY_FILTER_DEPTH + 1; depth++) {
+        char deep[1024] = "", end[128] = "";
+        for (int i = 0; i < depth; i++) {
+            strcat(deep, "{\"$not\":");
+            strcat(end, "}");
+        }
+        strcat(strcat(deep, "{\"a\":1}"), end);
+        assay_status status = assay_filter_parse(deep, &filter, &error);
+        assert_int_equal(status, depth > ASSAY_FILTER_DEPTH ? ASSAY_E_FORMAT : ASSAY_OK);
+        if (status == ASSAY_OK)
+            assay_filter_free(filter);
+    }
 }
 
 static void test_missing_field(void **state)
@@ -311,13 +408,25 @@ static void add(char *text, const char *more)
     strncat(text, more, 8191 - strlen(text));
 }
 
+/* The expression in JSON, written along. */
+static char json[16384];
+
+static void add_json(const char *more)
+{
+    strncat(json, more, sizeof json - 1 - strlen(json));
+}
+
 static truth compare(char *text)
 {
     static const char *const signs[] = {"=", "!=", "<", "<=", ">", ">="};
+    static const char *const names[] = {"eq", "ne", "lt", "lte", "gt", "gte"};
     uint32_t f = pick(FIELDS), v = pick(VALUES), sign = pick(6);
     char one[64];
     snprintf(one, sizeof one, f == 1 ? "f%u %s \"%u\"" : "f%u %s %u", f, signs[sign], v);
     add(text, one);
+    snprintf(one, sizeof one, f == 1 ? "{\"f%u\":{\"$%s\":\"%u\"}}" : "{\"f%u\":{\"$%s\":%u}}", f,
+             names[sign], v);
+    add_json(one);
     truth out;
     uint32_t below = (1u << v) - 1, at = 1u << v, above = ~(below | at);
     uint32_t masks[] = {at, at, below, below | at, above, above | at};
@@ -333,13 +442,17 @@ static truth choose(char *text)
     char one[64];
     snprintf(one, sizeof one, "f%u %sin (", f, negated ? "not " : "");
     add(text, one);
+    snprintf(one, sizeof one, "{\"f%u\":{\"$%s\":[", f, negated ? "nin" : "in");
+    add_json(one);
     for (uint32_t v = 0, first = 1; v < VALUES; v++)
         if (wanted >> v & 1) {
             snprintf(one, sizeof one, f == 1 ? "%s\"%u\"" : "%s%u", first ? "" : ", ", v);
             add(text, one);
+            add_json(one);
             first = 0;
         }
     add(text, ")");
+    add_json("]}}");
     truth out;
     for (int d = 0; d < DOCUMENTS; d++)
         out.of[d] = ((values[d][f] & wanted) != 0) != negated;
@@ -352,10 +465,13 @@ static truth connect(char *text, int depth)
 {
     bool both = pick(2);
     add(text, "(");
+    add_json(both ? "{\"$and\":[" : "{\"$or\":[");
     truth left = expression(text, depth - 1);
     add(text, both ? " and " : " OR ");
+    add_json(",");
     truth right = expression(text, depth - 1);
     add(text, ")");
+    add_json("]}");
     for (int d = 0; d < DOCUMENTS; d++)
         left.of[d] = both ? left.of[d] && right.of[d] : left.of[d] || right.of[d];
     return left;
@@ -374,6 +490,8 @@ static truth expression(char *text, int depth)
         char one[32];
         snprintf(one, sizeof one, "exists(f%u)", f);
         add(text, one);
+        snprintf(one, sizeof one, "{\"f%u\":{\"$exists\":true}}", f);
+        add_json(one);
         for (int d = 0; d < DOCUMENTS; d++)
             out.of[d] = values[d][f] != 0;
         return out;
@@ -381,7 +499,9 @@ static truth expression(char *text, int depth)
     if (kind == 2)
         return compare(text);
     add(text, "not ");
+    add_json("{\"$not\":");
     out = expression(text, depth - 1);
+    add_json("}");
     for (int d = 0; d < DOCUMENTS; d++)
         out.of[d] = !out.of[d];
     return out;
@@ -415,6 +535,7 @@ static void test_random(void **state)
         put_random(d);
     for (int i = 0; i < EXPRESSIONS; i++) {
         char text[8192] = "", expected[8192] = "", id[16];
+        json[0] = '\0';
         truth holds = expression(text, 1 + i % 5);
         for (int d = 0; d < DOCUMENTS; d++)
             if (holds.of[d]) {
@@ -423,6 +544,8 @@ static void test_random(void **state)
             }
         if (strcmp(let_through(text), expected) != 0)
             fail_msg("%s: got '%s', expected '%s'", text, let_through(text), expected);
+        if (strcmp(let_through(json), expected) != 0)
+            fail_msg("%s: got '%s', expected '%s'", json, let_through(json), expected);
         /* Cut anywhere it is a filter or has a place that is wrong in it. */
         text[pick((uint32_t)strlen(text))] = '\0';
         assay_filter *filter;
@@ -484,9 +607,11 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_semantics, open_store, close_store),
+        cmocka_unit_test_setup_teardown(test_semantics_as_json, open_store, close_store),
         cmocka_unit_test_setup_teardown(test_missing_field, open_store, close_store),
         cmocka_unit_test_setup_teardown(test_bm25, open_store, close_store),
         cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_json_refused),
         cmocka_unit_test(test_dates),
         cmocka_unit_test_setup_teardown(test_random, open_store, close_store),
         cmocka_unit_test_setup_teardown(test_flat, open_store, close_store),
