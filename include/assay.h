@@ -1657,6 +1657,9 @@ typedef struct assay_pipeline_tune_options {
 typedef struct assay_pipeline_tune_report {
     size_t fitted, held;  /* queries of either half */
     double first;         /* of retrieval alone */
+    double fused, fused_error; /* with fitted weights of BM25 and vectors, and the standard
+                             error of the difference; equal, and 0, where they stay */
+    double bm25_weight, dense_weight; /* of the pipeline that comes out */
     double given;         /* of the pipeline as it was given */
     double weighted;      /* with fitted weights, all passages scored */
     double spared;        /* with thresholds, too: the pipeline that comes out */
@@ -1668,11 +1671,13 @@ typedef struct assay_pipeline_tune_report {
                              passages, as they were and as fitted; NAN: there are none */
 } assay_pipeline_tune_report;
 
-/* Fits a pipeline's stages to judged queries of a collection: what probabilities mean,
- * weights, and thresholds within, within_agreed and hope. All candidates of all queries
+/* Fits a pipeline to judged queries of a collection: of a hybrid one the weights of BM25 and
+ * vectors; of its stages what probabilities mean, weights, and thresholds within,
+ * within_agreed and hope. All candidates of all queries
  * are scored once by every stage; the settings are then tried by playing that through
  * the cascade. *file is a pipeline file, freed with assay_free. ARGUMENT: a stage is a
- * language model, there is no stage, or there are fewer than 20 judged queries. */
+ * language model, there is nothing to fit (one retriever, no stage), or there are fewer than
+ * 20 judged queries. */
 ASSAY_API assay_status assay_pipeline_tune(assay_store *store, const char *collection,
                                            const assay_pipeline_options *options,
                                            const assay_queries *queries,

@@ -64,6 +64,10 @@ static int print_json(const tune_job *job)
         double value;
     } numbers[] = {
         {"first", r->first},
+        {"fused", r->fused},
+        {"fused_error", r->fused_error},
+        {"weight_bm25", r->bm25_weight},
+        {"weight_dense", r->dense_weight},
         {"given", r->given},
         {"weighted", r->weighted},
         {"weighted_error", r->weighted_error},
@@ -93,6 +97,11 @@ static int print_people(const tune_job *job)
            split_names[job->settings->split], r->fitted, r->held);
     printf("  %-16s %8s %20s %16s %8s\n", "", "nDCG@10", "", "passages a query", "ms");
     printf("  %-16s %8.4f\n", "retrieval alone", r->first);
+    if (r->fused_error > 0)
+        printf("  %-16s %8.4f   %+8.4f ± %6.4f   BM25 %.3g, vectors %.3g\n", "fitted fusion",
+               r->fused, r->fused - r->first, r->fused_error, r->bm25_weight, r->dense_weight);
+    if (r->given_scored == 0) /* no stage */
+        return ASSAY_EXIT_OK;
     printf("  %-16s %8.4f %20s %16.1f %8.1f\n", "as given", r->given, "", r->given_scored,
            r->given_ms);
     printf("  %-16s %8.4f   %+8.4f ± %6.4f\n", "fitted weights", r->weighted,

@@ -190,7 +190,8 @@ const assay_verb assay_verb_pipeline = {
         "their models are there; show prints one with every default filled in, or lists the "
         "presets; schema prints the JSON Schema of such files.\n\n"
         "tune FOLDER [FILE|PRESET] fits a pipeline (default: the preset default) to the judged "
-        "queries of a BEIR folder that is indexed: what probabilities mean, the stages' weights, "
+        "queries of a BEIR folder that is indexed: the weights of BM25 and vectors, what "
+        "probabilities mean, the stages' weights, "
         "and how many passages are worth scoring. One half of the queries is fitted to; what was "
         "gained on the other is told, with its standard error.",
     .options = options,

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * fit_pipeline.c: the settings of a pipeline's stages, fitted to a collection's judged queries:
- * what probabilities mean, weights, and how many passages are worth scoring.
+ * fit_pipeline.c: the settings of a pipeline, fitted to a collection's judged queries: the
+ * weights of its retrievers (fit_fusion.c), and of its stages what probabilities mean,
+ * weights, and how many passages are worth scoring. Other weights of retrievers bring other
+ * candidates to the stages, so these are then recorded anew.
  *
  * Everything is chosen on one half of the queries and told of the other. A weight
  * changes only if what is there is beaten by more than two standard errors, since the
@@ -14,6 +16,7 @@
 #include <string.h>
 
 #include "base/random.h"
+#include "evaluate/fit_fusion.h"
 #include "evaluate/platt.h"
 #include "evaluate/qrels.h"
 #include "evaluate/playback.h"
@@ -44,6 +47,12 @@ typedef struct trial {
 } trial;
 
 typedef struct tuning {
+    assay_pipeline *pipeline;
+    const assay_queries *queries;
+    const assay_qrels *qrels;
+    size_t *picked; /* [counts] of the queries */
+    assay_progress_fn progress;
+    void *user;
     assay_playback recording;
     assay_stage_options *stages; /* of the recording's shell: what is played */
     size_t stage_count;
@@ -275,8 +284,6 @@ static assay_status make_trial(trial *out, size_t count, assay_error *error)
 static assay_status make_scratch(tuning *t, assay_error *error)
 {
     size_t count = t->recording.count;
-    t->counts[FITTED] = (count + 1) / 2;
-    t->counts[HELD] = count / 2;
     ASSAY_TRY(make_trial(&t->now, t->counts[FITTED], error));
     ASSAY_TRY(make_trial(&t->best, t->counts[FITTED], error));
     t->judged = calloc(CALIBRATED * count + 1, sizeof *t->judged);
@@ -286,14 +293,13 @@ static assay_status make_scratch(tuning *t, assay_error *error)
                : assay_fail_memory(error, CALIBRATED * count * sizeof *t->judged);
 }
 
-/* nDCG of retrieval alone, on those held out. */
-static assay_status play_first(tuning *t, trial *scratch, double *out, assay_error *error)
+/* Retrieval alone, on those held out. */
+static assay_status play_first(tuning *t, trial *out, assay_error *error)
 {
     size_t *stages = &t->recording.shell.settings.options.stage_count, count = *stages;
     *stages = 0;
-    assay_status status = try_out(t, HELD, scratch, error);
+    assay_status status = try_out(t, HELD, out, error);
     *stages = count;
-    *out = scratch->mean;
     return status;
 }
 
@@ -302,9 +308,11 @@ static assay_status play_first(tuning *t, trial *scratch, double *out, assay_err
 static void tell_loss(tuning *t, const assay_stage_options *given,
                       assay_pipeline_tune_report *report)
 {
+    report->log_loss_given = report->log_loss = NAN;
+    if (t->stage_count == 0)
+        return;
     size_t last = t->stage_count - 1, count = judged_of(t, HELD, last);
     const assay_stage_options *o = &t->stages[last];
-    report->log_loss_given = report->log_loss = NAN;
     if (given[last].probability_slope.set)
         report->log_loss_given = assay_log_loss(t->judged, count,
                                                 given[last].probability_slope.value,
@@ -339,14 +347,48 @@ static assay_status fit_all_thresholds(tuning *t, assay_error *error)
     return status;
 }
 
+static assay_status record(tuning *t, assay_error *error)
+{
+    assay_playback_free(&t->recording);
+    ASSAY_TRY(assay_playback_record(t->pipeline, t->queries, t->picked,
+                                    t->counts[FITTED] + t->counts[HELD], t->qrels, t->progress,
+                                    t->user, &t->recording, error));
+    t->stages = t->recording.shell.settings.stages;
+    return ASSAY_OK;
+}
+
+/* Fits the retrievers' weights; where they change, records what the stages say of the
+ * candidates that come now. `first` is retrieval as it was given. */
+static assay_status fit_retrievers(tuning *t, trial *first, trial *fused,
+                                   assay_pipeline_tune_report *report, assay_error *error)
+{
+    assay_pipeline_options *o = &t->pipeline->settings.options;
+    assay_fusion_fit fit = {.bm25_weight = o->bm25_weight.value,
+                            .dense_weight = o->dense_weight.value};
+    if (o->retriever == ASSAY_RETRIEVER_HYBRID)
+        ASSAY_TRY(assay_fusion_weights(t->pipeline, t->queries, t->picked,
+                                       t->counts[FITTED] + t->counts[HELD], t->qrels,
+                                       t->progress, t->user, &fit, error));
+    report->bm25_weight = o->bm25_weight.value = fit.bm25_weight;
+    report->dense_weight = o->dense_weight.value = fit.dense_weight;
+    if (fit.better)
+        ASSAY_TRY(record(t, error));
+    ASSAY_TRY(play_first(t, fused, error));
+    report->fused = fused->mean;
+    difference(fused, first, t->counts[HELD], &report->fused_error);
+    return ASSAY_OK;
+}
+
 /* Fits, and plays those held out before, between and after. */
 static assay_status fit(tuning *t, trial held[3], assay_pipeline_tune_report *report,
                         assay_error *error)
 {
     assay_stage_options given[ASSAY_STAGES_MAX];
     memcpy(given, t->stages, sizeof given);
-    ASSAY_TRY(play_first(t, &held[0], &report->first, error));
+    ASSAY_TRY(play_first(t, &held[1], error));
+    report->first = held[1].mean;
     ASSAY_TRY(try_out(t, HELD, &held[0], error));
+    ASSAY_TRY(fit_retrievers(t, &held[1], &held[2], report, error));
     ASSAY_TRY(fit_all_weights(t, error));
     ASSAY_TRY(try_out(t, HELD, &held[1], error));
     ASSAY_TRY(fit_all_thresholds(t, error));
@@ -412,8 +454,9 @@ static assay_status pick(const assay_queries *queries, const assay_qrels *qrels,
 static assay_status check_stages(const assay_pipeline *p, assay_error *error)
 {
     const assay_pipeline_options *o = &p->settings.options;
-    if (o->stage_count == 0)
-        return assay_fail(error, ASSAY_E_ARGUMENT, "stages", "there are none to tune");
+    if (o->stage_count == 0 && o->retriever != ASSAY_RETRIEVER_HYBRID)
+        return assay_fail(error, ASSAY_E_ARGUMENT, "stages", "there are none to tune, and one "
+                          "retriever needs no weights");
     for (size_t i = 0; i < o->stage_count; i++)
         if (p->classes[i]->whole)
             return assay_fail(error, ASSAY_E_ARGUMENT, "stages",
@@ -431,21 +474,21 @@ static assay_status record_and_tune(assay_pipeline *p, const assay_queries *quer
 {
     const assay_pipeline_tune_options none = {0};
     how = how != NULL ? how : &none;
-    tuning t = {.tolerance = how->tolerance.set ? how->tolerance.value : TOLERANCE};
-    size_t *picked = NULL, count = 0;
+    tuning t = {.tolerance = how->tolerance.set ? how->tolerance.value : TOLERANCE,
+                .pipeline = p, .queries = queries, .qrels = qrels, .progress = progress,
+                .user = user, .stage_count = p->settings.options.stage_count};
+    size_t count = 0;
     assay_status status = check_stages(p, error);
     if (status == ASSAY_OK)
-        status = pick(queries, qrels, how->limit > 0 ? how->limit : LIMIT, how->seed, &picked,
+        status = pick(queries, qrels, how->limit > 0 ? how->limit : LIMIT, how->seed, &t.picked,
                       &count, error);
+    t.counts[FITTED] = (count + 1) / 2;
+    t.counts[HELD] = count / 2;
     if (status == ASSAY_OK)
-        status = assay_playback_record(p, queries, picked, count, qrels, progress, user,
-                                       &t.recording, error);
-    free(picked);
-    if (status != ASSAY_OK)
-        return status;
-    t.stages = t.recording.shell.settings.stages;
-    t.stage_count = p->settings.options.stage_count;
-    status = tune(&t, report, file, error);
+        status = record(&t, error);
+    if (status == ASSAY_OK)
+        status = tune(&t, report, file, error);
+    free(t.picked);
     free(t.now.ndcg);
     free(t.best.ndcg);
     free(t.judged);

@@ -92,20 +92,30 @@ static int by_grade(const void *left, const void *right)
     return (a < b) - (a > b);
 }
 
+assay_status assay_playback_ideal(const assay_qrels *qrels, size_t query, assay_arena *arena,
+                                  int32_t **ideal, size_t *relevant, assay_error *error)
+{
+    size_t depth = assay_qrels_depth(qrels, query), count = 0;
+    int32_t *list = *ideal = assay_arena_small(arena, depth * sizeof *list);
+    if (list == NULL)
+        return assay_fail_memory(error, depth * sizeof *list);
+    for (size_t i = 0; i < depth; i++) {
+        int32_t grade = assay_qrels_grade_at(qrels, query, i);
+        if (grade > 0)
+            list[count++] = grade;
+    }
+    qsort(list, count, sizeof *list, by_grade);
+    *relevant = count;
+    return ASSAY_OK;
+}
+
 static assay_status judge(assay_recorded *at, const assay_qrels *qrels, assay_arena *arena,
                           assay_error *error)
 {
-    size_t depth = assay_qrels_depth(qrels, at->query);
-    at->ideal = assay_arena_small(arena, depth * sizeof *at->ideal);
+    ASSAY_TRY(assay_playback_ideal(qrels, at->query, arena, &at->ideal, &at->relevant, error));
     at->grades = assay_arena_small(arena, at->count * sizeof *at->grades);
-    if (at->ideal == NULL || at->grades == NULL)
-        return assay_fail_memory(error, depth * sizeof *at->ideal);
-    for (size_t i = 0; i < depth; i++) {
-        int32_t grade = assay_qrels_grade_at(qrels, at->query, i);
-        if (grade > 0)
-            at->ideal[at->relevant++] = grade;
-    }
-    qsort(at->ideal, at->relevant, sizeof *at->ideal, by_grade);
+    if (at->grades == NULL)
+        return assay_fail_memory(error, at->count * sizeof *at->grades);
     for (size_t i = 0; i < at->count; i++)
         at->grades[i] = assay_qrels_grade(qrels, at->query, at->entries[i].view.id);
     return ASSAY_OK;
@@ -167,7 +177,7 @@ static assay_status record_query(assay_pipeline *p, const assay_qrels *qrels,
     return ASSAY_OK;
 }
 
-static size_t number_of(const assay_qrels *qrels, const char *id)
+size_t assay_playback_number(const assay_qrels *qrels, const char *id)
 {
     size_t i = 0;
     while (strcmp(assay_qrels_query(qrels, i), id) != 0)
@@ -185,7 +195,7 @@ static assay_status record_all(assay_pipeline *p, const assay_queries *queries,
         if (progress != NULL && !progress(&now, user))
             return assay_fail(error, ASSAY_E_INTERRUPTED, NULL, "interrupted");
         assay_recorded *at = &out->queries[i];
-        at->query = number_of(qrels, queries->ids[picked[i]]);
+        at->query = assay_playback_number(qrels, queries->ids[picked[i]]);
         at->text = queries->texts[picked[i]];
         ASSAY_TRY(record_query(p, qrels, out, at, error));
     }

@@ -51,6 +51,12 @@ assay_status assay_playback_record(assay_pipeline *pipeline, const assay_queries
                           assay_error *error);
 void assay_playback_free(assay_playback *recording);
 
+/* What nDCG compares with: the grades above 0 of a query, best first, in the arena. */
+assay_status assay_playback_ideal(const assay_qrels *qrels, size_t query, assay_arena *arena,
+                                  int32_t **ideal, size_t *relevant, assay_error *error);
+/* The number of a judged query. */
+size_t assay_playback_number(const assay_qrels *qrels, const char *id);
+
 /* Plays query i with the shell's settings. */
 assay_status assay_playback_run(assay_playback *recording, size_t i, assay_played *out,
                         assay_error *error);

@@ -42,7 +42,8 @@ typedef struct assay_retrieval {
     assay_error words;        /* why the word index is of no use, if it is there */
     assay_arena *terms;       /* of the query at hand */
     assay_allowed allowed;
-    assay_candidate *bm25, *dense; /* [retrieve] */
+    assay_candidate *bm25, *dense; /* [retrieve]; of the query at hand: */
+    size_t bm25_count, dense_count;
     assay_fused *fused;            /* [2 * retrieve] */
 } assay_retrieval;
 

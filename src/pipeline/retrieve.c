@@ -153,7 +153,7 @@ assay_status assay_retrieve(assay_pipeline *p, assay_text query, size_t *count,
     const assay_pipeline_options *o = &p->settings.options;
     assay_retrieval *r = &p->retrieval;
     assay_fusion_list bm25 = {r->bm25, 0, 0}, dense = {r->dense, 0, 0};
-    *count = 0;
+    *count = r->bm25_count = r->dense_count = 0;
     ASSAY_TRY(assay_allowed_passages(&r->allowed, p->store, &p->collection, error));
     if (r->allowed.filter != NULL && r->allowed.selection.count == 0)
         return ASSAY_OK;
@@ -166,6 +166,8 @@ assay_status assay_retrieve(assay_pipeline *p, assay_text query, size_t *count,
         dense.weight = o->dense_weight.value;
         ASSAY_TRY(retrieve_dense(p, query, &dense.count, &result->query_truncated, error));
     }
+    r->bm25_count = bm25.count;
+    r->dense_count = dense.count;
     *count = assay_fuse(bm25, dense, o->fusion, r->fused);
     if (*count > o->retrieve)
         *count = o->retrieve;

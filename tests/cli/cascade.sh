@@ -52,7 +52,9 @@ code assay pipeline tune made
 code assay pipeline tune
 code assay pipeline tune made --output tuned.json --split dev
 code assay pipeline tune beir --split test --output tuned.json
-echo '{"stages": []}' >none.json
+echo '{"stages": [], "weight_dense": 50}' >both.json
+assay pipeline tune made both.json --output tuned.json | sed 's/[0-9]\.[0-9]*/N/g; s/  */ /g'
+echo '{"stages": [], "retriever": "bm25"}' >none.json
 code assay pipeline tune made none.json --output tuned.json
 code assay pipeline tune made llm.json --output tuned.json
 exec {API[1]}>&-

@@ -523,12 +523,72 @@ static void one_that_guesses_is_spared(void **state)
     assay_reranker_replace(KNOWING, before);
 }
 
+/* Numbers that one document has: words find them. */
+static void ask_for_lockers(assay_queries *out, assay_qrels **judged)
+{
+    char path[96], judgments[96];
+    FILE *file = new_file("lockers.tsv", path), *grades = new_file("found.tsv", judgments);
+    for (int i = 14; i < DOCUMENTS; i++) {
+        fprintf(file, "l%d\t%d lockers\n", i, 3 * i);
+        fprintf(grades, "l%d\td%02d\t1\n", i, i);
+    }
+    fclose(file);
+    fclose(grades);
+    assert_ok(assay_queries_read(path, out, &error));
+    assert_ok(assay_qrels_read(judgments, judged, &error));
+}
+
+/* Vectors of a random model tell nothing of numbers: words get the weight, with a stage
+ * and without one, and what was given is told as it was. */
+static void the_better_retriever_gets_weight(void **state)
+{
+    (void)state;
+    char *text;
+    assay_queries asks;
+    assay_qrels *found;
+    assay_pipeline_tune_report report, staged;
+    ask_for_lockers(&asks, &found);
+    const assay_pipeline_options options = {.dense_weight = {true, 20}};
+    assert_ok(assay_pipeline_tune(store, "c", &options, &asks, found, NULL, NULL, NULL, &report,
+                                  &text, &error));
+    assert_non_null(strstr(text, "\"weight_bm25\""));
+    assay_free(text);
+    assert_true(report.bm25_weight > report.dense_weight);
+    assert_true(fabs(report.bm25_weight + report.dense_weight - 2) < 1e-9);
+    assert_true(report.fused_error > 0);
+    assert_true(report.fused > report.first + 2 * report.fused_error);
+    assert_true(report.given == report.first && report.weighted == report.fused);
+    assert_true(isnan(report.log_loss));
+    const assay_reranker_class *before = assay_reranker_replace(KNOWING, &guessing);
+    const assay_stage_options guess = {.kind = KNOWING, .model = "any", .weight = {true, 0.2}};
+    const assay_pipeline_options both = {.dense_weight = {true, 20}, .stages = &guess,
+                                         .stage_count = 1, .rerank = DOCUMENTS};
+    assert_ok(assay_pipeline_tune(store, "c", &both, &asks, found, NULL, NULL, NULL, &staged,
+                                  &text, &error));
+    assay_reranker_replace(KNOWING, before);
+    assay_free(text);
+    assert_true(staged.first == report.first && staged.fused == report.fused);
+    assert_true(staged.given < staged.weighted);
+    assert_true(fabs(staged.given_scored - DOCUMENTS) < 1e-6);
+    /* What cannot be beaten stays as it is. */
+    const assay_pipeline_options fine = {.bm25_weight = {true, report.bm25_weight},
+                                         .dense_weight = {true, report.dense_weight}};
+    assert_ok(assay_pipeline_tune(store, "c", &fine, &asks, found, NULL, NULL, NULL, &report,
+                                  &text, &error));
+    assay_free(text);
+    assert_true(report.fused == report.first && report.fused_error == 0);
+    assert_true(report.dense_weight == fine.dense_weight.value);
+    assay_queries_free(&asks);
+    assay_qrels_free(found);
+}
+
 static void what_cannot_be_tuned_is_refused(void **state)
 {
     (void)state;
     char *text, path[96];
     assay_pipeline_tune_report report;
-    assert_int_equal(assay_pipeline_tune(store, "c", NULL, &queries, qrels, NULL, NULL, NULL,
+    const assay_pipeline_options words = {.retriever = ASSAY_RETRIEVER_BM25};
+    assert_int_equal(assay_pipeline_tune(store, "c", &words, &queries, qrels, NULL, NULL, NULL,
                                          &report, &text, &error), ASSAY_E_ARGUMENT);
     assert_string_equal(error.where, "stages");
     FILE *file = new_file("few.tsv", path);
@@ -558,6 +618,7 @@ int main(void)
         cmocka_unit_test(a_recording_plays_what_a_search_would_do),
         cmocka_unit_test(one_that_knows_gets_weight),
         cmocka_unit_test(one_that_guesses_is_spared),
+        cmocka_unit_test(the_better_retriever_gets_weight),
         cmocka_unit_test(what_cannot_be_tuned_is_refused),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
