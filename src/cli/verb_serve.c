@@ -75,20 +75,21 @@ static void take_if_unsaid(const assay_option *option, serve_settings *s,
         memcpy((char *)s + option->offset, (const char *)said + option->offset, size);
 }
 
-/* Fills in what the command line has not said. *root stays until the server ends:
- * texts point into it. */
-static bool take_config(serve_settings *s, json_t **root)
+/* Fills in what the command line has not said. What was read goes into `roots`, and stays
+ * until the server ends: texts point into it. */
+static bool take_config(serve_settings *s, json_t *roots)
 {
     json_error_t reason;
     const char *name;
     json_t *value;
     serve_settings said = {.common = s->common, .config = s->config};
-    *root = json_load_file(s->config, JSON_REJECT_DUPLICATES, &reason);
-    if (!json_is_object(*root)) {
-        assay_warn("%s: %s", s->config, *root ? "expected a JSON object of options" : reason.text);
+    json_t *root = json_load_file(s->config, JSON_REJECT_DUPLICATES, &reason);
+    bool fine = json_is_object(root);
+    if (!fine)
+        assay_warn("%s: %s", s->config, root ? "expected a JSON object of options" : reason.text);
+    if (json_array_append_new(roots, root) != 0 || !fine)
         return false;
-    }
-    json_object_foreach(*root, name, value) {
+    json_object_foreach(root, name, value) {
         if (!take_field(name, value, &said))
             return false;
     }
@@ -97,19 +98,31 @@ static bool take_config(serve_settings *s, json_t **root)
     return true;
 }
 
-static int serve(const serve_settings *s)
+/* The command line, and the texts that the configuration has had. */
+typedef struct origin {
+    const serve_settings *given;
+    serve_settings now; /* lists of options point into it */
+    json_t *roots;
+} origin;
+
+/* False, having said what is wrong. */
+static bool check(const serve_settings *s)
 {
-    assay_error error;
+    const char *wrong = NULL;
     if (s->add_key != NULL && s->keys == NULL)
-        return assay_usage(&assay_verb_serve, "--add-key needs --keys FILE to add it to");
-    if ((s->certificate == NULL) != (s->private_key == NULL))
-        return assay_usage(&assay_verb_serve, "--certificate and --private-key go together");
-    if (s->add_key != NULL)
-        return add_key(s);
-    if (s->compare != NULL && !(s->record.value > 0))
-        return assay_usage(&assay_verb_serve, "--compare needs --record: what is not recorded "
-                           "cannot be compared");
-    const assay_serve_options options = {
+        wrong = "--add-key needs --keys FILE to add it to";
+    else if ((s->certificate == NULL) != (s->private_key == NULL))
+        wrong = "--certificate and --private-key go together";
+    else if (s->add_key == NULL && s->compare != NULL && !(s->record.value > 0))
+        wrong = "--compare needs --record: what is not recorded cannot be compared";
+    if (wrong != NULL)
+        assay_usage(&assay_verb_serve, "%s", wrong);
+    return wrong == NULL;
+}
+
+static assay_serve_options options_of(const serve_settings *s)
+{
+    return (assay_serve_options){
         .host = s->host,
         .port = s->port,
         .socket = s->socket,
@@ -139,6 +152,30 @@ static int serve(const serve_settings *s)
         .drain_ms = s->drain,
         .quiet = s->quiet,
     };
+}
+
+static bool read_again(void *context, assay_serve_options *out)
+{
+    origin *o = context;
+    o->now = *o->given;
+    if (!take_config(&o->now, o->roots) || !check(&o->now))
+        return false;
+    *out = options_of(&o->now);
+    return true;
+}
+
+static int serve(const serve_settings *s, origin *from)
+{
+    assay_error error;
+    if (!check(s))
+        return ASSAY_EXIT_USAGE;
+    if (s->add_key != NULL)
+        return add_key(s);
+    assay_serve_options options = options_of(s);
+    if (s->config != NULL) {
+        options.again = read_again;
+        options.context = from;
+    }
     return assay_serve(&options, &error) == ASSAY_OK ? ASSAY_EXIT_OK : assay_report(&error);
 }
 
@@ -147,11 +184,11 @@ static int run(const void *given, char **arguments, size_t count)
     (void)arguments;
     (void)count;
     serve_settings s = *(const serve_settings *)given;
-    json_t *root = NULL;
+    origin from = {.given = given, .roots = json_array()};
     int code = ASSAY_EXIT_USAGE;
-    if (s.config == NULL || take_config(&s, &root))
-        code = serve(&s);
-    json_decref(root);
+    if (s.config == NULL || take_config(&s, from.roots))
+        code = serve(&s, &from);
+    json_decref(from.roots);
     return code;
 }
 

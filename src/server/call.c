@@ -129,7 +129,7 @@ bool assay_call_count(assay_call *call, const json_t *object, const char *name, 
 const json_t *assay_call_list(assay_call *call, const char *name)
 {
     const json_t *value = field_of(call->json, name);
-    size_t most = call->server->options.max_documents;
+    size_t most = atomic_load(&call->server->limits.max_documents);
     if (value == NULL)
         assay_call_fail(call, ASSAY_FAULT_FIELD, name, "missing field `%s`", name);
     else if (!json_is_array(value))
@@ -167,9 +167,16 @@ static bool is_called(const assay_served *served, const char *name)
     return strcmp(served->name, name) == 0 || strcmp(served->info.name, name) == 0;
 }
 
+const assay_models *assay_call_models(assay_call *call)
+{
+    if (call->models == NULL)
+        call->models = assay_models_take(&call->server->models);
+    return call->models;
+}
+
 bool assay_call_model(assay_call *call, bool embeds)
 {
-    const assay_server *server = call->server;
+    const assay_models *models = assay_call_models(call);
     const json_t *value = field_of(call->json, "model");
     const char *name = json_string_value(value);
     size_t of_kind = 0;
@@ -177,8 +184,8 @@ bool assay_call_model(assay_call *call, bool embeds)
         return assay_call_fail(call, ASSAY_FAULT_FIELD, "model",
                                "model: expected a string, found %s", type_name(value));
     call->model = NULL;
-    for (size_t i = 0; i < server->model_count; i++) {
-        const assay_served *served = &server->models[i];
+    for (size_t i = 0; i < models->count; i++) {
+        const assay_served *served = &models->list[i];
         if ((served->info.kind == ASSAY_MODEL_BI_ENCODER) != embeds)
             continue;
         if (++of_kind == 1 || (name != NULL && is_called(served, name)))
@@ -204,7 +211,7 @@ static void job_done(assay_job *job)
 /* The time a request may take: the server's, or less if its header says so. */
 static bool set_deadline(assay_call *call)
 {
-    uint32_t most = call->server->options.timeout_ms;
+    unsigned long most = atomic_load(&call->server->limits.timeout_ms);
     const char *asked = assay_call_asked(call, "X-Assay-Deadline-Ms");
     unsigned long wanted = most;
     if (asked != NULL) {

@@ -75,6 +75,7 @@ typedef struct assay_call {
     assay_job job;
     bool submitted; /* and taken by the engine */
     bool suspended;
+    assay_models *models;     /* taken until the call is freed; NULL: not needed yet */
     const assay_served *model;
     assay_pair *pairs;        /* owned */
     assay_text *texts;        /* owned */
@@ -169,6 +170,8 @@ void *assay_call_keep(assay_call *call, size_t bytes);
  * embeds or reranks: call->model. Where one is served, any name means it, as clients name models
  * of the service that they were written for. */
 bool assay_call_model(assay_call *call, bool embeds);
+/* All that are served, the same ones until the call's end. */
+const assay_models *assay_call_models(assay_call *call);
 
 typedef struct assay_ranking_form {
     const char *query, *documents, *top, *echo; /* names of the fields; top, echo: NULL */

@@ -112,17 +112,19 @@ static bool models_begin(assay_call *call)
 {
     assay_writer *out = &call->out;
     assay_write(out, "{\"object\":\"list\",\"data\":[");
-    for (size_t i = 0; i < call->server->model_count; i++)
-        write_model(out, call->server, &call->server->models[i]);
+    const assay_models *models = assay_call_models(call);
+    for (size_t i = 0; i < models->count; i++)
+        write_model(out, call->server, &models->list[i]);
     assay_write(out, "]}");
     return true;
 }
 
 static bool model_begin(assay_call *call)
 {
-    for (size_t i = 0; i < call->server->model_count; i++) {
-        if (strcmp(call->server->models[i].name, call->rest) == 0) {
-            write_model(&call->out, call->server, &call->server->models[i]);
+    const assay_models *models = assay_call_models(call);
+    for (size_t i = 0; i < models->count; i++) {
+        if (strcmp(models->list[i].name, call->rest) == 0) {
+            write_model(&call->out, call->server, &models->list[i]);
             return true;
         }
     }

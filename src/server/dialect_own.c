@@ -64,18 +64,19 @@ static bool metrics_begin(assay_call *call)
 
 /* -------------------------------------------------------------- collections */
 
-static void write_pipelines(const assay_shelf *shelf, assay_writer *out)
+static void write_pipelines(assay_shelf *shelf, assay_writer *out)
 {
-    size_t both[2];
+    assay_pipelines pipelines;
+    assay_shelf_pipelines(shelf, &pipelines);
     assay_write_name(out, "pipelines");
     assay_write_mark(out, '[');
-    for (size_t i = 0; i < assay_shelf_pipelines(shelf); i++)
-        assay_write_string(out, assay_shelf_pipeline(shelf, i));
+    for (size_t i = 0; i < pipelines.count; i++)
+        assay_write_string(out, pipelines.names[i]);
     assay_write_mark(out, ']');
     assay_write_name(out, "trial");
     assay_write_mark(out, '[');
-    for (size_t i = 0; i < 2 && assay_shelf_trial(shelf, both); i++)
-        assay_write_string(out, assay_shelf_pipeline(shelf, both[i]));
+    for (size_t i = 0; i < 2 && pipelines.contest.any; i++)
+        assay_write_string(out, pipelines.names[pipelines.contest.both[i]]);
     assay_write_mark(out, ']');
 }
 

@@ -305,8 +305,10 @@ static bool info_begin(assay_call *call)
 {
     assay_writer *out = &call->out;
     const assay_serve_options *o = &call->server->options;
-    const assay_served *served = &call->server->models[0];
-    if (call->server->model_count == 0)
+    const assay_models *models = assay_call_models(call);
+    const assay_limits *limits = &call->server->limits;
+    const assay_served *served = &models->list[0];
+    if (models->count == 0)
         return assay_call_fail(call, ASSAY_FAULT_MODEL, NULL, "no model is served here");
     assay_write_mark(out, '{');
     assay_write_name(out, "model_id");
@@ -322,10 +324,10 @@ static bool info_begin(assay_call *call)
         const char *name;
         uint64_t value;
     } counts[] = {
-        {"max_concurrent_requests", o->queue},
+        {"max_concurrent_requests", atomic_load(&limits->queue)},
         {"max_input_length", served->info.max_tokens},
-        {"max_batch_tokens", o->batch_tokens},
-        {"max_client_batch_size", o->max_documents},
+        {"max_batch_tokens", atomic_load(&limits->batch_tokens)},
+        {"max_client_batch_size", atomic_load(&limits->max_documents)},
         {"tokenization_workers", o->workers},
     };
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {

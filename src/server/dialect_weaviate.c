@@ -47,11 +47,12 @@ static bool meta_begin(assay_call *call)
 {
     assay_writer *out = &call->out;
     assay_write_mark(out, '{');
-    for (size_t i = 0; i < call->server->model_count; i++) {
-        assay_write_name(out, call->server->models[i].name);
+    const assay_models *models = assay_call_models(call);
+    for (size_t i = 0; i < models->count; i++) {
+        assay_write_name(out, models->list[i].name);
         assay_write_mark(out, '{');
         assay_write_name(out, "architecture");
-        assay_write_string(out, call->server->models[i].info.architecture);
+        assay_write_string(out, models->list[i].info.architecture);
         assay_write_mark(out, '}');
     }
     assay_write_mark(out, '}');

@@ -21,6 +21,8 @@ enum {
     BATCH_SLICES = 128,
     BULK_TURN = 8,        /* every so many batches begin with bulk */
     TOKEN_BYTES = 4,
+    DOUBT = 2,            /* how many times longer than estimated a wait may be: other
+                             programs come and go */
     QUEUE_BATCHES = 1,    /* most tokens waiting: so many batches a job of the queue */
 };
 
@@ -37,7 +39,6 @@ typedef struct slice {
 typedef struct worker {
     assay_engine *engine;
     pthread_t thread;
-    assay_session **sessions; /* [lanes], opened at first use */
     slice slices[BATCH_SLICES];
     assay_pair pairs[BATCH_ITEMS];
     assay_text texts[BATCH_ITEMS];
@@ -48,9 +49,7 @@ typedef struct worker {
 } worker;
 
 struct assay_engine {
-    assay_lane *lanes;
-    size_t lane_count;
-    assay_engine_options options;
+    assay_engine_options options; /* limits of them: lock held */
     pthread_mutex_t lock;
     pthread_cond_t work; /* a job came, a lane is free, or closing */
     bool closing, hurried;
@@ -239,10 +238,11 @@ static batch next_batch(assay_engine *e, worker *w)
 
 /* --------------------------------------------------------------- the models */
 
-static assay_status session_of(worker *w, const assay_lane *lane, assay_session **out,
+/* Opened at first use. */
+static assay_status session_of(worker *w, assay_lane *lane, assay_session **out,
                                assay_error *error)
 {
-    assay_session **place = &w->sessions[lane - w->engine->lanes];
+    assay_session **place = &lane->sessions[w - w->engine->workers];
     assay_session_options options = {.threads = w->engine->options.threads, .role = lane->role};
     assay_status status = ASSAY_OK;
     if (*place == NULL)
@@ -454,9 +454,6 @@ static bool start_worker(assay_engine *e, worker *w)
 {
     sigset_t all, before;
     w->engine = e;
-    w->sessions = calloc(e->lane_count + 1, sizeof *w->sessions);
-    if (w->sessions == NULL)
-        return false;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     bool started = pthread_create(&w->thread, NULL, work, w) == 0;
@@ -464,15 +461,18 @@ static bool start_worker(assay_engine *e, worker *w)
     return started;
 }
 
-assay_status assay_engine_open(assay_lane *lanes, size_t count,
-                               const assay_engine_options *options, assay_engine **out,
+void assay_lane_close(assay_lane *lane)
+{
+    for (size_t i = 0; i < ASSAY_MOST_WORKERS; i++)
+        assay_session_close(lane->sessions[i]);
+}
+
+assay_status assay_engine_open(const assay_engine_options *options, assay_engine **out,
                                assay_error *error)
 {
     assay_engine *e = calloc(1, sizeof *e);
     if (e == NULL)
         goto memory;
-    e->lanes = lanes;
-    e->lane_count = count;
     e->options = *options;
     if (e->options.batch_tokens == 0)
         e->options.batch_tokens = 2048;
@@ -480,6 +480,8 @@ assay_status assay_engine_open(assay_lane *lanes, size_t count,
         e->options.queue = 512;
     if (e->options.workers == 0)
         e->options.workers = 2;
+    if (e->options.workers > ASSAY_MOST_WORKERS)
+        e->options.workers = ASSAY_MOST_WORKERS;
     pthread_mutex_init(&e->lock, NULL);
     pthread_cond_init(&e->work, NULL);
     e->workers = calloc(e->options.workers, sizeof *e->workers);
@@ -521,13 +523,8 @@ void assay_engine_close(assay_engine *e)
     if (e == NULL)
         return;
     assay_engine_end(e);
-    for (size_t i = 0; e->workers != NULL && i < e->options.workers; i++) {
-        worker *w = &e->workers[i];
-        for (size_t lane = 0; w->sessions != NULL && lane < e->lane_count; lane++)
-            assay_session_close(w->sessions[lane]);
-        free(w->sessions);
-        free(w->vectors);
-    }
+    for (size_t i = 0; e->workers != NULL && i < e->options.workers; i++)
+        free(e->workers[i].vectors);
     free(e->workers);
     free(e);
 }
@@ -548,7 +545,7 @@ bool assay_engine_submit(assay_engine *e, assay_job *job, unsigned *retry_after)
     uint64_t most = (uint64_t)e->options.queue * e->options.batch_tokens * QUEUE_BATCHES;
     bool room = !e->closing && e->state.waiting < e->options.queue &&
                 (e->state.waiting == 0 || e->state.waiting_tokens + cost <= most) &&
-                (job->deadline <= 0 || now + wait <= job->deadline);
+                (job->deadline <= 0 || now + DOUBT * wait <= job->deadline);
     *retry_after = wait < 1 ? 1 : wait > 60 ? 60 : (unsigned)(wait + 0.5);
     if (room) {
         job->next = NULL;
@@ -564,6 +561,14 @@ bool assay_engine_submit(assay_engine *e, assay_job *job, unsigned *retry_after)
     }
     pthread_mutex_unlock(&e->lock);
     return room;
+}
+
+void assay_engine_limit(assay_engine *e, uint32_t batch_tokens, uint32_t queue)
+{
+    pthread_mutex_lock(&e->lock);
+    e->options.batch_tokens = batch_tokens;
+    e->options.queue = queue;
+    pthread_mutex_unlock(&e->lock);
 }
 
 void assay_engine_look(assay_engine *e, assay_engine_state *state)

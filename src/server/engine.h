@@ -31,6 +31,8 @@ typedef enum assay_outcome {
     ASSAY_OUTCOME_LEFT,    /* the client did */
 } assay_outcome;
 
+enum { ASSAY_MOST_WORKERS = 64 };
+
 /* Where jobs run: one search at a time, any number of pairs and texts. */
 typedef struct assay_lane {
     assay_job_kind kind;
@@ -41,6 +43,7 @@ typedef struct assay_lane {
     assay_status (*open)(struct assay_lane *lane, assay_error *error);
     void *owner;              /* open's */
     bool busy;                /* the engine's */
+    assay_session *sessions[ASSAY_MOST_WORKERS]; /* and so are these, one a thread */
 } assay_lane;
 
 typedef struct assay_job {
@@ -80,7 +83,7 @@ typedef struct assay_job {
 
 typedef struct assay_engine_options {
     uint32_t threads;      /* cores used by models; 0: all */
-    uint32_t workers;      /* engine threads; 0: up to four */
+    uint32_t workers;      /* engine threads, at most ASSAY_MOST_WORKERS; 0: two */
     uint32_t batch_tokens; /* of a batch; 0: 2048 */
     uint32_t queue;        /* most jobs waiting; 0: 512 */
 } assay_engine_options;
@@ -94,11 +97,10 @@ typedef struct assay_engine_state {
 
 typedef struct assay_engine assay_engine;
 
-/* lanes: those of models, owned by the caller, alive until the engine is closed. Lanes
- * of searches are the caller's, too, and may come later. */
-assay_status assay_engine_open(assay_lane *lanes, size_t count,
-                               const assay_engine_options *options, assay_engine **out,
+assay_status assay_engine_open(const assay_engine_options *options, assay_engine **out,
                                assay_error *error);
+/* Lanes are the caller's, and may come and go; one that goes has no jobs any more. */
+void assay_lane_close(assay_lane *lane);
 /* The time is over for all jobs: those that wait end as if their deadline had passed. */
 void assay_engine_hurry(assay_engine *engine);
 /* Waits until no job is left, and ends the threads: none is taken from then on. */
@@ -109,6 +111,9 @@ void assay_engine_close(assay_engine *engine);
 /* Puts a job in. False when the queue is full or the job could not be done before
  * its deadline; *retry_after then says in how many seconds it may be. */
 bool assay_engine_submit(assay_engine *engine, assay_job *job, unsigned *retry_after);
+
+/* Other limits from now on. */
+void assay_engine_limit(assay_engine *engine, uint32_t batch_tokens, uint32_t queue);
 
 void assay_engine_look(assay_engine *engine, assay_engine_state *state);
 

@@ -226,6 +226,7 @@ void assay_http_free(assay_call *call)
     assay_result_free(&call->job.results[0]);
     assay_result_free(&call->job.results[1]);
     assay_shelf_release(call->shelved);
+    assay_models_release(&call->server->models, call->models);
     json_decref(call->json);
     free(call->body);
     assay_writer_free(&call->out);
@@ -377,10 +378,10 @@ static bool check_length(assay_call *call)
 {
     const char *length = assay_call_asked(call, "Content-Length");
     call->body_expected = length != NULL ? strtoull(length, NULL, 10) : 0;
-    if (call->body_expected > call->server->options.max_body)
+    size_t most = atomic_load(&call->server->limits.max_body);
+    if (call->body_expected > most)
         return assay_call_fail(call, ASSAY_FAULT_TOO_LARGE, NULL,
-                               "the body has more than %u bytes",
-                               call->server->options.max_body);
+                               "the body has more than %zu bytes", most);
     return true;
 }
 
@@ -487,8 +488,8 @@ static bool grow_body(assay_call *call, size_t size)
  * connection is to be cut, as more comes and comes. */
 static bool take_body(assay_call *call, const char *data, size_t size)
 {
-    size_t most = call->server->options.max_body;
-    if (call->fault == ASSAY_FAULT_NONE && size > most - call->body_length)
+    size_t most = atomic_load(&call->server->limits.max_body);
+    if (call->fault == ASSAY_FAULT_NONE && call->body_length + size > most)
         assay_call_fail(call, ASSAY_FAULT_TOO_LARGE, NULL, "the body has more than %zu bytes",
                         most);
     if (call->fault == ASSAY_FAULT_NONE && grow_body(call, size))
@@ -509,7 +510,7 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
             return MHD_NO;
         bool fine = open_call(call) && check_length(call);
         set_state(connection, PEER_RECEIVING, call->body_expected);
-        if (fine || call->body_expected <= 2ull * call->server->options.max_body)
+        if (fine || call->body_expected <= 2ull * atomic_load(&call->server->limits.max_body))
             return MHD_YES; /* most clients hear of a fault only when they have sent all */
         call->close = true;
         return send_answer(call);
@@ -601,7 +602,7 @@ static void on_completed(void *context, struct MHD_Connection *connection, void 
     set_state(connection, PEER_IDLE, 0);
     assay_metrics_count(server->metrics, call, now - call->begun);
     assay_keys_done(server->keys, &call->grant, call->job.tokens);
-    if (!server->options.quiet)
+    if (!atomic_load(&server->limits.quiet))
         log_call(call, now);
     if (server->traces != NULL)
         assay_traces_take(server->traces, call);

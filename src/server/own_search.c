@@ -45,36 +45,34 @@ static bool read_session(assay_call *call)
 
 /* By both of the trial's, or by one of them. */
 static assay_lane *trial_lane(assay_call *call, const assay_shelved *shelved,
-                              const size_t both[2])
+                              const assay_contest *c)
 {
-    const assay_shelf *shelf = call->server->shelf;
-    bool split = call->server->options.split;
-    bool second = split && assay_recording_side(call->server, call->session);
-    call->trial = split ? ASSAY_TRIAL_SPLIT : ASSAY_TRIAL_INTERLEAVED;
-    call->pipeline = assay_shelf_pipeline(shelf, both[second]);
-    call->rival = assay_shelf_pipeline(shelf, both[!second]);
-    return split ? assay_shelved_lane(shelved, both[second]) : assay_shelved_trial(shelved);
+    bool second = c->split && assay_recording_side(call->server, call->session);
+    call->trial = c->split ? ASSAY_TRIAL_SPLIT : ASSAY_TRIAL_INTERLEAVED;
+    call->pipeline = assay_shelved_pipeline(shelved, c->both[second]);
+    call->rival = assay_shelved_pipeline(shelved, c->both[!second]);
+    return c->split ? assay_shelved_lane(shelved, c->both[second]) : assay_shelved_trial(shelved);
 }
 
 static bool choose_lane(assay_call *call, const assay_shelved *shelved)
 {
-    const assay_shelf *shelf = call->server->shelf;
+    const assay_contest contest = assay_shelved_contest(shelved);
     const char *name = NULL;
-    size_t both[2], pipeline = 0;
-    bool tried = call->sampled || call->server->options.split; /* sides are kept to */
+    size_t pipeline = 0;
+    bool tried = contest.any && (call->sampled || contest.split); /* sides are kept to */
     if (!assay_call_name(call, "pipeline", &name))
         return false;
-    if (name == NULL && tried && call->job.explain == 0 && assay_shelf_trial(shelf, both)) {
-        call->job.lane = trial_lane(call, shelved, both);
+    if (name == NULL && tried && call->job.explain == 0) {
+        call->job.lane = trial_lane(call, shelved, &contest);
         return true;
     }
     if (name != NULL)
-        pipeline = assay_shelf_pipeline_find(shelf, name);
+        pipeline = assay_shelved_find(shelved, name);
     if (pipeline == ASSAY_NO_PIPELINE)
         return assay_call_fail(call, ASSAY_FAULT_MODEL, "pipeline",
                                "there is no pipeline '%.60s' here; GET /v1/collections lists "
                                "those there are", name);
-    call->pipeline = assay_shelf_pipeline(shelf, pipeline);
+    call->pipeline = assay_shelved_pipeline(shelved, pipeline);
     call->job.lane = assay_shelved_lane(shelved, pipeline);
     return true;
 }

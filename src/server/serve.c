@@ -38,7 +38,7 @@ static assay_status fail(assay_error *error, assay_status code, const char *wher
     return code;
 }
 
-/* ------------------------------------------------------------------- models */
+/* ------------------------------------------------------------------ options */
 
 static void fill_defaults(assay_serve_options *o)
 {
@@ -55,69 +55,18 @@ static void fill_defaults(assay_serve_options *o)
     o->reranker = o->reranker != NULL ? o->reranker : "cross";
 }
 
-/* "NAME" or "NAME=FOLDER". */
-static assay_status open_model(assay_server *server, const char *words, assay_error *error)
+static void set_limits(assay_server *server, const assay_serve_options *o)
 {
-    assay_served *served = &server->models[server->model_count];
-    const char *equals = strchr(words, '=');
-    size_t length = equals != NULL ? (size_t)(equals - words) : strlen(words);
-    assay_model_options options = {.precision = server->options.precision};
-    if (length == 0 || length >= sizeof served->name)
-        return fail(error, ASSAY_E_ARGUMENT, words, "expected NAME or NAME=FOLDER");
-    memcpy(served->name, words, length);
-    for (size_t i = 0; i < server->model_count; i++) {
-        if (strcmp(server->models[i].name, served->name) == 0)
-            return fail(error, ASSAY_E_ARGUMENT, words, "this name is served already");
-    }
-    assay_status status = assay_model_open(equals != NULL ? equals + 1 : words, &options,
-                                           &served->model, error);
-    if (status != ASSAY_OK)
-        return status;
-    assay_model_describe(served->model, &served->info);
-    if (served->info.notice[0] != '\0')
-        fprintf(stderr, "assay: %s: %s\n", served->name, served->info.notice);
-    server->model_count++;
-    return ASSAY_OK;
-}
-
-static assay_status open_models(assay_server *server, assay_error *error)
-{
-    static const char *const defaults[] = {"cross", "dense"};
-    assay_serve_names names = server->options.models;
-    bool given = names.count > 0;
-    if (!given)
-        names = (assay_serve_names){2, defaults};
-    server->models = calloc(names.count, sizeof *server->models);
-    if (server->models == NULL)
-        return fail(error, ASSAY_E_MEMORY, "models", "out of memory");
-    for (size_t i = 0; i < names.count; i++) {
-        assay_status status = open_model(server, names.items[i], error);
-        if (status == ASSAY_E_NOT_FOUND && !given)
-            continue; /* one of the two is enough */
-        if (status != ASSAY_OK)
-            return status;
-    }
-    return ASSAY_OK;
-}
-
-/* One for a reranker, three for an embedding model. */
-static assay_status make_lanes(assay_server *server, assay_error *error)
-{
-    server->lanes = calloc(3 * server->model_count + 1, sizeof *server->lanes);
-    if (server->lanes == NULL)
-        return fail(error, ASSAY_E_MEMORY, "lanes", "out of memory");
-    assay_lane *lane = server->lanes;
-    for (size_t i = 0; i < server->model_count; i++) {
-        assay_served *served = &server->models[i];
-        bool reranks = served->info.kind != ASSAY_MODEL_BI_ENCODER;
-        for (int role = ASSAY_ROLE_NONE; role <= (reranks ? 0 : ASSAY_ROLE_PASSAGE); role++) {
-            *lane = (assay_lane){.kind = reranks ? ASSAY_JOB_RERANK : ASSAY_JOB_EMBED,
-                                 .model = served->model, .role = (assay_role)role};
-            served->lanes[role] = lane++;
-        }
-    }
-    server->lane_count = (size_t)(lane - server->lanes);
-    return ASSAY_OK;
+    assay_limits *l = &server->limits;
+    atomic_store(&l->max_body, o->max_body);
+    atomic_store(&l->max_documents, o->max_documents);
+    atomic_store(&l->timeout_ms, o->timeout_ms);
+    atomic_store(&l->drain_ms, o->drain_ms);
+    atomic_store(&l->queue, o->queue);
+    atomic_store(&l->batch_tokens, o->batch_tokens);
+    atomic_store(&l->quiet, o->quiet);
+    if (server->engine != NULL)
+        assay_engine_limit(server->engine, o->batch_tokens, o->queue);
 }
 
 static assay_status open_engine(assay_server *server, assay_error *error)
@@ -125,7 +74,7 @@ static assay_status open_engine(assay_server *server, assay_error *error)
     const assay_serve_options *o = &server->options;
     const assay_engine_options options = {.threads = o->threads, .workers = o->workers,
                                           .batch_tokens = o->batch_tokens, .queue = o->queue};
-    return assay_engine_open(server->lanes, server->lane_count, &options, &server->engine, error);
+    return assay_engine_open(&options, &server->engine, error);
 }
 
 /* ------------------------------------------------------------------ sockets */
@@ -255,15 +204,92 @@ static void notify(const char *state)
     close(fd);
 }
 
-/* ------------------------------------------------------------------- life */
+/* ----------------------------------------------------------------- reloading */
 
 static void say_reloaded(const char *what, assay_status status, const assay_error *error)
 {
     if (status == ASSAY_OK)
         fprintf(stderr, "assay: %s read again\n", what);
     else
-        fprintf(stderr, "assay: %s: %s; the %s stay as they were\n", error->where,
-                error->message, what);
+        fprintf(stderr, "assay: %s%s%s; the %s stay as they were\n", error->where,
+                error->where[0] != '\0' ? ": " : "", error->message, what);
+}
+
+static bool differ(const char *a, const char *b)
+{
+    return strcmp(a != NULL ? a : "", b != NULL ? b : "") != 0;
+}
+
+static bool names_differ(assay_serve_names a, assay_serve_names b)
+{
+    bool other = a.count != b.count;
+    for (size_t i = 0; i < a.count && !other; i++)
+        other = differ(a.items[i], b.items[i]);
+    return other;
+}
+
+/* What is other in the configuration, and takes a restart. */
+static void say_fixed(const assay_serve_options *was, const assay_serve_options *is)
+{
+    const struct {
+        const char *name;
+        bool other;
+    } fixed[] = {
+        {"host", differ(was->host, is->host)},
+        {"port", was->port != is->port},
+        {"socket", differ(was->socket, is->socket)},
+        {"collection", names_differ(was->collections, is->collections)},
+        {"write", was->writable != is->writable},
+        {"record", was->record < is->record || was->record > is->record},
+        {"record-text", was->record_text != is->record_text},
+        {"record-days", was->record_days != is->record_days},
+        {"keys", differ(was->keys, is->keys)},
+        {"certificate", differ(was->certificate, is->certificate)},
+        {"private-key", differ(was->private_key, is->private_key)},
+        {"threads", was->threads != is->threads},
+        {"workers", was->workers != is->workers},
+        {"connections", was->connections != is->connections},
+        {"traces", differ(was->traces, is->traces)},
+    };
+    for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++) {
+        if (fixed[i].other)
+            fprintf(stderr, "assay: '%s' is other now, which takes a restart\n", fixed[i].name);
+    }
+}
+
+static assay_status reload_models(assay_server *server, const assay_serve_options *o,
+                                  assay_error *error)
+{
+    assay_models *models;
+    assay_status status = assay_models_open(o, &models, error);
+    if (status == ASSAY_OK)
+        assay_models_serve(&server->models, models);
+    return status;
+}
+
+static assay_status reload_pipelines(assay_server *server, const assay_serve_options *o,
+                                     assay_error *error)
+{
+    if (o->trial == NULL || server->recording != NULL)
+        return assay_shelf_reload(server->shelf, o, error);
+    return fail(error, ASSAY_E_ARGUMENT, "compare", "what is not recorded cannot be compared, and "
+                "recording takes a restart");
+}
+
+static void reload_options(assay_server *server)
+{
+    assay_error error;
+    assay_serve_options o = server->options;
+    if (server->options.again != NULL && !server->options.again(server->options.context, &o)) {
+        fprintf(stderr, "assay: all options stay as they were\n");
+        return;
+    }
+    fill_defaults(&o);
+    say_fixed(&server->options, &o);
+    o.threads = server->options.threads; /* of pipelines, too */
+    set_limits(server, &o);
+    say_reloaded("models", reload_models(server, &o, &error), &error);
+    say_reloaded("pipelines", reload_pipelines(server, &o, &error), &error);
 }
 
 static void reload(assay_server *server)
@@ -271,8 +297,11 @@ static void reload(assay_server *server)
     assay_error error;
     if (server->keys != NULL)
         say_reloaded("keys", assay_keys_reload(server->keys, &error), &error);
+    reload_options(server);
     say_reloaded("collections", assay_shelf_refresh(server->shelf, &error), &error);
 }
+
+/* ------------------------------------------------------------------- life */
 
 /* Until a signal asks to stop. */
 static void wait_for_signal(assay_server *server, int signals)
@@ -293,7 +322,7 @@ static void wait_for_signal(assay_server *server, int signals)
 /* Connections that were accepted just now get a moment to send their request. */
 static void drain(assay_server *server)
 {
-    double begun = assay_now(), end = begun + server->options.drain_ms / 1e3;
+    double begun = assay_now(), end = begun + (double)atomic_load(&server->limits.drain_ms) / 1e3;
     notify("STOPPING=1");
     assay_http_drain(server);
     while ((assay_http_active(server) > 0 || assay_now() < begun + LINGER_SECONDS) &&
@@ -325,8 +354,9 @@ static assay_status open_all(assay_server *server, assay_error *error)
     assay_status status = assay_http_load(error);
     if (status == ASSAY_OK && server->options.keys != NULL)
         status = assay_keys_open(server->options.keys, &server->keys, error);
-    if (status == ASSAY_OK)
-        status = open_models(server, error);
+    assay_models *models = NULL;
+    if (status == ASSAY_OK && (status = assay_models_open(&server->options, &models, error)) == ASSAY_OK)
+        assay_models_serve(&server->models, models);
     if (status == ASSAY_OK)
         status = assay_shelf_open(&server->options, &server->shelf, error);
     if (status == ASSAY_OK)
@@ -335,12 +365,10 @@ static assay_status open_all(assay_server *server, assay_error *error)
         status = assay_recording_open(server, error);
     if (status == ASSAY_OK && server->options.traces != NULL)
         status = assay_traces_open(server->options.traces, &server->traces, error);
-    if (status == ASSAY_OK && server->model_count + assay_shelf_count(server->shelf) == 0 &&
+    if (status == ASSAY_OK && models->count + assay_shelf_count(server->shelf) == 0 &&
         !server->options.writable)
         status = fail(error, ASSAY_E_NOT_FOUND, "models",
                       "there is neither a model nor a collection to serve");
-    if (status == ASSAY_OK)
-        status = make_lanes(server, error);
     server->metrics = assay_metrics_new();
     if (status == ASSAY_OK && server->metrics == NULL)
         status = fail(error, ASSAY_E_MEMORY, "metrics", "out of memory");
@@ -357,10 +385,7 @@ static void close_all(assay_server *server)
     assay_desk_close(server);
     assay_recording_close(server->recording);
     assay_shelf_close(server->shelf);
-    for (size_t i = 0; i < server->model_count; i++)
-        assay_model_close(server->models[i].model);
-    free(server->models);
-    free(server->lanes);
+    assay_models_serve(&server->models, NULL);
     assay_keys_close(server->keys);
     assay_metrics_free(server->metrics);
 }
@@ -371,6 +396,8 @@ assay_status assay_serve(const assay_serve_options *options, assay_error *error)
     assay_server server = {.options = *options, .started = assay_now(),
                            .started_at = (long long)time(NULL)};
     fill_defaults(&server.options);
+    pthread_mutex_init(&server.models.lock, NULL);
+    set_limits(&server, &server.options);
     sigemptyset(&awaited);
     sigaddset(&awaited, SIGTERM);
     sigaddset(&awaited, SIGINT);

@@ -44,12 +44,17 @@ typedef struct assay_serve_options {
     uint32_t timeout_ms;         /* of a request, unless it asks for less; 0: 60000 */
     uint32_t drain_ms;           /* for what is under way at SIGTERM; 0: 30000 */
     bool quiet;                  /* no access log */
+    /* Reads the configuration anew, on SIGHUP; false after saying why not. Texts stay
+     * until the server ends, lists until it is called again. NULL: there is none, the options stay. */
+    bool (*again)(void *context, struct assay_serve_options *out);
+    void *context;
 } assay_serve_options;
 
 /* Serves until SIGTERM or SIGINT, then finishes what is under way. The address is
  * told on standard error when requests are answered, the access log follows
  * there: a line of JSON a request, without any text of it. SIGHUP reads the keys
- * again, and serves collections that came since. */
+ * and the configuration again, opens models and pipelines anew, serves collections that came
+ * since, and says what takes a restart. */
 assay_status assay_serve(const assay_serve_options *options, assay_error *error);
 
 /* Makes a new key, adds its hash under `name` to the file, and writes the key,

@@ -8,31 +8,28 @@
 #include "server/engine.h"
 #include "server/keys.h"
 #include "server/metrics.h"
+#include "server/models.h"
 #include "server/serve.h"
 #include "server/shelf.h"
-
-/* A model by the name it is served under. */
-typedef struct assay_served {
-    char name[256];
-    assay_model *model;
-    assay_model_info info;
-    assay_lane *lanes[3]; /* of a bi-encoder by role; of a cross-encoder the first */
-} assay_served;
 
 /* What recording and trials keep; recording.c's. */
 typedef struct assay_recording assay_recording;
 typedef struct assay_traces assay_traces; /* traces.c's */
 
+/* Read by all threads while they may be set anew. */
+typedef struct assay_limits {
+    atomic_uint_fast32_t max_body, max_documents, timeout_ms, drain_ms, queue, batch_tokens;
+    atomic_bool quiet;
+} assay_limits;
+
 typedef struct assay_server {
     assay_serve_options options; /* defaults filled in */
-    assay_served *models;
-    size_t model_count;
+    assay_limits limits;        /* of these, what SIGHUP may change */
+    assay_models_place models;
     assay_shelf *shelf;         /* collections and pipelines; NULL: there is no data directory */
     assay_recording *recording; /* NULL: searches are not recorded */
     assay_traces *traces;       /* NULL: no spans are sent */
     struct assay_desk *desk;    /* own_documents.c's */
-    assay_lane *lanes;          /* of models */
-    size_t lane_count;
     assay_engine *engine;
     assay_keys *keys;
     assay_metrics *metrics;

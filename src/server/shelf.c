@@ -11,12 +11,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_COLLECTIONS = 4096, MOST_PIPELINES = 33 };
+enum { MOST_COLLECTIONS = 4096 };
 
 typedef struct recipe {
-    char name[64];
+    char name[ASSAY_PIPELINE_NAME];
     assay_pipeline_file *file; /* NULL: the options in short, with the server's reranker */
 } recipe;
+
+/* All pipelines of a time; goes with the last collection that is searched by it. */
+typedef struct book {
+    size_t users;
+    assay_serve_options options;
+    recipe recipes[ASSAY_MOST_PIPELINES];
+    size_t count;
+    assay_contest contest;
+} book;
 
 /* What a lane's pipelines are opened with. */
 typedef struct searcher {
@@ -29,18 +38,16 @@ typedef struct searcher {
 struct assay_shelved {
     char name[ASSAY_SHELVED_NAME];
     assay_shelf *shelf;
+    book *book;
     size_t users; /* that have taken it */
     bool gone;
     searcher *searchers; /* [pipelines + 1]: the last is the trial's */
 };
 
 struct assay_shelf {
-    assay_serve_options options;
-    recipe recipes[MOST_PIPELINES];
-    size_t recipe_count;
-    bool trial;
-    size_t both[2];
+    assay_serve_names collections; /* that are to be served; none: all */
     pthread_mutex_t lock;
+    book *book;
     size_t count;
     assay_shelved *list[MOST_COLLECTIONS];
 };
@@ -56,101 +63,144 @@ static assay_status fail(assay_error *error, assay_status code, const char *wher
 
 /* ---- Pipelines ----------------------------------------------------------------------- */
 
-/* "NAME=FILE|PRESET", or a preset by its own name. */
-static assay_status add_recipe(assay_shelf *shelf, const char *words, assay_error *error)
+static size_t find_recipe(const book *b, const char *name)
 {
-    const char *equals = strchr(words, '=');
-    size_t length = equals != NULL ? (size_t)(equals - words) : strlen(words);
-    recipe *one = &shelf->recipes[shelf->recipe_count];
-    if (length == 0 || length >= sizeof one->name || memchr(words, ',', length) != NULL)
-        return fail(error, ASSAY_E_ARGUMENT, words, "expected NAME=FILE or NAME=PRESET, the name "
-                    "of at most 63 bytes and without a comma");
-    if (shelf->recipe_count == MOST_PIPELINES)
-        return fail(error, ASSAY_E_LIMIT, words, "too many pipelines");
-    memcpy(one->name, words, length);
-    one->name[length] = '\0';
-    if (assay_shelf_pipeline_find(shelf, one->name) != ASSAY_NO_PIPELINE)
-        return fail(error, ASSAY_E_ARGUMENT, words, "there is a pipeline of this name already");
-    assay_status status =
-        assay_pipeline_file_open(equals != NULL ? equals + 1 : words, &one->file, error);
-    shelf->recipe_count += status == ASSAY_OK;
-    return status;
-}
-
-static assay_status set_trial(assay_shelf *shelf, const char *words, assay_error *error)
-{
-    char name[2 * sizeof shelf->recipes[0].name];
-    const char *comma = strchr(words, ',');
-    size_t length = comma != NULL ? (size_t)(comma - words) : sizeof name;
-    if (length >= sizeof name)
-        return fail(error, ASSAY_E_ARGUMENT, words, "expected the names of two pipelines, A,B");
-    memcpy(name, words, length);
-    name[length] = '\0';
-    shelf->both[0] = assay_shelf_pipeline_find(shelf, name);
-    shelf->both[1] = assay_shelf_pipeline_find(shelf, comma + 1);
-    if (shelf->both[0] == ASSAY_NO_PIPELINE || shelf->both[1] == ASSAY_NO_PIPELINE ||
-        shelf->both[0] == shelf->both[1])
-        return fail(error, ASSAY_E_ARGUMENT, words, "expected two pipelines that are served: "
-                    "'default', or the name of one given with --pipeline");
-    shelf->trial = true;
-    return ASSAY_OK;
-}
-
-static assay_status open_recipes(assay_shelf *shelf, assay_error *error)
-{
-    const assay_serve_options *o = &shelf->options;
-    assay_status status = ASSAY_OK;
-    for (size_t i = 0; i < o->pipelines.count && status == ASSAY_OK; i++) {
-        if (strncmp(o->pipelines.items[i], "default=", 8) == 0) {
-            status = assay_pipeline_file_open(o->pipelines.items[i] + 8, &shelf->recipes[0].file,
-                                              error);
-            continue;
-        }
-        status = add_recipe(shelf, o->pipelines.items[i], error);
-    }
-    if (status == ASSAY_OK && o->trial != NULL)
-        status = set_trial(shelf, o->trial, error);
-    return status;
-}
-
-size_t assay_shelf_pipelines(const assay_shelf *shelf)
-{
-    return shelf->recipe_count;
-}
-
-const char *assay_shelf_pipeline(const assay_shelf *shelf, size_t i)
-{
-    return i < shelf->recipe_count ? shelf->recipes[i].name : NULL;
-}
-
-size_t assay_shelf_pipeline_find(const assay_shelf *shelf, const char *name)
-{
-    for (size_t i = 0; i < shelf->recipe_count; i++)
-        if (strcmp(shelf->recipes[i].name, name) == 0)
+    for (size_t i = 0; i < b->count; i++)
+        if (strcmp(b->recipes[i].name, name) == 0)
             return i;
     return ASSAY_NO_PIPELINE;
 }
 
-bool assay_shelf_trial(const assay_shelf *shelf, size_t both[2])
+/* "NAME=FILE|PRESET", or a preset by its own name. */
+static assay_status add_recipe(book *b, const char *words, assay_error *error)
 {
-    memcpy(both, shelf->both, sizeof shelf->both);
-    return shelf->trial;
+    const char *equals = strchr(words, '=');
+    size_t length = equals != NULL ? (size_t)(equals - words) : strlen(words);
+    recipe *one = &b->recipes[b->count];
+    if (length == 0 || length >= sizeof one->name || memchr(words, ',', length) != NULL)
+        return fail(error, ASSAY_E_ARGUMENT, words, "expected NAME=FILE or NAME=PRESET, the name "
+                    "of at most 63 bytes and without a comma");
+    if (b->count == ASSAY_MOST_PIPELINES)
+        return fail(error, ASSAY_E_LIMIT, words, "too many pipelines");
+    memcpy(one->name, words, length);
+    one->name[length] = '\0';
+    if (find_recipe(b, one->name) != ASSAY_NO_PIPELINE)
+        return fail(error, ASSAY_E_ARGUMENT, words, "there is a pipeline of this name already");
+    assay_status status =
+        assay_pipeline_file_open(equals != NULL ? equals + 1 : words, &one->file, error);
+    b->count += status == ASSAY_OK;
+    return status;
+}
+
+static assay_status set_trial(book *b, const char *words, assay_error *error)
+{
+    char name[2 * ASSAY_PIPELINE_NAME];
+    const char *comma = strchr(words, ',');
+    size_t length = comma != NULL ? (size_t)(comma - words) : sizeof name;
+    assay_contest *c = &b->contest;
+    if (length >= sizeof name)
+        return fail(error, ASSAY_E_ARGUMENT, words, "expected the names of two pipelines, A,B");
+    memcpy(name, words, length);
+    name[length] = '\0';
+    *c = (assay_contest){true, b->options.split,
+                         {find_recipe(b, name), find_recipe(b, comma + 1)}};
+    if (c->both[0] == ASSAY_NO_PIPELINE || c->both[1] == ASSAY_NO_PIPELINE ||
+        c->both[0] == c->both[1])
+        return fail(error, ASSAY_E_ARGUMENT, words, "expected two pipelines that are served: "
+                    "'default', or the name of one given with --pipeline");
+    return ASSAY_OK;
+}
+
+static assay_status read_book(book *b, assay_error *error)
+{
+    const assay_serve_options *o = &b->options;
+    assay_status status = ASSAY_OK;
+    for (size_t i = 0; i < o->pipelines.count && status == ASSAY_OK; i++) {
+        if (strncmp(o->pipelines.items[i], "default=", 8) == 0) {
+            status = assay_pipeline_file_open(o->pipelines.items[i] + 8, &b->recipes[0].file,
+                                              error);
+            continue;
+        }
+        status = add_recipe(b, o->pipelines.items[i], error);
+    }
+    if (status == ASSAY_OK && o->trial != NULL)
+        status = set_trial(b, o->trial, error);
+    return status;
+}
+
+static void book_free(book *b)
+{
+    for (size_t i = 0; i < b->count; i++)
+        assay_pipeline_file_close(b->recipes[i].file);
+    free(b);
+}
+
+static assay_status book_open(const assay_serve_options *options, book **out, assay_error *error)
+{
+    book *b = calloc(1, sizeof *b);
+    if (b == NULL)
+        return fail(error, ASSAY_E_MEMORY, "pipelines", "out of memory");
+    b->options = *options;
+    b->users = 1; /* who opened it */
+    snprintf(b->recipes[0].name, sizeof b->recipes[0].name, "default");
+    b->count = 1;
+    assay_status status = read_book(b, error);
+    if (status != ASSAY_OK)
+        book_free(b);
+    else
+        *out = b;
+    return status;
+}
+
+static void book_release(assay_shelf *shelf, book *b)
+{
+    pthread_mutex_lock(&shelf->lock);
+    bool last = --b->users == 0;
+    pthread_mutex_unlock(&shelf->lock);
+    if (last)
+        book_free(b);
+}
+
+const char *assay_shelved_pipeline(const assay_shelved *shelved, size_t i)
+{
+    const book *b = shelved->book;
+    return i < b->count ? b->recipes[i].name : NULL;
+}
+
+size_t assay_shelved_find(const assay_shelved *shelved, const char *name)
+{
+    return find_recipe(shelved->book, name);
+}
+
+assay_contest assay_shelved_contest(const assay_shelved *shelved)
+{
+    return shelved->book->contest;
+}
+
+void assay_shelf_pipelines(assay_shelf *shelf, assay_pipelines *out)
+{
+    pthread_mutex_lock(&shelf->lock);
+    const book *b = shelf->book;
+    *out = (assay_pipelines){.count = b->count, .contest = b->contest};
+    for (size_t i = 0; i < b->count; i++)
+        memcpy(out->names[i], b->recipes[i].name, ASSAY_PIPELINE_NAME);
+    pthread_mutex_unlock(&shelf->lock);
 }
 
 /* ---- Lanes ---------------------------------------------------------------------------- */
 
 static assay_status open_pipeline(searcher *s, int i, assay_error *error)
 {
-    const assay_shelf *shelf = s->shelved->shelf;
-    const recipe *r = &shelf->recipes[s->pipelines[i]];
-    const char *reranker = shelf->options.reranker;
+    const book *b = s->shelved->book;
+    const recipe *r = &b->recipes[s->pipelines[i]];
+    const char *reranker = b->options.reranker;
     assay_pipeline_options options = {
         .reranker = strcmp(reranker, "none") == 0 ? NULL : reranker,
-        .precision = shelf->options.precision,
+        .precision = b->options.precision,
     };
     if (r->file != NULL)
         assay_pipeline_file_options(r->file, &options);
-    options.threads = shelf->options.threads;
+    options.threads = b->options.threads;
     assay_status status = ASSAY_OK;
     if (s->stores[i] == NULL)
         status = assay_store_open(NULL, &(assay_store_options){.read_only = true}, &s->stores[i],
@@ -179,34 +229,38 @@ static void set_up(searcher *s, const assay_shelved *shelved, size_t first, size
 
 static void shelved_free(assay_shelved *shelved)
 {
-    for (size_t i = 0; shelved != NULL && i <= shelved->shelf->recipe_count; i++) {
+    if (shelved == NULL)
+        return;
+    for (size_t i = 0; i <= shelved->book->count; i++) {
         searcher *s = &shelved->searchers[i];
         for (int j = 0; j < 2; j++) {
             assay_pipeline_close(s->lane.pipelines[j]);
             assay_store_close(s->stores[j]);
         }
     }
-    if (shelved != NULL)
-        free(shelved->searchers);
+    book_release(shelved->shelf, shelved->book);
+    free(shelved->searchers);
     free(shelved);
 }
 
-static assay_shelved *shelved_new(assay_shelf *shelf, const char *name)
+/* Lock held, or nobody else knows the book. */
+static assay_shelved *shelved_new(assay_shelf *shelf, book *b, const char *name)
 {
     assay_shelved *shelved = calloc(1, sizeof *shelved);
-    size_t count = shelf->recipe_count;
     if (shelved == NULL)
         return NULL;
-    shelved->searchers = calloc(count + 1, sizeof *shelved->searchers);
+    shelved->searchers = calloc(b->count + 1, sizeof *shelved->searchers);
     if (shelved->searchers == NULL) {
         free(shelved);
         return NULL;
     }
     shelved->shelf = shelf;
+    shelved->book = b;
+    b->users++;
     snprintf(shelved->name, sizeof shelved->name, "%s", name);
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < b->count; i++)
         set_up(&shelved->searchers[i], shelved, i, ASSAY_NO_PIPELINE);
-    set_up(&shelved->searchers[count], shelved, shelf->both[0], shelf->both[1]);
+    set_up(&shelved->searchers[b->count], shelved, b->contest.both[0], b->contest.both[1]);
     return shelved;
 }
 
@@ -217,7 +271,7 @@ assay_lane *assay_shelved_lane(const assay_shelved *shelved, size_t pipeline)
 
 assay_lane *assay_shelved_trial(const assay_shelved *shelved)
 {
-    return &shelved->searchers[shelved->shelf->recipe_count].lane;
+    return &shelved->searchers[shelved->book->count].lane;
 }
 
 /* ---- Collections ------------------------------------------------------------------------ */
@@ -305,7 +359,7 @@ assay_status assay_shelf_add(assay_shelf *shelf, const char *name, assay_error *
         ; /* is there */
     else if (shelf->count == MOST_COLLECTIONS)
         status = fail(error, ASSAY_E_LIMIT, name, "no more collections than 4096 can be served");
-    else if ((fresh = shelved_new(shelf, name)) == NULL)
+    else if ((fresh = shelved_new(shelf, shelf->book, name)) == NULL)
         status = fail(error, ASSAY_E_MEMORY, name, "out of memory");
     else
         shelf->list[shelf->count++] = fresh;
@@ -349,7 +403,7 @@ static assay_status add_all(assay_shelf *shelf, assay_error *error)
 
 static assay_status add_named(assay_shelf *shelf, assay_error *error)
 {
-    assay_serve_names names = shelf->options.collections;
+    assay_serve_names names = shelf->collections;
     assay_status status = ASSAY_OK;
     for (size_t i = 0; i < names.count && status == ASSAY_OK; i++)
         status = assay_shelf_add(shelf, names.items[i], error);
@@ -358,8 +412,73 @@ static assay_status add_named(assay_shelf *shelf, assay_error *error)
 
 assay_status assay_shelf_refresh(assay_shelf *shelf, assay_error *error)
 {
-    return shelf->options.collections.count > 0 ? ASSAY_OK : add_all(shelf, error);
+    return shelf->collections.count > 0 ? ASSAY_OK : add_all(shelf, error);
 }
+
+/* ---- Other pipelines ------------------------------------------------------------------- */
+
+/* Collections of a shelf, to be put in the place of those of the same names. */
+typedef struct row {
+    size_t count;
+    assay_shelved *list[MOST_COLLECTIONS];
+} row;
+
+/* Each collection once more, with its default pipeline by the new book. */
+static assay_status fill_row(assay_shelf *shelf, book *b, row *fresh, assay_error *error)
+{
+    char name[ASSAY_SHELVED_NAME];
+    assay_status status = ASSAY_OK;
+    for (size_t i = 0; i < assay_shelf_count(shelf) && status == ASSAY_OK; i++) {
+        if (!assay_shelf_name(shelf, i, name))
+            continue;
+        assay_shelved *one = shelved_new(shelf, b, name);
+        if (one == NULL)
+            return fail(error, ASSAY_E_MEMORY, name, "out of memory");
+        fresh->list[fresh->count++] = one;
+        status = open_lane(assay_shelved_lane(one, 0), error);
+        if (status == ASSAY_E_NOT_FOUND && !assay_shelf_has(shelf, name))
+            status = ASSAY_OK; /* dropped meanwhile */
+    }
+    return status;
+}
+
+/* Puts a new one into the old one's place, and what is to be freed into `fresh`. */
+static void swap_row(assay_shelf *shelf, book *b, row *fresh)
+{
+    pthread_mutex_lock(&shelf->lock);
+    shelf->book = b;
+    for (size_t i = 0; i < fresh->count; i++) {
+        assay_shelved *old = find(shelf, fresh->list[i]->name);
+        if (old == NULL || shelf->count == MOST_COLLECTIONS)
+            continue; /* the new one is freed */
+        shelf->list[shelf->count++] = fresh->list[i];
+        old->gone = true;
+        fresh->list[i] = unlist(shelf, old) ? old : NULL;
+    }
+    pthread_mutex_unlock(&shelf->lock);
+}
+
+assay_status assay_shelf_reload(assay_shelf *shelf, const assay_serve_options *options,
+                                assay_error *error)
+{
+    book *b = NULL, *before = shelf->book; /* nobody else sets it */
+    row *fresh = calloc(1, sizeof *fresh);
+    if (fresh == NULL)
+        return fail(error, ASSAY_E_MEMORY, "pipelines", "out of memory");
+    assay_status status = book_open(options, &b, error);
+    if (status == ASSAY_OK && (status = fill_row(shelf, b, fresh, error)) == ASSAY_OK) {
+        swap_row(shelf, b, fresh);
+        b = before;
+    }
+    for (size_t i = 0; i < fresh->count; i++)
+        shelved_free(fresh->list[i]);
+    free(fresh);
+    if (b != NULL)
+        book_release(shelf, b);
+    return status;
+}
+
+/* ---- Opening and closing ----------------------------------------------------------------- */
 
 assay_status assay_shelf_open(const assay_serve_options *options, assay_shelf **out,
                               assay_error *error)
@@ -367,11 +486,9 @@ assay_status assay_shelf_open(const assay_serve_options *options, assay_shelf **
     assay_shelf *shelf = calloc(1, sizeof *shelf);
     if (shelf == NULL)
         return fail(error, ASSAY_E_MEMORY, "shelf", "out of memory");
-    shelf->options = *options;
+    shelf->collections = options->collections;
     pthread_mutex_init(&shelf->lock, NULL);
-    snprintf(shelf->recipes[0].name, sizeof shelf->recipes[0].name, "default");
-    shelf->recipe_count = 1;
-    assay_status status = open_recipes(shelf, error);
+    assay_status status = book_open(options, &shelf->book, error);
     if (status == ASSAY_OK)
         status = options->collections.count > 0 ? add_named(shelf, error) : add_all(shelf, error);
     for (size_t i = 0; i < shelf->count && status == ASSAY_OK; i++)
@@ -390,7 +507,7 @@ void assay_shelf_close(assay_shelf *shelf)
         return;
     for (size_t i = 0; i < shelf->count; i++)
         shelved_free(shelf->list[i]);
-    for (size_t i = 0; i < shelf->recipe_count; i++)
-        assay_pipeline_file_close(shelf->recipes[i].file);
+    if (shelf->book != NULL)
+        book_release(shelf, shelf->book);
     free(shelf);
 }

@@ -30,12 +30,13 @@ static void bench_open(bench *b, assay_engine_options options)
     assay_error error;
     b->model = golden_open("cross-f32");
     b->lane = (assay_lane){.kind = ASSAY_JOB_RERANK, .model = b->model};
-    assert_int_equal(assay_engine_open(&b->lane, 1, &options, &b->engine, &error), ASSAY_OK);
+    assert_int_equal(assay_engine_open(&options, &b->engine, &error), ASSAY_OK);
 }
 
 static void bench_close(bench *b)
 {
     assay_engine_close(b->engine);
+    assay_lane_close(&b->lane);
     assay_model_close(b->model);
 }
 
