@@ -21,9 +21,17 @@ SOVERSION := $(firstword $(subst ., ,$(VERSION)))
 PKGS := jansson sqlite3 libutf8proc libcrypto libxxhash gumbo
 # Loaded when they are first needed (src/base/library.h).
 LATE := libcurl libmicrohttpd
+HAVE :=
+LEAVE :=
 ifeq ($(shell pkg-config --exists poppler-glib && echo yes),yes)
 LATE += poppler-glib
-HAVE := -DASSAY_HAVE_POPPLER
+HAVE += -DASSAY_HAVE_POPPLER
+endif
+ifeq ($(shell pkg-config --exists libpq && echo yes),yes)
+LATE += libpq
+HAVE += -DASSAY_HAVE_LIBPQ
+else
+LEAVE := $(wildcard src/store/postgres*.c)
 endif
 
 # ---- Flags -----------------------------------------------------------------
@@ -56,7 +64,7 @@ FLAGS_neon       := -fno-schedule-insns -Wno-ignored-optimization-argument
 FLAGS_neondot    := $(FLAGS_neon) -march=armv8.2-a+dotprod
 
 # ---- Files -----------------------------------------------------------------
-ALL := $(filter-out $(KERNEL_SKIP:%=src/kernels/kernels_%.c),$(wildcard src/*/*.c))
+ALL := $(filter-out $(LEAVE) $(KERNEL_SKIP:%=src/kernels/kernels_%.c),$(wildcard src/*/*.c))
 LIB := $(patsubst src/%.c,$(BUILD)/obj/%.o,$(filter-out src/cli/% src/server/%,$(ALL)))
 SERVER := $(patsubst src/%.c,$(BUILD)/obj/%.o,$(filter src/server/%,$(ALL)))
 CLI := $(patsubst src/%.c,$(BUILD)/obj/%.o,$(filter src/cli/%,$(ALL)))

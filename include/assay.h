@@ -525,8 +525,11 @@ typedef struct assay_store_options {
  * else ~/.local/share/assay. Writes a NUL-terminated path. */
 ASSAY_API assay_status assay_home(char *path, size_t path_size, assay_error *error);
 
-/* Opens the data directory `home` (NULL: assay_home). Errors: NOT_FOUND without
- * `create`, VERSION for a newer schema, CORRUPT, BUSY, FULL. */
+/* Opens the data directory `home`, or the PostgreSQL database that it names
+ * ("postgresql://[user@]host[:port]/database?..."; docs/postgres.md), whose files on
+ * this machine lie in assay_home. NULL: $ASSAY_STORE, else assay_home. Errors:
+ * NOT_FOUND without `create`, VERSION for a newer schema, CORRUPT, BUSY, FULL; of
+ * PostgreSQL also NETWORK, UNSUPPORTED without libpq or pgvector. */
 ASSAY_API assay_status assay_store_open(const char *home, const assay_store_options *options,
                                         assay_store **out, assay_error *error);
 ASSAY_API void assay_store_close(assay_store *store);

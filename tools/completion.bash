@@ -46,25 +46,25 @@ _assay() {
     fi
     [[ $word == -* ]] || return
     case $verb in
-    index) words="--collection --model --passage-tokens --overlap --id-field --title-field --text-field --late --late-codes --prune --word-index --rebuild --index --codes --tune --tune-queries --threads --home --json --help" ;;
-    search) words="--collection --top --filter --no-cache --explain --pipeline --retriever --fusion --retrieve --rerank --rerank-top --rerank-long --precision --weight-bm25 --weight-dense --weight-first --weight-rerank --k1 --b --ef --nprobe --exact --deadline-ms --min-probability --threads --llm-url --llm-model --llm-mode --home --json --help" ;;
-    rerank) words="--query --rerank --model --top --jsonl --text-field --id-field --precision --max-tokens --threads --run --collection --queries --output --llm-url --llm-model --llm-mode --home --json --help" ;;
-    embed) words="--model --precision --role --max-tokens --threads --home --json --help" ;;
-    tokenize) words="--model --special --pair --max-tokens --home --json --help" ;;
-    eval) words="--collection --model --split --limit --seed --measure --filter --per-query --cache --output --qrels --run --pipeline --retriever --fusion --retrieve --rerank --rerank-top --rerank-long --precision --weight-bm25 --weight-dense --weight-first --weight-rerank --k1 --b --ef --nprobe --exact --deadline-ms --min-probability --threads --llm-url --llm-model --llm-mode --home --json --help" ;;
-    synth) words="--out --from --kinds --passages --each --within --retriever --llm-url --llm-model --parallel --price-input --price-output --seed --threads --home --json --help" ;;
-    mine) words="--output --split --collection --queries --qrels --model --retriever --retrieve --negatives --random --skip --share --teacher --cut-query --seed --threads --home --json --help" ;;
-    train) words="--data --random-negatives --model --out --loss --distil --dev --also --int8 --dev-share --dev-queries --minutes --epochs --steps --batch --negatives --max-tokens --dimensions --part-tokens --rate --schedule --warmup --decay --clip --dropout --layer-rate --train-embeddings --lora --recompute --binary --margin --temperature --labels --evaluations --patience --checkpoint-steps --seed --threads --force --restart --home --json --help" ;;
-    pipeline) words="--output --collection --split --limit --seed --tolerance --home --json --help" ;;
-    info) words="--collection --precision --home --json --help" ;;
-    check) words="--home --json --help" ;;
-    pull) words="--revision --endpoint --to --home --json --help" ;;
-    quantize) words="--force --home --json --help" ;;
-    bench) words="--profile --repeats --jsonl --precision --max-tokens --threads --home --json --help" ;;
-    serve) words="--config --host --port --socket --model --collection --write --rerank --pipeline --record --record-text --record-days --compare --compare-by --precision --keys --add-key --certificate --private-key --threads --workers --batch-tokens --queue --max-body --max-documents --connections --timeout --drain --traces --quiet --home --json --help" ;;
-    report) words="--days --collection --pipeline --top --html --qrels --queries --home --json --help" ;;
-    doctor) words="--model --host --port --home --json --help" ;;
-    help) words="--man --completion --home --json --help" ;;
+    index) words="--collection --model --passage-tokens --overlap --id-field --title-field --text-field --late --late-codes --prune --word-index --rebuild --index --codes --tune --tune-queries --threads --home --store --json --help" ;;
+    search) words="--collection --top --filter --no-cache --explain --pipeline --retriever --fusion --retrieve --rerank --rerank-top --rerank-long --precision --weight-bm25 --weight-dense --weight-first --weight-rerank --k1 --b --ef --nprobe --exact --deadline-ms --min-probability --threads --llm-url --llm-model --llm-mode --home --store --json --help" ;;
+    rerank) words="--query --rerank --model --top --jsonl --text-field --id-field --precision --max-tokens --threads --run --collection --queries --output --llm-url --llm-model --llm-mode --home --store --json --help" ;;
+    embed) words="--model --precision --role --max-tokens --threads --home --store --json --help" ;;
+    tokenize) words="--model --special --pair --max-tokens --home --store --json --help" ;;
+    eval) words="--collection --model --split --limit --seed --measure --filter --per-query --cache --output --qrels --run --pipeline --retriever --fusion --retrieve --rerank --rerank-top --rerank-long --precision --weight-bm25 --weight-dense --weight-first --weight-rerank --k1 --b --ef --nprobe --exact --deadline-ms --min-probability --threads --llm-url --llm-model --llm-mode --home --store --json --help" ;;
+    synth) words="--out --from --kinds --passages --each --within --retriever --llm-url --llm-model --parallel --price-input --price-output --seed --threads --home --store --json --help" ;;
+    mine) words="--output --split --collection --queries --qrels --model --retriever --retrieve --negatives --random --skip --share --teacher --cut-query --seed --threads --home --store --json --help" ;;
+    train) words="--data --random-negatives --model --out --loss --distil --dev --also --int8 --dev-share --dev-queries --minutes --epochs --steps --batch --negatives --max-tokens --dimensions --part-tokens --rate --schedule --warmup --decay --clip --dropout --layer-rate --train-embeddings --lora --recompute --binary --margin --temperature --labels --evaluations --patience --checkpoint-steps --seed --threads --force --restart --home --store --json --help" ;;
+    pipeline) words="--output --collection --split --limit --seed --tolerance --home --store --json --help" ;;
+    info) words="--collection --precision --home --store --json --help" ;;
+    check) words="--home --store --json --help" ;;
+    pull) words="--revision --endpoint --to --home --store --json --help" ;;
+    quantize) words="--force --home --store --json --help" ;;
+    bench) words="--profile --repeats --jsonl --precision --max-tokens --threads --home --store --json --help" ;;
+    serve) words="--config --host --port --socket --model --collection --write --rerank --pipeline --record --record-text --record-days --compare --compare-by --precision --keys --add-key --certificate --private-key --threads --workers --batch-tokens --queue --max-body --max-documents --connections --timeout --drain --traces --quiet --home --store --json --help" ;;
+    report) words="--days --collection --pipeline --top --html --qrels --queries --home --store --json --help" ;;
+    doctor) words="--model --host --port --home --store --json --help" ;;
+    help) words="--man --completion --home --store --json --help" ;;
     esac
     COMPREPLY=($(compgen -W "$words" -- "$word"))
 }

@@ -42,6 +42,8 @@ static int run_verb(const assay_verb *verb, char **argv, size_t count)
     /* One data directory for all: where the library looks for models, too. */
     if (common->home && setenv("ASSAY_HOME", common->home, 1) != 0)
         return assay_report_memory();
+    if (common->store && setenv("ASSAY_STORE", common->store, 1) != 0)
+        return assay_report_memory();
     return verb->run(settings, argv, arguments);
 }
 

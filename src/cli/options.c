@@ -20,6 +20,9 @@ const assay_option assay_common_options[] = {
     {"home", ASSAY_OPTION_TEXT, offsetof(assay_common, home), "DIR",
      "data directory (default: $ASSAY_HOME, else $XDG_DATA_HOME/assay, else "
      "~/.local/share/assay)", 0, 0},
+    {"store", ASSAY_OPTION_TEXT, offsetof(assay_common, store), "URL",
+     "where the collections are, postgresql://[user@]host[:port]/database or a directory (default: "
+     "$ASSAY_STORE, else the data directory)", 0, 0},
     {"json", ASSAY_OPTION_FLAG, offsetof(assay_common, json), NULL,
      "print one line of JSON for programs; errors stay text on standard error", 0, 0},
     {"help", ASSAY_OPTION_FLAG, offsetof(assay_common, help), NULL, "print this help", 0, 0},

@@ -55,6 +55,7 @@ typedef struct assay_option {
 /* First member of every verb's settings. */
 typedef struct assay_common {
     const char *home;
+    const char *store;
     bool json;
     bool help;
 } assay_common;

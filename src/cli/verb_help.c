@@ -184,6 +184,7 @@ static void print_man(void)
         printf(".TP\n.B %s\n%s.\n", exit_codes[i][0], exit_codes[i][1]);
     printf(".SH ENVIRONMENT\n"
            ".TP\n.B ASSAY_HOME\nThe data directory.\n"
+           ".TP\n.B ASSAY_STORE\nWhere the collections are, when not there: a directory, or a PostgreSQL database by its URL.\n"
            ".TP\n.B ASSAY_MODELS\nA folder of models, looked into first.\n"
            ".TP\n.B ASSAY_CPU\nThe best instruction set to use: scalar, avx2, avxvnni, avx512, avx512vnni, avx512bf16, amx, neon or neondot.\n"
            ".TP\n.B HF_ENDPOINT, HF_TOKEN\nWhere \\fBpull\\fR downloads from, and as whom.\n"

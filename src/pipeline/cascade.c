@@ -64,10 +64,22 @@ static void rank_documents(const assay_entry *entries, size_t count, uint32_t *f
 
 /* ------------------------------------------------------------- the entries */
 
+static assay_status expect_passages(assay_pipeline *p, size_t candidates, assay_arena *arena,
+                                    assay_error *error)
+{
+    int64_t *keys = assay_arena_small(arena, candidates * sizeof *keys);
+    if (keys == NULL)
+        return assay_fail_memory(error, candidates * sizeof *keys);
+    for (size_t i = 0; i < candidates; i++)
+        keys[i] = (int64_t)p->retrieval.fused[i].passage;
+    return assay_passages_expect(p->store, &p->collection, keys, candidates, error);
+}
+
 static assay_status read_passages(assay_pipeline *p, size_t candidates, assay_arena *arena,
                                   assay_entry *entries, size_t *count, assay_error *error)
 {
     *count = 0;
+    ASSAY_TRY(expect_passages(p, candidates, arena, error));
     for (size_t i = 0; i < candidates; i++) {
         const assay_fused *fused = &p->retrieval.fused[i];
         assay_entry *e = &entries[*count];

@@ -601,8 +601,23 @@ static assay_status choose_vectors(ingest *in, assay_error *error)
     return assay_vector_choice_write(in->store, &in->collection, &choice, error);
 }
 
+/* The database's own index, where it finds vectors itself. */
+static assay_status index_in_store(ingest *in, assay_error *error)
+{
+    const assay_index_options *o = in->options;
+    assay_vector_index choice = o->vectors;
+    if (o->codes != ASSAY_CODES_AUTO && o->codes != ASSAY_CODES_F32)
+        return assay_fail(error, ASSAY_E_UNSUPPORTED, in->collection.name,
+                          "the database keeps vectors as they are; leave the codes out");
+    return assay_store_vector_index_update(in->store, &in->collection,
+                                           o->choose_vectors ? &choice : NULL,
+                                           &in->report->vector_index, &in->report->by_size, error);
+}
+
 static assay_status index_vectors(ingest *in, assay_error *error)
 {
+    if (assay_store_finds_vectors(in->store))
+        return index_in_store(in, error);
     assay_vectors vectors = {.verify = true};
     if (in->options->choose_vectors || in->options->codes != ASSAY_CODES_AUTO)
         ASSAY_TRY(choose_vectors(in, error));

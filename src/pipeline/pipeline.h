@@ -37,6 +37,7 @@ typedef struct assay_retrieval {
     assay_session *session; /* NULL: BM25 only */
     float *query_vector;    /* [dimensions] */
     assay_vectors vectors;
+    assay_vector_index kind; /* how they were searched last */
     assay_nearest nearest;
     assay_postings *postings; /* NULL: FTS5 answers */
     assay_error words;        /* why the word index is of no use, if it is there */

@@ -121,16 +121,10 @@ static bool leave_dense_out(assay_pipeline *p, size_t found, assay_error *degrad
     return true;
 }
 
-static assay_status retrieve_dense(assay_pipeline *p, assay_text query, size_t *count,
-                                   bool *truncated, assay_error *error)
+/* By the files derived from the store. */
+static assay_status search_files(assay_pipeline *p, size_t *count, assay_error *error)
 {
     assay_retrieval *r = &p->retrieval;
-    ASSAY_TRY(open_vectors(p, error));
-    double begun = assay_seconds();
-    assay_embedding_info info;
-    ASSAY_TRY(assay_embed(r->session, &query, 1, r->query_vector, &info, error));
-    assay_vector_scale(r->query_vector, p->collection.config.dimensions);
-    *truncated = info.truncated;
     ASSAY_TRY(assay_allowed_slots(&r->allowed, r->vectors.flat, &p->collection, error));
     const assay_pipeline_options *o = &p->settings.options;
     const assay_nearest_options options = {
@@ -141,8 +135,39 @@ static assay_status retrieve_dense(assay_pipeline *p, assay_text query, size_t *
         .threads = o->threads,
         .slots = r->allowed.filter != NULL ? &r->allowed.slots : NULL,
     };
-    ASSAY_TRY(assay_nearest_search(&r->nearest, &r->vectors, r->query_vector, &options, r->dense,
-                                   count, error));
+    r->kind = o->exact ? ASSAY_VECTORS_FLAT : assay_vectors_kind(&r->vectors);
+    return assay_nearest_search(&r->nearest, &r->vectors, r->query_vector, &options, r->dense,
+                                count, error);
+}
+
+/* By the database itself. */
+static assay_status search_store(assay_pipeline *p, size_t *count, assay_error *error)
+{
+    assay_retrieval *r = &p->retrieval;
+    const assay_pipeline_options *o = &p->settings.options;
+    const assay_store_find options = {
+        .k = o->retrieve,
+        .ef = o->ef,
+        .exact = o->exact,
+        .allowed = r->allowed.filter != NULL ? &r->allowed.selection : NULL,
+    };
+    return assay_store_nearest(p->store, &p->collection, r->query_vector, &options, r->dense,
+                               count, &r->kind, error);
+}
+
+static assay_status retrieve_dense(assay_pipeline *p, assay_text query, size_t *count,
+                                   bool *truncated, assay_error *error)
+{
+    assay_retrieval *r = &p->retrieval;
+    bool in_store = assay_store_finds_vectors(p->store);
+    if (!in_store)
+        ASSAY_TRY(open_vectors(p, error));
+    double begun = assay_seconds();
+    assay_embedding_info info;
+    ASSAY_TRY(assay_embed(r->session, &query, 1, r->query_vector, &info, error));
+    assay_vector_scale(r->query_vector, p->collection.config.dimensions);
+    *truncated = info.truncated;
+    ASSAY_TRY(in_store ? search_store(p, count, error) : search_files(p, count, error));
     assay_cost_learn(&p->dense_cost, 1, assay_seconds() - begun);
     return ASSAY_OK;
 }

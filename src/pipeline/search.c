@@ -191,8 +191,7 @@ static assay_status run(assay_pipeline *p, assay_text query, uint32_t top, assay
     result->words = p->retrieval.words;
     if ((p->settings.options.retriever & ASSAY_RETRIEVER_DENSE) &&
         result->degraded.code == ASSAY_OK)
-        result->vectors = p->settings.options.exact ? ASSAY_VECTORS_FLAT
-                                                    : assay_vectors_kind(&p->retrieval.vectors);
+        result->vectors = p->retrieval.kind;
     result->rebuilt = p->retrieval.vectors.notice;
     p->retrieval.vectors.notice = (assay_error){0};
     result->filtered = p->retrieval.allowed.filter != NULL;

@@ -330,6 +330,10 @@ assay_status assay_vector_index_tune(assay_store *store, const char *name,
     ASSAY_TRY(assay_collection_open(store, name, &t.collection, error));
     if (t.collection.config.dimensions == 0)
         return assay_fail(error, ASSAY_E_ARGUMENT, name, "has no vectors: it is for BM25 only");
+    if (assay_store_finds_vectors(store))
+        return assay_fail(error, ASSAY_E_UNSUPPORTED, name,
+                          "its vectors are searched by the database: only an index in files can "
+                          "be tuned");
     assay_status status = run(&t, &tuned, error);
     if (status == ASSAY_OK) {
         assay_vector_choice choice = assay_vector_choice_read(store, &t.collection);

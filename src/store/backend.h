@@ -92,6 +92,20 @@ typedef struct assay_backend {
                             assay_vector_fn fn, void *user, assay_error *error);
     assay_status (*vector_count)(assay_store *store, const assay_collection *collection,
                                  uint64_t *count, assay_error *error);
+    /* NULL where searches go through files derived from the database. */
+    assay_status (*passages_expect)(assay_store *store, const assay_collection *collection,
+                                    const int64_t *passages, size_t count, assay_error *error);
+    assay_status (*nearest)(assay_store *store, const assay_collection *collection,
+                            const float *vector, const assay_store_find *options,
+                            assay_candidate *out, size_t *count, assay_vector_index *kind,
+                            assay_error *error);
+    assay_status (*vector_index_update)(assay_store *store, const assay_collection *collection,
+                                        const assay_vector_index *choice,
+                                        assay_vector_index *kind, bool *by_size,
+                                        assay_error *error);
+    assay_status (*vector_index_describe)(assay_store *store,
+                                          const assay_collection *collection,
+                                          assay_vector_index_info *out, assay_error *error);
 } assay_backend;
 
 extern const assay_backend assay_sqlite;

@@ -429,10 +429,6 @@ assay_status assay_sqlite_bm25(assay_store *store, const assay_collection *colle
                                const assay_selection *allowed, size_t k, assay_candidate *out,
                                size_t *count, assay_error *error)
 {
-    if (!(k1 >= 0 && k1 <= 1000))
-        return assay_fail(error, ASSAY_E_ARGUMENT, "k1", "%g is not from 0 to 1000", k1);
-    if (!(b >= 0 && b <= 1))
-        return assay_fail(error, ASSAY_E_ARGUMENT, "b", "%g is not from 0 to 1", b);
     struct work {
         question question;
         ranking ranking;
@@ -442,7 +438,8 @@ assay_status assay_sqlite_bm25(assay_store *store, const assay_collection *colle
     question *q = &work->question;
     ranking *r = &work->ranking;
     assay_buffer_init(&q->stems, 0);
-    *r = (ranking){.question = q, .k1 = k1, .b = b, .allowed = allowed != NULL ? &allowed->passages : NULL,
+    *r = (ranking){.question = q, .k1 = k1, .b = b,
+                   .allowed = allowed != NULL ? &allowed->passages : NULL,
                    .best = {.items = out, .limit = k}};
     assay_status status = read_question(store, text, q, error);
     if (status == ASSAY_OK && q->count > 0 && k > 0)
@@ -487,6 +484,69 @@ assay_status assay_store_terms(assay_store *store, assay_text text, assay_arena 
     assay_buffer_free(&q->stems);
     free(q);
     return status;
+}
+
+/* ---- The words of a passage ----------------------------------------------------------- */
+
+typedef struct reading {
+    assay_passage_terms *terms;
+    size_t most;
+    assay_status status;
+    assay_error *error;
+} reading;
+
+static int count_token(void *user, int flags, const char *token, int length, int begin, int end)
+{
+    reading *r = user;
+    uint32_t index, one = 1;
+    bool added;
+    (void)flags, (void)begin, (void)end;
+    if (length <= 0)
+        return SQLITE_OK;
+    r->terms->length++;
+    size_t kept = (size_t)length < r->most ? (size_t)length : r->most;
+    r->status = assay_string_map_add(r->terms->map, token, kept, &index, &added, r->error);
+    if (r->status != ASSAY_OK)
+        return SQLITE_NOMEM;
+    if (added)
+        assay_buffer_append(&r->terms->times, &one, sizeof one);
+    else
+        ((uint32_t *)(void *)r->terms->times.data)[index]++;
+    return SQLITE_OK;
+}
+
+assay_status assay_passage_terms_read(assay_store *store, const assay_text *texts, size_t count,
+                                      size_t most, assay_passage_terms *out, assay_error *error)
+{
+    *out = (assay_passage_terms){.map = assay_string_map_new()};
+    assay_buffer_init(&out->times, 0);
+    reading r = {.terms = out, .most = most, .error = error};
+    if (out->map == NULL)
+        return assay_fail_memory(error, 1024);
+    for (size_t i = 0; i < count && r.status == ASSAY_OK; i++) {
+        if (texts[i].length == 0)
+            continue;
+        if (texts[i].length > INT32_MAX)
+            r.status = assay_fail(error, ASSAY_E_LIMIT, "passage", "is longer than %d bytes",
+                                  INT32_MAX);
+        else if (store->tokenizer_calls.xTokenize(store->tokenizer, &r, FTS5_TOKENIZE_DOCUMENT,
+                                                  texts[i].data, (int)texts[i].length,
+                                                  count_token) != SQLITE_OK &&
+                 r.status == ASSAY_OK)
+            r.status = assay_fail_memory(error, texts[i].length);
+    }
+    if (r.status == ASSAY_OK)
+        r.status = assay_buffer_status(&out->times, "words", error);
+    if (r.status != ASSAY_OK)
+        assay_passage_terms_free(out);
+    return r.status;
+}
+
+void assay_passage_terms_free(assay_passage_terms *terms)
+{
+    assay_string_map_free(terms->map);
+    assay_buffer_free(&terms->times);
+    *terms = (assay_passage_terms){0};
 }
 
 /* ---- Registering ------------------------------------------------------------------- */

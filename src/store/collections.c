@@ -216,6 +216,15 @@ assay_status assay_collection_touch(assay_store *store, assay_collection *collec
 
 /* ---- Describing -------------------------------------------------------------- */
 
+assay_late_codes assay_late_codes_of(const char *model, uint32_t bits)
+{
+    return model[0] == '\0' ? ASSAY_LATE_CODES_AUTO
+           : bits == 0      ? ASSAY_LATE_CODES_I8
+           : bits == 4      ? ASSAY_LATE_CODES_B4
+           : bits == 2      ? ASSAY_LATE_CODES_B2
+                            : ASSAY_LATE_CODES_B1;
+}
+
 static assay_status describe_late(assay_store *store, int64_t key, assay_collection_info *out,
                                   assay_error *error)
 {
@@ -223,11 +232,7 @@ static assay_status describe_late(assay_store *store, int64_t key, assay_collect
     assay_late_model late;
     ASSAY_TRY(assay_sqlite_late_get(store, &collection, &late, error));
     memcpy(out->late_model, late.model, sizeof out->late_model);
-    out->late_codes = late.model[0] == '\0' ? ASSAY_LATE_CODES_AUTO
-                      : late.bits == 0      ? ASSAY_LATE_CODES_I8
-                      : late.bits == 4      ? ASSAY_LATE_CODES_B4
-                      : late.bits == 2      ? ASSAY_LATE_CODES_B2
-                                            : ASSAY_LATE_CODES_B1;
+    out->late_codes = assay_late_codes_of(late.model, late.bits);
     return assay_token_vectors_count(store, key, &out->late_vectors, &out->late_bytes, error);
 }
 

@@ -13,6 +13,7 @@
 #include <sys/types.h>
 
 #include "base/buffer.h"
+#include "base/string_map.h"
 #include "store/backend.h"
 
 enum {
@@ -39,8 +40,9 @@ struct assay_store {
     uint32_t busy_ms;
     bool read_only;
     assay_buffer text; /* behind assay_document_text */
+    struct assay_postgres *postgres; /* NULL: the database is SQLite's */
 
-    sqlite3 *db;
+    sqlite3 *db; /* beside PostgreSQL one in memory, for words and a scan's marks */
     uint32_t schema; /* of the file, see schema.c */
     bool frozen; /* opened as an immutable file: see sqlite.c */
     struct timespec frozen_time;
@@ -245,6 +247,8 @@ bool assay_docsize_read(sqlite3_stmt *row, int column, uint64_t *tokens);
 /* token_vectors.c: a passage's token vectors as a row's bytes; false: damaged. */
 bool assay_token_rows_decode(const void *bytes, size_t length, assay_token_rows *out);
 void assay_token_rows_encode(const assay_token_rows *rows, assay_buffer *out);
+/* collections.c: what the public header calls so many bits a coordinate. */
+assay_late_codes assay_late_codes_of(const char *model, uint32_t bits);
 /* token_vectors.c: passages of a collection that have token vectors, and the bytes of
  * these; those that are damaged. */
 assay_status assay_token_vectors_count(assay_store *store, int64_t collection, uint64_t *count,
@@ -254,6 +258,21 @@ assay_status assay_token_vectors_verify(assay_store *store, assay_damaged_fn tel
 /* token_vectors.c: the same of the books of codes, by collection. */
 assay_status assay_late_books_verify(assay_store *store, assay_damaged_fn tell, void *user,
                                      assay_error *error);
+
+/* document_list.c: an empty list with room for so many, whose strings lie in the arena. */
+assay_status assay_documents_new(size_t most, assay_documents *out, assay_arena **arena,
+                                 assay_error *error);
+
+/* bm25.c: the words of a passage as its index has them: stems, each with how often it
+ * stands there; of one longer than `most` bytes the beginning. */
+typedef struct assay_passage_terms {
+    assay_string_map *map;
+    assay_buffer times; /* uint32_t, by number in the map */
+    uint64_t length;    /* all words */
+} assay_passage_terms;
+assay_status assay_passage_terms_read(assay_store *store, const assay_text *texts, size_t count,
+                                      size_t most, assay_passage_terms *out, assay_error *error);
+void assay_passage_terms_free(assay_passage_terms *terms);
 
 /* bm25.c: what this connection needs for ranking. */
 assay_status assay_bm25_register(assay_store *store, assay_error *error);

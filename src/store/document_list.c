@@ -35,6 +35,17 @@ static block *block_new(size_t count)
     return NULL;
 }
 
+assay_status assay_documents_new(size_t most, assay_documents *out, assay_arena **arena,
+                                 assay_error *error)
+{
+    block *b = block_new(most);
+    if (b == NULL)
+        return assay_fail_memory(error, most * sizeof *out->items);
+    *out = (assay_documents){.items = b->items, .block = b};
+    *arena = b->arena;
+    return ASSAY_OK;
+}
+
 void assay_documents_free(assay_documents *documents)
 {
     if (documents == NULL)

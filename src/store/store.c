@@ -9,19 +9,40 @@
 #include <string.h>
 
 #include "store/database.h"
+#ifdef ASSAY_HAVE_LIBPQ
+#include "store/postgres.h"
+#endif
 
 enum { BUSY_MS = 5000 };
 
 /* ---- Opening ------------------------------------------------------------------ */
 
+static assay_status open_postgres(assay_store *store, const char *url, bool create,
+                                  assay_error *error)
+{
+#ifdef ASSAY_HAVE_LIBPQ
+    store->calls = &assay_postgresql;
+    return assay_postgres_open(store, url, create, error);
+#else
+    (void)store, (void)url, (void)create;
+    return assay_fail(error, ASSAY_E_UNSUPPORTED, "postgresql",
+                      "this assay was built without libpq, which stores in PostgreSQL need");
+#endif
+}
+
 static assay_status open_store(assay_store *store, const char *home, bool create,
                                assay_error *error)
 {
     char place[4096];
-    if (home == NULL) {
+    const char *named = home == NULL ? getenv("ASSAY_STORE") : NULL;
+    if (named != NULL && named[0] != '\0') {
+        home = named;
+    } else if (home == NULL) {
         ASSAY_TRY(assay_home(place, sizeof place, error));
         home = place;
     }
+    if (strncmp(home, "postgresql://", 13) == 0 || strncmp(home, "postgres://", 11) == 0)
+        return open_postgres(store, home, create, error);
     store->calls = &assay_sqlite;
     return assay_sqlite_open(store, home, create, error);
 }
@@ -258,6 +279,10 @@ assay_status assay_store_bm25(assay_store *store, const assay_collection *collec
                               const assay_selection *allowed, size_t k, assay_candidate *out,
                               size_t *count, assay_error *error)
 {
+    if (!(k1 >= 0 && k1 <= 1000))
+        return assay_fail(error, ASSAY_E_ARGUMENT, "k1", "%g is not from 0 to 1000", k1);
+    if (!(b >= 0 && b <= 1))
+        return assay_fail(error, ASSAY_E_ARGUMENT, "b", "%g is not from 0 to 1", b);
     return store->calls->bm25(store, collection, question, k1, b, allowed, k, out, count,
                               error);
 }
@@ -350,6 +375,44 @@ assay_status assay_store_vector_count(assay_store *store, const assay_collection
                                       uint64_t *count, assay_error *error)
 {
     return store->calls->vector_count(store, collection, count, error);
+}
+
+assay_status assay_passages_expect(assay_store *store, const assay_collection *collection,
+                                   const int64_t *passages, size_t count, assay_error *error)
+{
+    if (store->calls->passages_expect == NULL)
+        return ASSAY_OK;
+    return store->calls->passages_expect(store, collection, passages, count, error);
+}
+
+bool assay_store_finds_vectors(const assay_store *store)
+{
+    return store->calls->nearest != NULL;
+}
+
+assay_status assay_store_nearest(assay_store *store, const assay_collection *collection,
+                                 const float *vector, const assay_store_find *options,
+                                 assay_candidate *out, size_t *count, assay_vector_index *kind,
+                                 assay_error *error)
+{
+    return store->calls->nearest(store, collection, vector, options, out, count, kind, error);
+}
+
+assay_status assay_store_vector_index_update(assay_store *store,
+                                             const assay_collection *collection,
+                                             const assay_vector_index *choice,
+                                             assay_vector_index *kind, bool *by_size,
+                                             assay_error *error)
+{
+    return store->calls->vector_index_update(store, collection, choice, kind, by_size, error);
+}
+
+assay_status assay_store_vector_index_describe(assay_store *store,
+                                               const assay_collection *collection,
+                                               assay_vector_index_info *out,
+                                               assay_error *error)
+{
+    return store->calls->vector_index_describe(store, collection, out, error);
 }
 
 /* ---- Of those ------------------------------------------------------------------ */

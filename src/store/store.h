@@ -168,6 +168,39 @@ assay_status assay_word_index_update(assay_store *store, assay_collection *colle
 void assay_word_index_describe(assay_store *store, const assay_collection *collection,
                                uint64_t *bytes, bool *current);
 
+/* Whether the database itself finds the nearest vectors; else they are in files derived
+ * from it, as the words may be (assay_word_index_open). */
+bool assay_store_finds_vectors(const assay_store *store);
+
+/* How the nearest vectors are looked for. */
+typedef struct assay_store_find {
+    size_t k;
+    uint32_t ef; /* of hnsw: kept on the way; at least k are */
+    bool exact;
+    const assay_selection *allowed; /* NULL: all */
+} assay_store_find;
+
+/* The nearest vectors, best first, where the database finds them, and how it did. */
+assay_status assay_store_nearest(assay_store *store, const assay_collection *collection,
+                                 const float *vector, const assay_store_find *options,
+                                 assay_candidate *out, size_t *count, assay_vector_index *kind,
+                                 assay_error *error);
+/* Makes the database's own index what is chosen (NULL: what was chosen before, at first
+ * AUTO); *kind tells what it is then, *by_size that it goes by the number of vectors. */
+assay_status assay_store_vector_index_update(assay_store *store,
+                                             const assay_collection *collection,
+                                             const assay_vector_index *choice,
+                                             assay_vector_index *kind, bool *by_size,
+                                             assay_error *error);
+assay_status assay_store_vector_index_describe(assay_store *store,
+                                               const assay_collection *collection,
+                                               assay_vector_index_info *out, assay_error *error);
+
+/* Says which passages of the collection will be asked for next, one by one: a database
+ * that is far away then answers all at once. */
+assay_status assay_passages_expect(assay_store *store, const assay_collection *collection,
+                                   const int64_t *passages, size_t count, assay_error *error);
+
 typedef struct assay_passage_view {
     uint64_t passage;
     int64_t document; /* key */

@@ -36,6 +36,8 @@ assay_status assay_word_index_open(assay_store *store, const assay_collection *c
                                    assay_postings **postings, assay_error *error)
 {
     char path[1024];
+    if (assay_store_finds_vectors(store))
+        return ASSAY_OK; /* and words */
     if (*postings != NULL && assay_word_index_current(*postings, collection))
         return ASSAY_OK;
     assay_postings_close(*postings);
@@ -80,6 +82,12 @@ assay_status assay_word_index_update(assay_store *store, assay_collection *colle
 {
     char path[1024], folder[1024];
     uint64_t passages;
+    if (assay_store_finds_vectors(store))
+        return wanted != ASSAY_WORD_INDEX_YES
+                   ? ASSAY_OK
+                   : assay_fail(error, ASSAY_E_UNSUPPORTED, store->path,
+                                "this database answers BM25 by itself: there is no word index "
+                                "beside it");
     ASSAY_TRY(assay_word_index_path(store, collection, path, sizeof path, error));
     if (wanted == ASSAY_WORD_INDEX_NO) {
         unlink(path);
@@ -102,6 +110,8 @@ void assay_word_index_describe(assay_store *store, const assay_collection *colle
     assay_postings *postings;
     *bytes = 0;
     *current = false;
+    if (assay_store_finds_vectors(store))
+        return;
     if (assay_word_index_path(store, collection, path, sizeof path, NULL) != ASSAY_OK ||
         assay_postings_open(path, &postings, NULL) != ASSAY_OK)
         return;
