@@ -748,6 +748,9 @@ typedef enum assay_retriever {
     ASSAY_RETRIEVER_BM25 = 1,
     ASSAY_RETRIEVER_DENSE = 2,
     ASSAY_RETRIEVER_HYBRID = 3, /* BM25 | DENSE */
+    ASSAY_RETRIEVER_LATE = 4,   /* late interaction with the token vectors that the
+                                   collection keeps (assay_index_options.late): by centres
+                                   where they are in codes, all of them where in bytes */
 } assay_retriever;
 
 typedef enum assay_fusion {
@@ -823,9 +826,10 @@ typedef struct assay_pipeline_options {
     assay_setting k1, b;         /* BM25; 0.9 and 0.4 */
     uint32_t ef;            /* vectors that a search of hnsw keeps on its way: more find
                                more; 0: as tuned (assay_vector_index_tune), else
-                               retrieve + 100; at least retrieve */
+                               retrieve + 100; at least retrieve. late looks at the codes
+                               of four times as many passages */
     uint32_t nprobe;        /* lists of ivf that a search looks into; 0: as tuned, else one
-                               in 24 */
+                               in 24. Of late: centres of each of the query's tokens; 0: 8 */
     bool exact;             /* compare with all vectors, whatever index there is */
     uint32_t deadline_ms;   /* of a search; 0: none. Stages do as much as there is time
                                for, by what they were seen to take: see
@@ -942,11 +946,11 @@ typedef struct assay_hit {
     uint32_t rank;         /* 1 is best */
     uint32_t rank_first;   /* rank after retrieval, before reranking */
     uint32_t rank_bm25;    /* 0: this retriever did not find it */
-    uint32_t rank_dense;
+    uint32_t rank_dense;   /* of the vectors; with the retriever late, of token vectors */
     float score;           /* what `rank` sorts by */
     float score_first;     /* what `rank_first` sorts by */
     float score_bm25;      /* NAN when rank_bm25 is 0 */
-    float score_dense;     /* cosine; NAN when rank_dense is 0 */
+    float score_dense;     /* cosine, of late a sum of them; NAN when rank_dense is 0 */
     const assay_hit_stage *stages; /* [stage_count of the result] */
     bool reranked;         /* a stage scored it; the rest is of the last that did: */
     bool truncated;        /* the reranker did not see the passage's end */

@@ -14,7 +14,7 @@ _assay() {
     index:--word-index) words="auto yes no" ;;
     index:--index) words="as-is auto flat hnsw ivf" ;;
     index:--codes) words="as-is f32 f16 i8 b1" ;;
-    search:--retriever) words="auto bm25 dense hybrid" ;;
+    search:--retriever) words="auto bm25 dense hybrid late" ;;
     search:--fusion) words="zscore rrf" ;;
     search:--precision) words="auto fp32 int8 bf16" ;;
     search:--llm-mode) words="listwise pointwise yesno pairwise" ;;
@@ -24,7 +24,7 @@ _assay() {
     embed:--precision) words="auto fp32 int8 bf16" ;;
     embed:--role) words="none query passage" ;;
     eval:--split) words="test dev train" ;;
-    eval:--retriever) words="auto bm25 dense hybrid" ;;
+    eval:--retriever) words="auto bm25 dense hybrid late" ;;
     eval:--fusion) words="zscore rrf" ;;
     eval:--precision) words="auto fp32 int8 bf16" ;;
     eval:--llm-mode) words="listwise pointwise yesno pairwise" ;;

@@ -102,8 +102,8 @@ int assay_stages_read(const assay_stages *stages, const assay_verb *verb, const 
 
 const char *assay_retriever_name(assay_retriever retriever)
 {
-    static const char *const names[] = {"auto", "bm25", "dense", "hybrid"};
-    return (unsigned)retriever < 4 ? names[retriever] : "?";
+    static const char *const names[] = {"auto", "bm25", "dense", "hybrid", "late"};
+    return (unsigned)retriever < 5 ? names[retriever] : "?";
 }
 
 static void set_if_given(assay_answer *answer, json_t *object, const char *name,

@@ -24,8 +24,8 @@ typedef struct assay_stages {
      "stages from a pipeline file or a preset (assay pipeline show lists them); options of "     \
      "retrieval, --rerank-top, --llm-* and --threads count before what it says", 0, 0},          \
     {"retriever", ASSAY_OPTION_CHOICE, ASSAY_STAGE_FIELD(settings, retriever),                   \
-     "auto|bm25|dense|hybrid", "first stage (default: auto, hybrid where there are vectors)", 0, \
-     0},                                                                                         \
+     "auto|bm25|dense|hybrid|late", "first stage; late takes the collection's token vectors "    \
+     "(assay index --late) (default: auto, hybrid where there are vectors)", 0, 0},              \
     {"fusion", ASSAY_OPTION_CHOICE, ASSAY_STAGE_FIELD(settings, fusion), "zscore|rrf",           \
      "how hybrid joins its two lists (default: zscore)", 0, 0},                                  \
     {"retrieve", ASSAY_OPTION_COUNT, ASSAY_STAGE_FIELD(settings, retrieve), "N",                 \
@@ -56,10 +56,11 @@ typedef struct assay_stages {
      "BM25: how much long passages are held back (default: 0.4)", 0, 1},                         \
     {"ef", ASSAY_OPTION_COUNT, ASSAY_STAGE_FIELD(settings, ef), "N",                             \
      "vectors that a search of an hnsw index keeps on its way: more find more and take "        \
-     "longer (default: as tuned, else candidates + 100)", 1, 65536},                            \
+     "longer; late looks at the codes of four times as many passages (default: as tuned, else "  \
+     "candidates + 100)", 1, 65536},                                                             \
     {"nprobe", ASSAY_OPTION_COUNT, ASSAY_STAGE_FIELD(settings, nprobe), "N",                     \
-     "lists of an ivf index that a search looks into (default: as tuned, else one in 24)", 1,   \
-     65536},                                                                                    \
+     "lists of an ivf index that a search looks into (default: as tuned, else one in 24), or "   \
+     "centres that late looks at for each token of the query (default: 8)", 1, 65536},           \
     {"exact", ASSAY_OPTION_FLAG, ASSAY_STAGE_FIELD(settings, exact), NULL,                       \
      "compare with all vectors, whatever index there is", 0, 0},                                 \
     {"deadline-ms", ASSAY_OPTION_COUNT, ASSAY_STAGE_FIELD(settings, deadline_ms), "N",           \

@@ -396,18 +396,38 @@ static void take_some(const assay_token_query *q, const assay_token_codes *passa
                                 q->products, q->count, width, best);
 }
 
+static void begin_best(const assay_token_query *q, float *best)
+{
+    for (size_t i = 0; i < q->count; i++)
+        best[i] = -INFINITY;
+}
+
+/* Of products in steps. */
+static float add_up(const assay_token_query *q, const float *best)
+{
+    double sum = 0;
+    for (size_t i = 0; i < q->count; i++)
+        sum += (double)(best[i] * q->steps[i]);
+    return (float)sum;
+}
+
 float assay_token_maxsim(const assay_token_query *q, const assay_token_codes *passage)
 {
     float best[ASSAY_LATE_QUERY_MAX];
     for (size_t i = 0; i < passage->count; i++)
         if (passage->centres[i] >= q->book->count)
             return NAN;
-    for (size_t i = 0; i < q->count; i++)
-        best[i] = -INFINITY;
+    begin_best(q, best);
     for (size_t i = 0; i < passage->count; i += ROWS)
         take_some(q, passage, i, passage->count - i < ROWS ? passage->count - i : ROWS, best);
-    double sum = 0;
-    for (size_t i = 0; i < q->count; i++)
-        sum += (double)(best[i] * q->steps[i]);
-    return (float)sum;
+    return add_up(q, best);
+}
+
+float assay_token_maxsim_centres(const assay_token_query *q, const uint16_t *centres,
+                                 size_t count)
+{
+    float best[ASSAY_LATE_QUERY_MAX];
+    begin_best(q, best);
+    assay_kernels_active()->maxsim_centres(centres, count, q->products, q->count, best);
+    return add_up(q, best);
 }

@@ -97,5 +97,8 @@ void assay_token_query_free(assay_token_query *query);
 
 /* A passage's score (assay_late_maxsim); NAN when a centre is none of the book's. */
 float assay_token_maxsim(const assay_token_query *query, const assay_token_codes *passage);
+/* What its centres alone, all of the book's, tell of a passage. */
+float assay_token_maxsim_centres(const assay_token_query *query, const uint16_t *centres,
+                                 size_t count);
 
 #endif

@@ -52,7 +52,8 @@ assay_status assay_late_kept_begin(assay_late_kept *k, assay_late *late,
                 memcmp(set.digest.bytes, late->digest.bytes, sizeof set.digest.bytes) == 0;
     if (k->usable && set.bits > 0)
         ASSAY_TRY(find_book(k, collection, &set, error));
-    if (k->usable && set.bits > 0)
+    k->coded = k->usable && set.bits > 0;
+    if (k->coded)
         return assay_token_ask(&k->query, k->book, &late->session->question, error);
     return ASSAY_OK;
 }

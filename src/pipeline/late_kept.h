@@ -14,6 +14,7 @@ typedef struct assay_late_kept {
     assay_late *late;
     bool usable;      /* the collection at hand keeps vectors of this very model */
     bool damaged;     /* it does, but its book is of no use */
+    bool coded;       /* in codes of `book` */
     int64_t collection;
     uint32_t tag;     /* of the book that is open */
     assay_token_book *book; /* NULL: they are bytes */

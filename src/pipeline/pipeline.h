@@ -14,7 +14,7 @@
 #include "pipeline/allowed.h"
 #include "pipeline/cost.h"
 #include "pipeline/fusion.h"
-#include "pipeline/late.h"
+#include "pipeline/late_retriever.h"
 #include "pipeline/nearest.h"
 #include "pipeline/reranker.h"
 
@@ -43,8 +43,9 @@ typedef struct assay_retrieval {
     assay_error words;        /* why the word index is of no use, if it is there */
     assay_arena *terms;       /* of the query at hand */
     assay_allowed allowed;
-    assay_candidate *bm25, *dense; /* [retrieve]; of the query at hand: */
-    size_t bm25_count, dense_count;
+    assay_late_retriever late; /* in place of dense vectors */
+    assay_candidate *bm25, *dense; /* [retrieve]; dense: by vectors, of tokens too; of the */
+    size_t bm25_count, dense_count; /* query at hand */
     assay_fused *fused;            /* [2 * retrieve] */
 } assay_retrieval;
 

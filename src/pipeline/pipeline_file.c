@@ -44,7 +44,7 @@ typedef struct field {
 #define OF_LLM (1u << ASSAY_RERANKER_LLM)
 
 static const field pipeline_fields[] = {
-    {"retriever", WORD, IN_PIPELINE(retriever), "auto|bm25|dense|hybrid", 0, 0,
+    {"retriever", WORD, IN_PIPELINE(retriever), "auto|bm25|dense|hybrid|late", 0, 0,
      "what finds candidates; auto: hybrid where there are vectors, else bm25", 0},
     {"retrieve", COUNT, IN_PIPELINE(retrieve), NULL, 1, 100000, "how many passages it finds", 0},
     {"fusion", WORD, IN_PIPELINE(fusion), "zscore|rrf", 0, 0, "how hybrid joins its two lists", 0},

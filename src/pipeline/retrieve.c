@@ -6,6 +6,8 @@
 #include "base/clock.h"
 #include "pipeline/pipeline.h"
 
+enum { LATE_SCORED = 4 }; /* passages whose codes late interaction looks at, times ef */
+
 assay_status assay_query_encoder_open(const assay_collection *collection, uint32_t threads,
                                       assay_model **model, assay_session **session,
                                       assay_error *error)
@@ -45,11 +47,14 @@ assay_status assay_retrieval_open(assay_pipeline *p, assay_error *error)
     r->terms = assay_arena_new(0);
     if (r->bm25 == NULL || r->dense == NULL || r->fused == NULL || r->terms == NULL)
         return assay_fail_memory(error, 2 * retrieve * sizeof *r->fused);
+    if (o->retriever == ASSAY_RETRIEVER_LATE)
+        return assay_late_retriever_open(&r->late, p->store, &p->collection, o->threads, error);
     return o->retriever & ASSAY_RETRIEVER_DENSE ? open_encoder(p, error) : ASSAY_OK;
 }
 
 void assay_retrieval_close(assay_retrieval *r)
 {
+    assay_late_retriever_close(&r->late);
     assay_session_close(r->session);
     assay_model_close(r->encoder);
     assay_nearest_free(&r->nearest);
@@ -172,6 +177,26 @@ static assay_status retrieve_dense(assay_pipeline *p, assay_text query, size_t *
     return ASSAY_OK;
 }
 
+static assay_status retrieve_late(assay_pipeline *p, assay_text query, size_t *count,
+                                  bool *truncated, assay_error *error)
+{
+    const assay_pipeline_options *o = &p->settings.options;
+    assay_retrieval *r = &p->retrieval;
+    const assay_late_search search = {
+        .k = o->retrieve,
+        .scored = LATE_SCORED * o->ef,
+        .nprobe = o->nprobe,
+        .exact = o->exact,
+        .allowed = r->allowed.filter != NULL ? &r->allowed.selection.passages : NULL,
+    };
+    if (r->allowed.filter != NULL && assay_store_finds_vectors(p->store))
+        return assay_fail(error, ASSAY_E_UNSUPPORTED, "filter",
+                          "the retriever late takes none where the database itself looks at "
+                          "filters");
+    return assay_late_retrieve(&r->late, &p->collection, query, &search, r->dense, count,
+                               truncated, error);
+}
+
 assay_status assay_retrieve(assay_pipeline *p, assay_text query, size_t *count,
                             assay_result *result, assay_error *error)
 {
@@ -190,6 +215,10 @@ assay_status assay_retrieve(assay_pipeline *p, assay_text query, size_t *count,
         !leave_dense_out(p, bm25.count, &result->degraded)) {
         dense.weight = o->dense_weight.value;
         ASSAY_TRY(retrieve_dense(p, query, &dense.count, &result->query_truncated, error));
+    }
+    if (o->retriever == ASSAY_RETRIEVER_LATE) {
+        dense.weight = 1;
+        ASSAY_TRY(retrieve_late(p, query, &dense.count, &result->query_truncated, error));
     }
     r->bm25_count = bm25.count;
     r->dense_count = dense.count;

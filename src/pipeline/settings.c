@@ -182,6 +182,9 @@ assay_status assay_settings_fit(assay_settings *settings, const assay_collection
     bool vectors = collection->config.dimensions > 0;
     if (o->retriever == ASSAY_RETRIEVER_AUTO)
         o->retriever = vectors ? ASSAY_RETRIEVER_HYBRID : ASSAY_RETRIEVER_BM25;
+    if ((unsigned)o->retriever > ASSAY_RETRIEVER_LATE)
+        return assay_fail(error, ASSAY_E_ARGUMENT, "retriever", "there is none of that kind (%d)",
+                          (int)o->retriever);
     if ((o->retriever & ASSAY_RETRIEVER_DENSE) && !vectors)
         return assay_fail(error, ASSAY_E_ARGUMENT, collection->name,
                           "the collection was indexed without a model, so only the retriever "

@@ -353,7 +353,8 @@ void assay_tune_apply(const assay_store *store, const assay_collection *collecti
     assay_vector_tuning t = choice.tuned;
     uint64_t k = o->retrieve > 0 ? o->retrieve : ASSAY_RETRIEVE;
     bool other = (t.kind == ASSAY_VECTORS_IVF) != (choice.kind == ASSAY_VECTORS_IVF);
-    if (collection->config.dimensions == 0 || t.k == 0 || other)
+    if (collection->config.dimensions == 0 || t.k == 0 || other ||
+        o->retriever == ASSAY_RETRIEVER_LATE)
         return;
     /* Of more than were measured, as many times more are kept on the way. */
     uint64_t ef = k > t.k ? (t.ef * k + t.k - 1) / t.k : t.ef;

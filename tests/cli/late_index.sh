@@ -64,6 +64,30 @@ code assay check
 ask
 assay index docs.jsonl --json | json 'd["late"]'
 assay check && ask
+echo '-- it retrieves, too'
+find() {
+    assay search "$@" 'how many days of leave' --retriever late --rerank none --json |
+        json '[(h["document"], round(h["score"], 4)) for h in d["hits"]]'
+}
+assay index docs.jsonl more.jsonl --late-codes b4 > /dev/null
+find > found
+find --exact | diff found - && wc -l < found
+ls "$ASSAY_HOME"/index/*.tokens | wc -l
+find | diff found - && echo the same from the file
+printf x | dd of="$(ls "$ASSAY_HOME"/index/*.tokens)" bs=1 seek=200 conv=notrunc 2> /dev/null
+find | diff found - && echo the same from a damaged file
+printf '%s\n' '{"_id":"e","text":"How many days of leave?","metadata":{"kind":"question"}}' > late.jsonl
+assay index late.jsonl --json | json 'd["late"]'
+find --top 1 | sed 's/, [0-9.]*//'
+find --filter 'kind = "question"' | sed 's/, [0-9.]*//'
+: > late.jsonl
+assay index late.jsonl --prune --json | json 'd["removed"]'
+find | diff found - && echo gone
+assay search 'days of leave' --retriever late --rerank cross --json | json '(d["candidates"], [h["reranked"] for h in d["hits"]])'
+printf '{"retriever": "late", "stages": [{"kind": "cross"}]}' > p.json
+assay search 'days of leave' --pipeline p.json --json | json 'len(d["hits"])'
+assay index docs.jsonl --late none > /dev/null
+code assay search 'days of leave' --retriever late
 echo '-- pipelines, other models, and what is refused'
 printf '{"retrieve": 10, "stages": [{"kind": "late", "keep": 2}, {"kind": "cross"}]}' > p.json
 assay search 'days of leave' --pipeline p.json --json | json '[[s["scored"] for s in d["stages"]], len(d["hits"])]'
