@@ -14,20 +14,12 @@
 
 #include "base/json.h"
 #include "store/store.h"
+#include "assert_ok.h"
 
 enum { ALL = 4000 };
 
-static assay_error error;
 static assay_store *store;
 static char home[64];
-
-#define assert_ok(expression)                                                        \
-    do {                                                                             \
-        assay_status got_ = (expression);                                            \
-        if (got_ != ASSAY_OK)                                                        \
-            fail_msg("%s: %s: %s: %s", #expression, assay_status_name(got_), error.where, \
-                     error.message);                                                 \
-    } while (0)
 
 static int open_store(void **state)
 {

@@ -19,6 +19,8 @@
 #include "base/clock.h"
 #include "pipeline/blocks.h"
 #include "pipeline/pipeline.h"
+#include "assert_ok.h"
+#include "fake_reranker.h"
 
 #define DENSE "tests/golden/models/dense-mean"
 
@@ -26,14 +28,6 @@ enum { DOCUMENTS = 24 };
 
 static char home[64];
 static assay_store *store;
-static assay_error error;
-
-#define assert_ok(expression)                                                             \
-    do {                                                                                  \
-        assay_status status_ = (expression);                                              \
-        if (status_ != ASSAY_OK)                                                          \
-            fail_msg("%s: %s: %s", assay_status_name(status_), error.where, error.message); \
-    } while (0)
 
 /* ------------------------------------------------------- rerankers that are slow */
 
@@ -43,29 +37,6 @@ static struct {
     assay_status fails;
     size_t calls, passages;
 } slow, whole;
-
-static assay_status open_fake(assay_store *unused, const assay_stage_options *stage,
-                              const assay_pipeline_options *options, void **out,
-                              assay_error *problem)
-{
-    (void)unused, (void)stage, (void)options, (void)problem;
-    *out = &slow;
-    return ASSAY_OK;
-}
-
-static void close_fake(void *state)
-{
-    (void)state;
-}
-
-static assay_status begin_fake(void *state, const assay_rerank_call *call, assay_score *scores,
-                               double *work, assay_stage_result *result, assay_error *problem)
-{
-    (void)state, (void)scores, (void)result, (void)problem;
-    for (size_t i = 0; i < call->count; i++)
-        work[i] = 1;
-    return ASSAY_OK;
-}
 
 /* The later a passage was found, the better it likes it. */
 static void like_the_last(const assay_rerank_call *call, size_t first, size_t count,

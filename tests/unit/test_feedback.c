@@ -17,8 +17,9 @@
 
 #include <assay.h>
 
+#include "assert_ok.h"
+
 static char home[64], file[96];
-static assay_error error;
 static assay_feedback *feedback;
 
 static int make_home(void **state)
@@ -40,13 +41,6 @@ static int remove_home(void **state)
     snprintf(command, sizeof command, "rm -rf %s", home);
     return system(command);
 }
-
-#define assert_ok(expression)                                                             \
-    do {                                                                                  \
-        assay_status status_ = (expression);                                              \
-        if (status_ != ASSAY_OK)                                                          \
-            fail_msg("%s: %s: %s", assay_status_name(status_), error.where, error.message); \
-    } while (0)
 
 static void assert_fails(assay_status got, assay_status expected, const char *message)
 {

@@ -15,19 +15,11 @@
 
 #include "index/flat.h"
 #include "store/store.h"
+#include "assert_ok.h"
 
-static assay_error error;
 static assay_store *store;
 static assay_collection collection;
 static char home[64];
-
-#define assert_ok(expression)                                                            \
-    do {                                                                                 \
-        assay_status got_ = (expression);                                                \
-        if (got_ != ASSAY_OK)                                                            \
-            fail_msg("%s: %s: %s: %s", #expression, assay_status_name(got_), error.where, \
-                     error.message);                                                     \
-    } while (0)
 
 static int open_store(void **state)
 {

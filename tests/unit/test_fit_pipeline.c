@@ -21,6 +21,8 @@
 #include "base/hash.h"
 #include "evaluate/platt.h"
 #include "evaluate/playback.h"
+#include "assert_ok.h"
+#include "fake_reranker.h"
 
 #define DENSE "tests/golden/models/dense-mean"
 #define CROSS "tests/golden/models/cross-f32"
@@ -29,42 +31,11 @@ enum { DOCUMENTS = 40, QUERIES = 48, WITHOUT = 8 }; /* queries that have no answ
 
 static char home[64];
 static assay_store *store;
-static assay_error error;
 static assay_queries queries;
 static assay_qrels *qrels;
 static size_t asked; /* passages that the stand-ins scored */
 
-#define assert_ok(expression)                                                             \
-    do {                                                                                  \
-        assay_status status_ = (expression);                                              \
-        if (status_ != ASSAY_OK)                                                          \
-            fail_msg("%s: %s: %s", assay_status_name(status_), error.where, error.message); \
-    } while (0)
-
 /* ------------------------------------------------------------------ rerankers */
-
-static assay_status open_fake(assay_store *unused, const assay_stage_options *stage,
-                              const assay_pipeline_options *options, void **out,
-                              assay_error *problem)
-{
-    (void)unused, (void)stage, (void)options, (void)problem;
-    *out = &asked;
-    return ASSAY_OK;
-}
-
-static void close_fake(void *state)
-{
-    (void)state;
-}
-
-static assay_status begin_fake(void *state, const assay_rerank_call *call, assay_score *scores,
-                               double *work, assay_stage_result *result, assay_error *problem)
-{
-    (void)state, (void)scores, (void)result, (void)problem;
-    for (size_t i = 0; i < call->count; i++)
-        work[i] = 1;
-    return ASSAY_OK;
-}
 
 /* 0 to 1, of query and passage. */
 static float noise(assay_text query, const char *document)

@@ -20,19 +20,13 @@
 
 #include <assay.h>
 
+#include "assert_ok.h"
+
 #define DENSE "tests/golden/models/dense-mean"
 #define CROSS "tests/golden/models/cross-f32"
 
 static char home[64], files[64];
 static assay_store *store;
-static assay_error error;
-
-#define assert_ok(expression)                                                             \
-    do {                                                                                  \
-        assay_status status_ = (expression);                                              \
-        if (status_ != ASSAY_OK)                                                          \
-            fail_msg("%s: %s: %s", assay_status_name(status_), error.where, error.message); \
-    } while (0)
 
 static void write_text(const char *name, const char *text)
 {

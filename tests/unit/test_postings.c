@@ -14,21 +14,13 @@
 
 #include "index/postings_file.h"
 #include "store/store.h"
+#include "assert_ok.h"
 
 enum { PASSAGES = 10000, VOCABULARY = 1500, ASK_MAX = 15000 }; /* three windows */
 
-static assay_error error;
 static assay_store *store;
 static assay_collection collection;
 static char home[64], path[96];
-
-#define assert_ok(expression)                                                            \
-    do {                                                                                 \
-        assay_status got_ = (expression);                                                \
-        if (got_ != ASSAY_OK)                                                            \
-            fail_msg("%s: %s: %s: %s", #expression, assay_status_name(got_), error.where, \
-                     error.message);                                                     \
-    } while (0)
 
 static uint64_t seed = 11;
 static uint32_t pick(uint32_t n)

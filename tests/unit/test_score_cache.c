@@ -21,11 +21,11 @@
 #include <unistd.h>
 
 #include "store/score_cache.h"
+#include "assert_ok.h"
 
 #define LIMIT ASSAY_SCORE_CACHE_BYTES
 
 static char home[64], file[96];
-static assay_error error;
 
 static int make_home(void **state)
 {
@@ -44,13 +44,6 @@ static int remove_home(void **state)
     snprintf(command, sizeof command, "chmod 755 %s; rm -rf %s", home, home);
     return system(command);
 }
-
-#define assert_ok(expression)                                                             \
-    do {                                                                                  \
-        assay_status status_ = (expression);                                              \
-        if (status_ != ASSAY_OK)                                                          \
-            fail_msg("%s: %s: %s", assay_status_name(status_), error.where, error.message); \
-    } while (0)
 
 static void assert_fails(assay_status got, assay_status expected, const char *message)
 {

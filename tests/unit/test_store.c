@@ -22,8 +22,7 @@
 
 #include "base/file.h"
 #include "store/store.h"
-
-static assay_error error;
+#include "assert_ok.h"
 
 /* ---- A data directory of its own for each test -------------------------------- */
 
@@ -61,15 +60,6 @@ static int remove_place(void **state)
     free(p);
     return failed;
 }
-
-/* Fails the test with the library's own words. */
-#define assert_ok(expression)                                                        \
-    do {                                                                             \
-        assay_status got_ = (expression);                                            \
-        if (got_ != ASSAY_OK)                                                        \
-            fail_msg("%s: %s: %s: %s", #expression, assay_status_name(got_), error.where, \
-                     error.message);                                                 \
-    } while (0)
 
 static void assert_fails(assay_status got, assay_status expected, const char *where,
                          const char *message)
