@@ -772,8 +772,10 @@ typedef enum assay_reranker_kind {
 /* One reranker of a pipeline. It scores the passages that come to it; those go
  * before all others, ordered by
  *     weight_before * z(score so far) + weight * z(its own score)
- * where z normalises over the passages that it scored, and weight is weight_sure
- * on queries where it gives a passage a probability of at least `sure`. */
+ * where z subtracts the mean of the passages that it scored and divides by their standard
+ * deviation; its own scores by `spread`, where they deviate less: a reranker that scores
+ * all nearly alike has no opinion. weight is weight_sure on queries where it gives a
+ * passage a probability of at least `sure`. */
 typedef struct assay_stage_options {
     assay_reranker_kind kind;
     const char *model;          /* NULL: the kind's own ("cross", "late"); llm has none */
@@ -783,10 +785,10 @@ typedef struct assay_stage_options {
     uint32_t max_tokens;        /* of query and passage; 0: the model's limit */
     bool rerank_long;           /* work on queries of more words than the reranker
                                    was trained on (its query_words), too */
-    assay_setting weight;       /* of cross: 0.2, of late: 0.4, of llm: 1 */
-    assay_setting weight_sure;  /* weight where that is set; of cross: 1; of late and llm:
-                                   weight */
-    assay_setting sure;         /* of cross: 0.9 */
+    assay_setting weight;       /* of cross and late: 0.4, of llm: 1 */
+    assay_setting weight_sure;  /* weight */
+    assay_setting sure;         /* 0.9 */
+    assay_setting spread;       /* of cross: 3, in logits; of late and llm: 0 */
     assay_setting weight_before; /* of cross and late: 1; of llm: 0 */
     /* What its logit means: probability = 1 / (1 + exp(-slope * logit - offset)), as
      * fitted to judgments (Platt 1999; assay_pipeline_tune). Not set: the reranker's own. */
@@ -818,7 +820,7 @@ typedef struct assay_pipeline_options {
     bool rerank_long;
     assay_precision precision;
     assay_setting first_weight;  /* the stage's weight_before */
-    assay_setting rerank_weight; /* the stage's weight, and weight_sure */
+    assay_setting rerank_weight; /* the stage's weight */
     bool no_cache;          /* neither look up scores of earlier searches nor keep
                                these: see assay_pipeline_open */
     assay_setting bm25_weight;   /* in hybrid fusion */

@@ -20,8 +20,7 @@ import sys
 DEPTH = 30  # documents that are reranked
 DENSE = [0.5, 0.75, 1.0, 1.25, 1.5, 2.0]
 RERANK = [0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1.0, 1.5]
-SURE = [0.5, 0.8, 0.9, 0.95, 0.98]
-PAIRS = [(0.1, 1), (0.2, 0.8), (0.2, 1), (0.2, 1.2), (0.3, 1)]  # not sure, sure
+SPREADS = [0, 2, 3, 4]  # 0: z-scores
 
 
 def read_run(path):
@@ -41,11 +40,13 @@ def read_qrels(path):
     return qrels
 
 
-def z(scores):
+def z(scores, least=0):
+    """Less the mean, by the standard deviation or what it is at least taken for."""
     if not scores:
         return {}
     mean = sum(scores.values()) / len(scores)
     deviation = math.sqrt(sum((s - mean) ** 2 for s in scores.values()) / len(scores))
+    deviation = max(deviation, least)
     return {d: (s - mean) / deviation if deviation > 0 else 0.0 for d, s in scores.items()}
 
 
@@ -56,14 +57,11 @@ def fuse(bm25, dense, dense_weight):
     return dict(sorted(fused.items(), key=lambda item: -item[1])[:100])
 
 
-def rerank(first, logits, weight, weight_sure, sure):
+def rerank(first, logits, weight, spread):
     """The order of a stage: what it did not read stays behind, as it was."""
     order = sorted(first, key=lambda d: -first[d])
     read = [d for d in order[:DEPTH] if d in logits]
-    best = max((logits[d] for d in read), default=-math.inf)
-    if best >= math.log(sure / (1 - sure)):
-        weight = weight_sure
-    a, b = z({d: first[d] for d in read}), z({d: logits[d] for d in read})
+    a, b = z({d: first[d] for d in read}), z({d: logits[d] for d in read}, spread)
     scores = {d: a[d] + weight * b[d] for d in read}
     least = min(scores.values(), default=0)
     rest = [d for d in order if d not in scores]
@@ -126,12 +124,10 @@ def main():
     reranked = [c for c in known if c.runs["same"] and c.runs["cross"]]
     if reranked:
         print("\nqueries: " + ", ".join(f"{c.name} {len(c.runs['cross'])}" for c in reranked))
-        table("one weight", reranked,
-              [(f"{w:g}", lambda c, w=w: c.of_reranking(w, w, 0.5)) for w in RERANK] +
-              [("the reranker alone", lambda c: c.of_reranking(1e6, 1e6, 0.5))])
-        table("sure from, weights", reranked,
-              [(f"{s:g}: {a:g}, {b:g}", lambda c, s=s, a=a, b=b: c.of_reranking(a, b, s))
-               for s in SURE for a, b in PAIRS])
+        table("spread, weight", reranked,
+              [(f"{s:g}, {w:g}", lambda c, s=s, w=w: c.of_reranking(w, s))
+               for s in SPREADS for w in RERANK] +
+              [("the reranker alone", lambda c: c.of_reranking(1e6, 0))])
     told = [c for c in known if c.runs["same"] and c.runs["default"]]
     if told:
         table("the default", told, [("less first stage", lambda c: c.of_default())])

@@ -9,6 +9,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "cli/output.h"
 #include "cli/progress.h"
@@ -59,7 +60,7 @@ static assay_status read_document(work *w, const char *document, assay_text *out
                                               &text, error);
     if (status != ASSAY_OK)
         return status;
-    if (text.length >= title.length && memcmp(text.data, title.data, title.length) == 0)
+    if (text.length >= title.length && strncasecmp(text.data, title.data, title.length) == 0)
         title.length = 0;
     char *joined = malloc(title.length + 2 + text.length + 1);
     if (!joined) {
@@ -68,10 +69,10 @@ static assay_status read_document(work *w, const char *document, assay_text *out
     }
     size_t length = title.length;
     memcpy(joined, title.data, length);
-    if (length > 0) {
-        memcpy(joined + length, ". ", 2);
-        length += 2;
-    }
+    if (length > 0 && strchr(".?!:", title.data[length - 1]) == NULL)
+        joined[length++] = '.';
+    if (length > 0)
+        joined[length++] = ' ';
     memcpy(joined + length, text.data, text.length);
     *out = (assay_text){joined, length + text.length};
     return ASSAY_OK;

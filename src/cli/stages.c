@@ -124,6 +124,7 @@ static void add_stage(assay_answer *answer, json_t *stages, const assay_pipeline
     assay_answer_set(answer, one, "weight", assay_json_number(stage->weight.value));
     assay_answer_set(answer, one, "weight_sure", assay_json_number(stage->weight_sure.value));
     assay_answer_set(answer, one, "sure", assay_json_number(stage->sure.value));
+    assay_answer_set(answer, one, "spread", assay_json_number(stage->spread.value));
     assay_answer_set(answer, one, "weight_before",
                      assay_json_number(stage->weight_before.value));
     set_if_given(answer, one, "probability_slope", stage->probability_slope);

@@ -169,13 +169,6 @@ static assay_status tell(const double *before, const double *after, size_t count
 
 /* ---- Calibration ----------------------------------------------------------------- */
 
-/* The probability from which on a reranker is sure, by default, in the new terms. */
-static assay_setting sure_as_before(double slope, double offset)
-{
-    double p = assay_reranker_cross.sure;
-    return (assay_setting){true, assay_platt(log(p / (1 - p)), slope, offset)};
-}
-
 /* Into a folder, for the model that will be at `model`. */
 static assay_status write_pipeline(const assay_trainer *t, const char *folder, const char *model,
                                    assay_error *error)
@@ -189,7 +182,6 @@ static assay_status write_pipeline(const assay_trainer *t, const char *folder, c
         .model = model,
         .probability_slope = {true, slope},
         .probability_offset = {true, offset},
-        .sure = cross ? sure_as_before(slope, offset) : (assay_setting){0},
     };
     const assay_pipeline_options options = {.stages = &stage, .stage_count = 1};
     ASSAY_TRY(assay_pipeline_text(&options, &text, error));

@@ -4,6 +4,8 @@
  *
  * What comes to a stage is scored and ordered by a weighted sum of the
  * z-normalised scores so far and of its own; its best `keep` go on to the next.
+ * A stage's own scores are divided by no less than its `spread`: what a reranker
+ * scores nearly alike it has no opinion on, and z-scores would make it one.
  * All others stay behind in the order they had, with scores that say so. Thus
  * every stage returns what it got, ranked, and one that fails changes nothing. One
  * that a deadline stops has scored the first of what came to it (blocks.h), and leaves
@@ -167,6 +169,14 @@ static double weight_of(const work *w, size_t count)
                                           : w->options->weight.value;
 }
 
+/* What the stage's own scores are normalised by. */
+static assay_moments own_moments(const work *w, size_t count)
+{
+    assay_moments m = assay_moments_of(w->own, count);
+    m.deviation = fmax(m.deviation, w->options->spread.value);
+    return m;
+}
+
 /* The first `count` entries' scores so far, and of the stage; one that has none of its
  * own counts as the worst. */
 static void list_scores(work *w, size_t count)
@@ -182,16 +192,16 @@ static void list_scores(work *w, size_t count)
 }
 
 /* score = weight_before * z(score so far) + weight * z(own), over the entries
- * that were scored. */
+ * that were scored, the latter by own_moments. */
 static void interpolate(work *w)
 {
     list_scores(w, w->taken);
     assay_normalize(w->before, w->taken);
-    assay_normalize(w->own, w->taken);
+    assay_moments own = own_moments(w, w->taken);
     w->result->weight = weight_of(w, w->taken);
     for (size_t i = 0; i < w->taken; i++)
         w->entries[i].score = w->options->weight_before.value * w->before[i] +
-                              w->result->weight * w->own[i];
+                              w->result->weight * assay_z(w->own[i], own);
 }
 
 static int by_score(const void *left, const void *right)
@@ -291,7 +301,7 @@ static bool is_settled(void *user, size_t done)
     if (done <= w->wanted)
         return false;
     list_scores(w, done);
-    assay_moments before = assay_moments_of(w->before, done), own = assay_moments_of(w->own, done);
+    assay_moments before = assay_moments_of(w->before, done), own = own_moments(w, done);
     double weight = weight_of(w, done), best = -INFINITY;
     for (size_t i = 0; i < done; i++) {
         best = fmax(best, assay_z(w->own[i], own));

@@ -85,6 +85,8 @@ static const field stage_fields[] = {
      "the same on queries where the reranker is sure; weight when absent and weight is there", 0},
     {"sure", NUMBER, IN_STAGE(sure), NULL, 0, 1,
      "the probability of its best passage from which on the reranker is sure", 0},
+    {"spread", NUMBER, IN_STAGE(spread), NULL, 0, 1e6,
+     "the least that the stage's scores are divided by when they are normalised", 0},
     {"weight_before", NUMBER, IN_STAGE(weight_before), NULL, 0, 1e6,
      "of the score that the stages before it came to", 0},
     {"probability_slope", NUMBER, IN_STAGE(probability_slope), NULL, 0, 1e3,

@@ -25,8 +25,7 @@ typedef struct assay_rerank_call {
 typedef struct assay_reranker_class {
     const char *name;     /* in pipelines */
     const char *model;    /* when none is named; NULL: what open says */
-    /* When none are set. weight_sure 0: it knows no probability, weight is all. */
-    double weight, weight_sure, sure, weight_before;
+    double weight, weight_before, spread; /* when none are set */
     /* options has stage->precision, limits and so on; the pipeline's own options
      * say threads and no_cache. */
     assay_status (*open)(assay_store *store, const assay_stage_options *stage,

@@ -15,6 +15,7 @@ enum { DEFAULT_RERANK = 30, MAX_RETRIEVE = 100000 };
 
 #define DEFAULT_BM25_WEIGHT 1.0
 #define DEFAULT_DENSE_WEIGHT 1.0
+#define DEFAULT_SURE 0.9
 
 static assay_status settle(assay_setting *setting, const char *name, double value, double high,
                            assay_error *error)
@@ -94,11 +95,10 @@ static assay_status settle_stage(assay_stage_options *stage, size_t number, uint
     if (stage->keep == 0 || stage->keep > *comes)
         stage->keep = *comes;
     *comes = stage->keep;
-    bool one_weight = stage->weight.set || class->weight_sure == 0;
     ASSAY_TRY(settle(&stage->weight, "weight", class->weight, 1e6, error));
-    ASSAY_TRY(settle(&stage->weight_sure, "weight_sure",
-                     one_weight ? stage->weight.value : class->weight_sure, 1e6, error));
-    ASSAY_TRY(settle(&stage->sure, "sure", class->sure, 1, error));
+    ASSAY_TRY(settle(&stage->weight_sure, "weight_sure", stage->weight.value, 1e6, error));
+    ASSAY_TRY(settle(&stage->sure, "sure", DEFAULT_SURE, 1, error));
+    ASSAY_TRY(settle(&stage->spread, "spread", class->spread, 1e6, error));
     ASSAY_TRY(settle(&stage->weight_before, "weight_before", class->weight_before, 1e6, error));
     ASSAY_TRY(check(&stage->probability_slope, "probability_slope", 0, 1e3, error));
     ASSAY_TRY(check(&stage->probability_offset, "probability_offset", -1e3, 1e3, error));

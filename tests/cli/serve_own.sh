@@ -1,6 +1,7 @@
 # assay's own interface over HTTP: documents in and out, pipelines by name, events and the
 # report of them; the same report from the command line.
 echo '{"retriever": "bm25"}' >words.json
+echo '{"stages": [{"kind": "cross", "keep": 30, "spread": 0}]}' >bold.json
 start() {
     : >log
     port=$(free_port)
@@ -21,7 +22,7 @@ stop() {
     kill $server
     wait $server || echo "the server ended with $?"
 }
-start --write --record 1 --pipeline words=words.json
+start --write --record 1 --pipeline words=words.json --pipeline bold=bold.json
 python3 "$ROOT/tests/server/own.py" "$port" $server
 echo '{"_id": "l", "text": "later"}' | assay index - --collection later --model none --json >/dev/null
 request GET /v1/collections/later | json 'd["error"]["code"]'

@@ -159,12 +159,12 @@ static void the_weight_depends_on_whether_it_is_sure(void **state)
         assay_stage_options stage;
         double weight; /* in force */
     } cases[] = {
-        {{.model = CROSS, .sure = {true, 0}}, 1.0},
-        {{.model = CROSS, .sure = {true, 1}}, 0.2},
+        {{.model = CROSS}, 0.4},
+        {{.model = CROSS, .sure = {true, 0}}, 0.4},
         {{.model = CROSS, .sure = {true, 0}, .weight = {true, 0.7}}, 0.7},
         {{.model = CROSS, .sure = {true, 1}, .weight = {true, 0.7}}, 0.7},
         {{.model = CROSS, .sure = {true, 0}, .weight_sure = {true, 3}}, 3.0},
-        {{.model = CROSS, .sure = {true, 1}, .weight_sure = {true, 3}}, 0.2},
+        {{.model = CROSS, .sure = {true, 1}, .weight_sure = {true, 3}}, 0.4},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         assay_stage_options plain = {.model = CROSS, .weight = {true, cases[i].weight}};
@@ -178,6 +178,32 @@ static void the_weight_depends_on_whether_it_is_sure(void **state)
         assay_result_free(&result);
         assay_result_free(&same);
     }
+}
+
+/* Scores are divided by their deviation, or by `spread` where that is more. */
+static void what_scores_nearly_alike_weighs_little(void **state)
+{
+    (void)state;
+    static const double spreads[] = {0, 1e-9, 1e5};
+    float scores[3][DOCUMENTS];
+    for (size_t i = 0; i < 3; i++) {
+        assay_stage_options stage = {.model = CROSS, .weight_before = {true, 0},
+                                     .weight = {true, 1}, .spread = {true, spreads[i]}};
+        assay_pipeline_options options = {.stages = &stage, .stage_count = 1};
+        assay_result result = search(&options);
+        assert_int_equal(result.count, DOCUMENTS);
+        for (size_t j = 0; j < result.count; j++)
+            scores[i][j] = result.hits[j].score;
+        assay_result_free(&result);
+    }
+    double before = 0, after = 0;
+    for (size_t j = 0; j < DOCUMENTS; j++) {
+        assert_true(scores[0][j] == scores[1][j]);
+        before += (double)scores[0][j] * (double)scores[0][j];
+        after += (double)scores[2][j] * (double)scores[2][j];
+    }
+    assert_true(before > 1);
+    assert_true(after > 0 && after < 1e-3 * before);
 }
 
 /* A stage that cannot take the query leaves the order alone; the next goes on. */
@@ -345,6 +371,7 @@ int main(void)
         cmocka_unit_test(a_stage_sees_what_the_last_one_kept),
         cmocka_unit_test(the_short_form_is_a_list_of_one),
         cmocka_unit_test(the_weight_depends_on_whether_it_is_sure),
+        cmocka_unit_test(what_scores_nearly_alike_weighs_little),
         cmocka_unit_test(a_stage_that_fails_changes_nothing),
         cmocka_unit_test(wrong_stages_are_refused),
         cmocka_unit_test(errors_name_file_field_and_what_is_right),
