@@ -177,7 +177,7 @@ def quiet(tab):
 
 
 def main():
-    with tempfile.TemporaryDirectory() as profile:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
         browser = subprocess.Popen(
