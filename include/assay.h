@@ -1038,6 +1038,11 @@ ASSAY_API assay_status assay_pipeline_explain(assay_pipeline *pipeline, assay_te
 ASSAY_API assay_status assay_document_text(assay_store *store, const char *collection,
                                            const char *document, assay_text *title,
                                            assay_text *text, assay_error *error);
+/* The same as a reranker reads it in a search: "Title. Text", the title not said twice.
+ * *out is followed by a NUL; its data is freed with assay_free. */
+ASSAY_API assay_status assay_document_context(assay_store *store, const char *collection,
+                                              const char *document, assay_text *out,
+                                              assay_error *error);
 
 typedef struct assay_document_info {
     const char *id, *title, *source; /* as of a hit; "-" where it came from no file */

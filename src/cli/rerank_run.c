@@ -9,7 +9,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "cli/output.h"
 #include "cli/progress.h"
@@ -51,37 +50,10 @@ static bool make_room(work *w, size_t count)
     return true;
 }
 
-/* "Title. Text" of a document, owned by the caller. */
-static assay_status read_document(work *w, const char *document, assay_text *out,
-                                  assay_error *error)
-{
-    assay_text title, text;
-    assay_status status = assay_document_text(w->store, w->settings->collection, document, &title,
-                                              &text, error);
-    if (status != ASSAY_OK)
-        return status;
-    if (text.length >= title.length && strncasecmp(text.data, title.data, title.length) == 0)
-        title.length = 0;
-    char *joined = malloc(title.length + 2 + text.length + 1);
-    if (!joined) {
-        *error = (assay_error){.code = ASSAY_E_MEMORY, .message = "out of memory"};
-        return ASSAY_E_MEMORY;
-    }
-    size_t length = title.length;
-    memcpy(joined, title.data, length);
-    if (length > 0 && strchr(".?!:", title.data[length - 1]) == NULL)
-        joined[length++] = '.';
-    if (length > 0)
-        joined[length++] = ' ';
-    memcpy(joined + length, text.data, text.length);
-    *out = (assay_text){joined, length + text.length};
-    return ASSAY_OK;
-}
-
 static void free_texts(work *w, size_t count)
 {
     for (size_t i = 0; i < count; i++)
-        free((char *)w->texts[i].data);
+        assay_free((char *)w->texts[i].data);
 }
 
 /* Fills w->texts with the documents of entries first .. first + count - 1;
@@ -92,7 +64,8 @@ static assay_status read_documents(work *w, size_t first, size_t count, assay_ba
     memset(w->texts, 0, count * sizeof *w->texts);
     for (size_t i = 0; i < count; i++) {
         assay_run_entry entry = assay_run_at(w->in, first + i);
-        assay_status status = read_document(w, entry.document, &w->texts[i], error);
+        assay_status status = assay_document_context(w->store, w->settings->collection,
+                                                     entry.document, &w->texts[i], error);
         if (status == ASSAY_E_NOT_FOUND) {
             assay_bar_clear(bar);
             assay_report(error);

@@ -119,9 +119,10 @@ static size_t next_of(assay_text text, size_t at, const char *bytes)
     return at;
 }
 
-/* Whether there is a JSON list; the first that is one is taken. Few places are
- * tried: parsing each of a million brackets would take for ever. */
-static bool take_json(order *o, assay_text text)
+/* Whether a JSON value begins somewhere whose longest list is wanted; the first such is
+ * taken. Few places are tried: parsing each of a million brackets would take for ever. */
+typedef bool (*take_list)(void *out, const json_t *value, const json_t *list);
+static bool take_json(assay_text text, size_t flags, take_list wants, void *out)
 {
     enum { PLACES = 16, DEPTH = 4 };
     size_t at = 0;
@@ -129,19 +130,24 @@ static bool take_json(order *o, assay_text text)
         at = next_of(text, at, "{[");
         if (at >= text.length)
             return false;
-        json_t *value = json_loadb(text.data + at, text.length - at, JSON_DISABLE_EOF_CHECK,
-                                   NULL);
-        const json_t *list = longest_list(value, DEPTH);
-        forget(o);
-        for (size_t j = 0; j < json_array_size(list); j++)
-            take_item(o, json_array_get(list, j));
-        /* "[2]" is a list too, but rather the first of a chain of such */
-        bool whole = o->taken > 1 || (o->taken == 1 && (o->count == 1 || json_is_object(value)));
+        json_t *value = json_loadb(text.data + at, text.length - at,
+                                   JSON_DISABLE_EOF_CHECK | flags, NULL);
+        bool taken = wants(out, value, longest_list(value, DEPTH));
         json_decref(value);
-        if (whole)
+        if (taken)
             return true;
     }
     return false;
+}
+
+static bool take_order(void *out, const json_t *value, const json_t *list)
+{
+    order *o = out;
+    forget(o);
+    for (size_t j = 0; j < json_array_size(list); j++)
+        take_item(o, json_array_get(list, j));
+    /* "[2]" is a list too, but rather the first of a chain of such */
+    return o->taken > 1 || (o->taken == 1 && (o->count == 1 || json_is_object(value)));
 }
 
 /* "[2] > [1]", "2>1": numbers with '>' between them. */
@@ -237,7 +243,7 @@ assay_llm_verdict assay_llm_read_order(assay_text answer, size_t count, size_t *
 {
     order o = {.count = count, .list = list, .seen = seen};
     assay_text text = without_thoughts(answer);
-    if (take_json(&o, text) || take_chain(&o, text) || take_brackets(&o, text) ||
+    if (take_json(text, 0, take_order, &o) || take_chain(&o, text) || take_brackets(&o, text) ||
         take_lines(&o, text) || take_numbers(&o, text))
         return finish_order(&o);
     forget(&o);
@@ -459,23 +465,13 @@ static void take_json_query(query_list *q, const json_t *item)
         take_query(q, (assay_text){json_string_value(item), json_string_length(item)});
 }
 
-static bool take_json_queries(query_list *q, assay_text text)
+static bool take_queries(void *out, const json_t *value, const json_t *list)
 {
-    enum { PLACES = 16, DEPTH = 4 };
-    size_t at = 0;
-    for (int i = 0; i < PLACES; i++, at++) {
-        at = next_of(text, at, "{[");
-        if (at >= text.length)
-            return false;
-        json_t *value = json_loadb(text.data + at, text.length - at, JSON_DISABLE_EOF_CHECK | JSON_ALLOW_NUL, NULL);
-        const json_t *list = longest_list(value, DEPTH);
-        for (size_t j = 0; j < json_array_size(list); j++)
-            take_json_query(q, json_array_get(list, j));
-        json_decref(value);
-        if (q->seen > 0)
-            return true;
-    }
-    return false;
+    query_list *q = out;
+    (void)value;
+    for (size_t j = 0; j < json_array_size(list); j++)
+        take_json_query(q, json_array_get(list, j));
+    return q->seen > 0;
 }
 
 /* "1. ", "2) ", "- ": behind it. */
@@ -522,7 +518,7 @@ assay_llm_verdict assay_llm_read_queries(assay_text answer, size_t most, assay_a
 {
     query_list q = {.arena = arena, .list = queries, .most = most};
     assay_text text = without_thoughts(answer);
-    if (!take_json_queries(&q, text) && !refuses(bare(text)))
+    if (!take_json(text, JSON_ALLOW_NUL, take_queries, &q) && !refuses(bare(text)))
         take_line_queries(&q, text);
     *count = q.count;
     if (q.count == 0)

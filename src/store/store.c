@@ -11,6 +11,7 @@
 #include "store/database.h"
 #ifdef ASSAY_HAVE_LIBPQ
 #include "store/postgres.h"
+#include "text/context.h"
 #endif
 
 enum { BUSY_MS = 5000 };
@@ -241,6 +242,24 @@ assay_status assay_document_text(assay_store *store, const char *collection,
                                  assay_error *error)
 {
     return store->calls->document_text(store, collection, document, title, text, error);
+}
+
+assay_status assay_document_context(assay_store *store, const char *collection,
+                                    const char *document, assay_text *out, assay_error *error)
+{
+    assay_text title, text; /* in one buffer, the title with a NUL behind it */
+    assay_buffer context;
+    ASSAY_TRY(assay_document_text(store, collection, document, &title, &text, error));
+    assay_buffer_init(&context, 0);
+    assay_buffer_room(&context, title.length + text.length + 2);
+    assay_passage_context(ASSAY_CONTEXT_SENTENCES, title.data, "", text, &context);
+    assay_status status = assay_buffer_status(&context, document, error);
+    if (status != ASSAY_OK) {
+        assay_buffer_free(&context);
+        return status;
+    }
+    *out = (assay_text){context.data, context.length};
+    return ASSAY_OK;
 }
 
 assay_status assay_document_list(assay_store *store, const char *collection, const char *after,
