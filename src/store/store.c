@@ -11,8 +11,8 @@
 #include "store/database.h"
 #ifdef ASSAY_HAVE_LIBPQ
 #include "store/postgres.h"
-#include "text/context.h"
 #endif
+#include "text/context.h"
 
 enum { BUSY_MS = 5000 };
 
