@@ -214,6 +214,9 @@ typedef struct assay_model_info {
                                between white space; 0: it does not say */
     uint32_t dimensions;    /* of the embedding, or of a token's vector; 0 for a
                                cross-encoder */
+    uint32_t split;         /* of a cross-encoder: layers, the lower ones, in which query and
+                               passage are apart, as "assay_split" of its config.json says;
+                               0: none */
     uint32_t query_tokens;  /* of late interaction: longest query, special tokens
                                counted; 0 for the others */
     bool query_filled;      /* shorter ones are filled up with mask tokens */
@@ -563,8 +566,8 @@ typedef struct assay_collection_info {
     uint64_t documents, passages, vectors;
     uint64_t tokenized;     /* passages whose token ids are kept for reranking */
     uint64_t truncated;     /* passages longer than the bi-encoder's limit */
-    char late_model[1024];  /* whose token vectors are kept for late interaction; "":
-                               there are none */
+    char late_model[1024];  /* whose token vectors are kept for late interaction, or for
+                               ASSAY_RERANKER_SPLIT; "": there are none */
     uint64_t late_vectors;  /* passages that have them */
     uint64_t late_bytes;    /* and what they take */
     assay_late_codes late_codes; /* in what form; AUTO: there are none */
@@ -697,6 +700,10 @@ typedef struct assay_index_options {
                                 (ColBERT, or a bi-encoder read so; "late": the default
                                 one), for reranking by late interaction; "none": no
                                 more; NULL: as the collection does */
+    const char *split;       /* in their place keep the states that the lower layers of this
+                                cross-encoder, which is split, make of passages' tokens, as
+                                bytes, for ASSAY_RERANKER_SPLIT. A collection keeps those of
+                                one model. "none" and NULL as above */
     assay_late_codes late_codes; /* in this form; another than before computes them anew */
     int input;               /* descriptor that "-" is read from, and which is closed; 0:
                                 standard input */
@@ -765,6 +772,10 @@ typedef enum assay_reranker_kind {
                                  most like it among the passage's, whose vectors may be
                                  kept in the collection (assay_index_options.late) */
     ASSAY_RERANKER_LLM,       /* language model behind a chat API */
+    ASSAY_RERANKER_SPLIT,     /* cross-encoder whose lower layers keep query and passage
+                                 apart; their part of passages may be kept in the collection
+                                 (assay_index_options.split), and is rounded to bytes in any
+                                 case. CROSS takes such a model, too, without rounding */
 } assay_reranker_kind;
 
 #define ASSAY_STAGES_MAX 8u
@@ -778,18 +789,19 @@ typedef enum assay_reranker_kind {
  * passage a probability of at least `sure`. */
 typedef struct assay_stage_options {
     assay_reranker_kind kind;
-    const char *model;          /* NULL: the kind's own ("cross", "late"); llm has none */
+    const char *model;          /* NULL: the kind's own ("cross", "late", "cross-split",
+                                   which is no model that assay ships); llm has none */
     assay_precision precision;  /* not of llm */
     uint32_t keep;              /* how many passages, best first, go on to the next
                                    stage; 0: all. The others stay behind them */
     uint32_t max_tokens;        /* of query and passage; 0: the model's limit */
     bool rerank_long;           /* work on queries of more words than the reranker
                                    was trained on (its query_words), too */
-    assay_setting weight;       /* of cross and late: 0.4, of llm: 1 */
+    assay_setting weight;       /* of llm: 1, else 0.4 */
     assay_setting weight_sure;  /* weight */
     assay_setting sure;         /* 0.9 */
-    assay_setting spread;       /* of cross: 3, in logits; of late and llm: 0 */
-    assay_setting weight_before; /* of cross and late: 1; of llm: 0 */
+    assay_setting spread;       /* of cross and cross-split: 3, in logits; else 0 */
+    assay_setting weight_before; /* of llm: 0, else 1 */
     /* What its logit means: probability = 1 / (1 + exp(-slope * logit - offset)), as
      * fitted to judgments (Platt 1999; assay_pipeline_tune). Not set: the reranker's own. */
     assay_setting probability_slope, probability_offset;
@@ -815,7 +827,7 @@ typedef struct assay_pipeline_options {
     size_t stage_count;     /* at most ASSAY_STAGES_MAX; 0: `reranker` alone */
     const char *reranker;   /* in short, one stage: this cross-encoder ("cross": the
                                default one), or "late" or "late:NAME" for late
-                               interaction; NULL: none. Its settings are the next
+                               interaction, or "cross-split:NAME"; NULL: none. Its settings are the next
                                four, which say nothing of `stages` */
     bool rerank_long;
     assay_precision precision;
@@ -866,7 +878,7 @@ ASSAY_API assay_status assay_pipeline_text(const assay_pipeline_options *options
                                            assay_error *error);
 ASSAY_API assay_status assay_pipeline_schema(char **out, assay_error *error);
 
-/* "cross", "late", "llm". Never NULL. */
+/* "cross", "late", "llm", "cross-split". Never NULL. */
 ASSAY_API const char *assay_reranker_name(assay_reranker_kind kind);
 
 /* A collection opened for searching, with its models. One thread. The store
@@ -1555,6 +1567,10 @@ typedef struct assay_train_options {
     uint32_t batch;            /* queries a step; 0: 8, of a bi-encoder and LATE 32 */
     uint32_t dimensions;       /* LATE: of a token's vector, of a base that is not yet for late
                                   interaction; 0: 128, or its hidden states' if these are less */
+    uint32_t split;            /* CROSS_ENCODER: layers, the lower ones, in which query and
+                                  passage do not see each other, so that what they make of
+                                  passages can be kept (assay_index_options.split); at least
+                                  one is left in which they do. 0: as the base's */
     uint32_t max_tokens;       /* of what the model is shown; 0: 256; of LATE passages alone */
     uint32_t part_tokens;      /* that go through the model together, a step's one part after
                                   the other: more need more memory; 0: 4096 */

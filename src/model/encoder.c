@@ -15,6 +15,10 @@
  *
  * With [CLS] pooling the last layer computes, after keys and values, the first
  * row of each sequence only: nothing else can reach the result.
+ *
+ * In the lower layers of a model that is split (encoder.h) each text of a pair is
+ * attended to as if it were a sequence by itself. All else works on rows, so a pair's
+ * way through all layers gives the bits of both texts' ways to the split, and from there.
  */
 #include "model/encoder.h"
 
@@ -219,6 +223,8 @@ static void embed(const run *r, size_t first, size_t end)
         const assay_sequence *sequence = &r->pass->sequences[i];
         int32_t last = padding; /* position so far */
         for (size_t t = 0; t < sequence->count && row < end; t++, row++) {
+            if (r->encoder->config->split > 0 && t == sequence->second)
+                last = padding;
             int32_t id = sequence->ids[t];
             size_t position = (size_t)(id == padding ? padding : ++last), at = row * r->hidden;
             if (row >= first)
@@ -228,6 +234,39 @@ static void embed(const run *r, size_t first, size_t end)
     }
     assay_stopwatch_read(r->watch, ASSAY_OPERATION_EMBED);
     normalise(r, &r->encoder->norm, r->s.x + first * r->hidden, end - first);
+}
+
+/* Some rows of what the lower layers made of a text. */
+static void load_states(const run *r, const assay_states *states, size_t first, size_t count,
+                        float *x)
+{
+    if (states->floats != NULL) {
+        memcpy(x, states->floats + first * r->hidden, count * r->hidden * sizeof *x);
+        return;
+    }
+    for (size_t t = first; t < first + count; t++, x += r->hidden) {
+        const int8_t *row = states->bytes + t * r->hidden;
+        for (size_t i = 0; i < r->hidden; i++)
+            x[i] = (float)row[i] * states->steps[t];
+    }
+}
+
+/* In the place of embeddings and lower layers. */
+static void load(const run *r, size_t first, size_t end)
+{
+    size_t row = 0;
+    for (size_t i = 0; i < r->pass->count && row < end; i++) {
+        const assay_sequence *s = &r->pass->sequences[i];
+        const size_t counts[] = {s->second, s->count - s->second};
+        for (size_t text = 0; text < 2; row += counts[text++]) {
+            size_t from = row < first ? first - row : 0;
+            size_t to = row + counts[text] > end ? (end > row ? end - row : 0) : counts[text];
+            if (from < to)
+                load_states(r, &s->below[text], from, to - from,
+                            r->s.x + (row + from) * r->hidden);
+        }
+    }
+    assay_stopwatch_read(r->watch, ASSAY_OPERATION_EMBED);
 }
 
 /* One head of one sequence: the rows [first, end) of its `rows` queries over its
@@ -300,26 +339,50 @@ static bool first_only(const run *r, size_t layer)
     return config->pooling == ASSAY_POOLING_CLS && layer + 1 == config->layers;
 }
 
-static void attend_part(const run *r, bool first, size_t sequence, size_t row, size_t column,
-                        size_t part)
+/* A part of a head's queries. */
+static void attend_part(const run *r, head *h, size_t part)
 {
-    const assay_pass *pass = r->pass;
-    head h = {.q = r->s.qkv + row * 3 * r->hidden + column,
-              .k = r->s.qkv + (row * 3 + 1) * r->hidden + column,
-              .out = r->s.context + row * r->hidden + column,
-              .ldq = 3 * r->hidden,
-              .rows = pass->sequences[sequence].count};
-    h.length = h.rows - pass->sequences[sequence].unseen;
+    h->first = h->rows * part / r->pass->parts;
+    h->end = h->rows * (part + 1) / r->pass->parts;
+    if (h->first < h->end)
+        (r->encoder->bytes || r->encoder->halves ? attend_head_i16 : attend_head)(r, h);
+}
+
+/* The head of `count` rows from `row` on, which begins in this column. */
+static head head_at(const run *r, size_t row, size_t count, size_t column)
+{
+    return (head){.q = r->s.qkv + row * 3 * r->hidden + column,
+                  .k = r->s.qkv + (row * 3 + 1) * r->hidden + column,
+                  .out = r->s.context + row * r->hidden + column,
+                  .ldq = 3 * r->hidden,
+                  .rows = count,
+                  .length = count};
+}
+
+/* Of a sequence whose texts see each other. */
+static void attend_joined(const run *r, bool first, size_t sequence, size_t row, size_t column,
+                          size_t part)
+{
+    const assay_sequence *s = &r->pass->sequences[sequence];
+    head h = head_at(r, row, s->count, column);
+    h.length -= s->unseen;
     if (first) {
         h.q = r->s.first + sequence * r->hidden + column;
         h.out = r->s.context + sequence * r->hidden + column;
         h.ldq = r->hidden;
         h.rows = 1;
     }
-    h.first = h.rows * part / pass->parts;
-    h.end = h.rows * (part + 1) / pass->parts;
-    if (h.first < h.end)
-        (r->encoder->bytes || r->encoder->halves ? attend_head_i16 : attend_head)(r, &h);
+    attend_part(r, &h, part);
+}
+
+/* Of each text by itself. */
+static void attend_apart(const run *r, size_t sequence, size_t row, size_t column, size_t part)
+{
+    const assay_sequence *s = &r->pass->sequences[sequence];
+    head first = head_at(r, row, s->second, column);
+    head second = head_at(r, row + s->second, s->count - s->second, column);
+    attend_part(r, &first, part);
+    attend_part(r, &second, part);
 }
 
 /* A sequence, a head of it, or a part of that. */
@@ -331,8 +394,12 @@ static void attend(const run *r, size_t layer, size_t item)
     size_t sequence = item / pass->parts / groups, row = 0;
     for (size_t i = 0; i < sequence; i++)
         row += pass->sequences[i].count;
+    bool apart = layer < r->encoder->config->split;
     for (size_t i = from; i < from + pass->heads; i++)
-        attend_part(r, first_only(r, layer), sequence, row, i * r->head_size, part);
+        if (apart)
+            attend_apart(r, sequence, row, i * r->head_size, part);
+        else
+            attend_joined(r, first_only(r, layer), sequence, row, i * r->head_size, part);
     assay_stopwatch_read(r->watch, ASSAY_OPERATION_ATTENTION);
 }
 
@@ -429,22 +496,34 @@ static void project_tokens(const run *r)
 /* ---- A pass ------------------------------------------------------------------- */
 
 /*
- * Steps of layer i: 2 i      rows: the rest of layer i - 1, or embeddings; q, k, v
+ * Steps of layer i, counted from the pass's first:
+ *                   2 i      rows: the rest of layer i - 1, or embeddings; q, k, v
  *                   2 i + 1  heads
  * then, of L layers 2 L      the rest of the last one: the first rows, or all,
- *                   2 L + 1  and their mean, or projection.
+ *                   2 L + 1  and, of the model's last one, their mean, or projection.
  */
-size_t assay_pass_steps(const assay_encoder *encoder)
+size_t assay_pass_steps(const assay_pass *pass)
 {
-    return 2 * encoder->config->layers + (encoder->config->pooling == ASSAY_POOLING_CLS ? 1 : 2);
+    const assay_model_config *config = pass->encoder->config;
+    bool more = pass->end == config->layers && config->pooling != ASSAY_POOLING_CLS;
+    return 2 * ((size_t)pass->end - pass->begin) + (more ? 2 : 1);
 }
 
-assay_pass assay_pass_of(const assay_encoder *encoder, const assay_sequence *sequences,
-                         size_t count, uint32_t threads, float *memory, float *states)
+size_t assay_pass_most_steps(const assay_encoder *encoder)
 {
-    assay_pass pass = {.encoder = encoder, .sequences = sequences, .count = count,
-                       .rows = ROWS, .heads = encoder->config->heads, .parts = 1,
-                       .memory = memory, .states = states};
+    return 2 * (size_t)encoder->config->layers + 2;
+}
+
+assay_pass assay_pass_of(const assay_encoder *encoder, assay_stretch stretch,
+                         const assay_sequence *sequences, size_t count, uint32_t threads,
+                         float *memory, float *states)
+{
+    const assay_model_config *config = encoder->config;
+    assay_pass pass = {.encoder = encoder,
+                       .begin = stretch == ASSAY_STRETCH_JOINED ? config->split : 0,
+                       .end = stretch == ASSAY_STRETCH_APART ? config->split : config->layers,
+                       .sequences = sequences, .count = count, .rows = ROWS,
+                       .heads = config->heads, .parts = 1, .memory = memory, .states = states};
     for (size_t i = 0; i < count; i++) {
         pass.tokens += sequences[i].count;
         pass.longest = sequences[i].count > pass.longest ? sequences[i].count : pass.longest;
@@ -455,7 +534,7 @@ assay_pass assay_pass_of(const assay_encoder *encoder, const assay_sequence *seq
     pass.rows = (pass.tokens + turns * threads - 1) / (turns * threads);
     if (pass.rows < ROWS_LEAST)
         pass.rows = ROWS_LEAST;
-    size_t heads = encoder->config->heads * count;
+    size_t heads = config->heads * count;
     pass.heads = 1;
     pass.parts = heads < 2 * threads ? (2 * threads + heads - 1) / heads : 1;
     return pass;
@@ -464,10 +543,10 @@ assay_pass assay_pass_of(const assay_encoder *encoder, const assay_sequence *seq
 size_t assay_pass_items(const assay_pass *pass, size_t step)
 {
     const assay_model_config *config = pass->encoder->config;
-    size_t last = 2 * (size_t)config->layers;
-    if (step < last && step % 2 == 1)
+    size_t layer = pass->begin + step / 2;
+    if (layer < pass->end && step % 2 == 1)
         return pass->count * (config->heads / pass->heads) * pass->parts;
-    if (step > last || (step == last && config->pooling == ASSAY_POOLING_CLS))
+    if (layer == config->layers && (step % 2 == 1 || config->pooling == ASSAY_POOLING_CLS))
         return 1;
     return (pass->tokens + pass->rows - 1) / pass->rows;
 }
@@ -478,11 +557,13 @@ static void run_rows(const run *r, size_t layer, size_t item)
     if (end > r->pass->tokens)
         end = r->pass->tokens;
     size_t at = first * r->hidden;
-    if (layer > 0)
+    if (layer > r->pass->begin)
         finish_layer(r, layer - 1, r->s.context + at, r->s.x + at, end - first);
+    else if (layer > 0)
+        load(r, first, end);
     else
         embed(r, first, end);
-    if (layer < r->encoder->config->layers)
+    if (layer < r->pass->end)
         project(r, layer, first, end);
 }
 
@@ -514,7 +595,7 @@ void assay_pass_item(const assay_pass *pass, size_t step, size_t item, float *me
     r.scale = 1.0f / __builtin_sqrtf((float)r.head_size);
     find_scratch(pass, memory, &r.s);
     assay_stopwatch_start(watch);
-    size_t layer = step / 2, layers = config->layers;
+    size_t layer = pass->begin + step / 2, layers = config->layers;
     if (layer < layers && step % 2 == 1)
         attend(&r, layer, item);
     else if (layer == layers && step % 2 == 1 && config->pooling == ASSAY_POOLING_TOKENS)
@@ -527,12 +608,12 @@ void assay_pass_item(const assay_pass *pass, size_t step, size_t item, float *me
         run_rows(&r, layer, item);
 }
 
-void assay_encoder_run(const assay_encoder *encoder, const assay_sequence *sequences,
-                       size_t count, float *memory, float *states, assay_audit *audit,
-                       assay_stopwatch *watch)
+void assay_encoder_run(const assay_encoder *encoder, assay_stretch stretch,
+                       const assay_sequence *sequences, size_t count, float *memory,
+                       float *states, assay_audit *audit, assay_stopwatch *watch)
 {
-    assay_pass pass = assay_pass_of(encoder, sequences, count, 1, memory, states);
-    for (size_t step = 0; step < assay_pass_steps(encoder); step++)
+    assay_pass pass = assay_pass_of(encoder, stretch, sequences, count, 1, memory, states);
+    for (size_t step = 0; step < assay_pass_steps(&pass); step++)
         for (size_t item = 0; item < assay_pass_items(&pass, step); item++)
             assay_pass_item(&pass, step, item, memory, audit, watch);
 }
@@ -546,7 +627,7 @@ size_t assay_encoder_dimensions(const assay_encoder *encoder)
 float *assay_encoder_tokens(const assay_encoder *encoder, const assay_sequence *sequences,
                             size_t count, float *memory)
 {
-    assay_pass pass = assay_pass_of(encoder, sequences, count, 1, memory, NULL);
+    assay_pass pass = assay_pass_of(encoder, ASSAY_STRETCH_ALL, sequences, count, 1, memory, NULL);
     run r = {.pass = &pass, .encoder = encoder};
     find_scratch(&pass, memory, &r.s);
     return tokens_of(&r);
@@ -563,7 +644,8 @@ assay_status assay_encoder_try(const assay_encoder *encoder, const assay_encodin
     float *memory = aligned_alloc(ASSAY_ALIGNMENT, bytes);
     if (memory == NULL)
         return assay_fail_memory(error, bytes);
-    assay_encoder_run(encoder, &sequence, 1, memory, memory + floats, audit, NULL);
+    assay_encoder_run(encoder, ASSAY_STRETCH_ALL, &sequence, 1, memory, memory + floats, audit,
+                      NULL);
     free(memory);
     return ASSAY_OK;
 }

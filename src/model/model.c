@@ -95,6 +95,11 @@ static assay_status check_layout(const assay_model *model, bool pair, assay_erro
             return assay_fail(error, ASSAY_E_UNSUPPORTED, model->config.weights,
                               "the tokenizer's post_processor gives token types in another "
                               "order than 0, then 1");
+    for (size_t i = 0; i < layout->count && model->config.split > 0; i++)
+        if (layout->pieces[i].type != 1 && layout->pieces[i].kind == ASSAY_PIECE_SECOND)
+            return assay_fail(error, ASSAY_E_UNSUPPORTED, model->config.weights,
+                              "assay_split tells the texts of a pair apart by their types, and the "
+                              "tokenizer's post_processor gives both type 0");
     return ASSAY_OK;
 }
 
@@ -185,6 +190,7 @@ static void describe(assay_model *model, const char *path)
     info->vocabulary = config->vocabulary;
     info->max_tokens = least_limit(model);
     info->query_words = config->query_words;
+    info->split = config->split;
     info->dimensions = bi ? config->hidden : 0;
     if (config->kind == ASSAY_MODEL_LATE)
         describe_late(model);

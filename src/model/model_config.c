@@ -213,6 +213,36 @@ static assay_status read_query_words(const json_t *root, const char *where,
     return ASSAY_OK;
 }
 
+/* Another: in so many layers, the lower ones, a cross-encoder's two texts are apart. What
+ * tells them from each other is their type. */
+assay_status assay_model_config_split(const char *where, uint64_t split, assay_model_config *out,
+                                      assay_error *error)
+{
+    const char *field = "assay_split";
+    out->split = (uint32_t)split;
+    if (split == 0)
+        return ASSAY_OK;
+    if (out->kind != ASSAY_MODEL_CROSS_ENCODER)
+        return refuse(error, where, field, out->architecture, "a cross-encoder");
+    if (!out->family->types || out->types < 2)
+        return refuse(error, where, field, "a model without two token types",
+                      "one of BERT's kind");
+    if (split < out->layers)
+        return ASSAY_OK;
+    assay_fail(error, ASSAY_E_FORMAT, field, "%llu of %u layers leave none in which the texts meet",
+               (unsigned long long)split, out->layers);
+    assay_error_prefix(error, where);
+    return ASSAY_E_FORMAT;
+}
+
+static assay_status read_split(const json_t *root, const char *where, assay_model_config *out,
+                               assay_error *error)
+{
+    uint64_t split = 0;
+    ASSAY_TRY(assay_json_uint(root, "assay_split", where, 0, MAX_LAYERS, &split, error));
+    return assay_model_config_split(where, split, out, error);
+}
+
 static assay_status read_root(const json_t *root, const char *where, assay_model_config *out,
                               assay_error *error)
 {
@@ -231,6 +261,7 @@ static assay_status read_root(const json_t *root, const char *where, assay_model
     ASSAY_TRY(need_off(root, "is_decoder", where, error));
     ASSAY_TRY(need_off(root, "add_cross_attention", where, error));
     ASSAY_TRY(read_query_words(root, where, out, error));
+    ASSAY_TRY(read_split(root, where, out, error));
     return check_quantisation(root, where, error);
 }
 

@@ -40,6 +40,8 @@ typedef struct assay_model_config {
     uint32_t longest;        /* input that there are positions for */
     uint32_t max_tokens;     /* that the files demand; 0: they say nothing */
     uint32_t query_words;    /* assay_query_words; 0: they say nothing */
+    uint32_t split;          /* assay_split: layers in which query and passage do not see
+                                each other; 0: none */
     float epsilon;
     assay_activation activation;
     char weights[2048];      /* folder of config.json, weights and tokenizer */
@@ -49,6 +51,11 @@ typedef struct assay_model_config {
  * field. The files' bytes are added to the digest. */
 assay_status assay_model_config_read(const char *folder, assay_hasher *digest,
                                      assay_model_config *out, assay_error *error);
+
+/* Lets the model's texts meet after the first `split` layers; 0: in all. ARGUMENT-like
+ * errors are those of a file: FORMAT, UNSUPPORTED. */
+assay_status assay_model_config_split(const char *where, uint64_t split, assay_model_config *out,
+                                      assay_error *error);
 
 /* The part of it that is in config.json (tests, fuzzing). */
 assay_status assay_model_config_parse(const char *data, size_t length, const char *where,

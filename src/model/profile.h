@@ -33,8 +33,10 @@ static inline void assay_stopwatch_read(assay_stopwatch *watch, assay_operation 
     watch->last = now;
 }
 
-/* Adds what a sequence of `tokens` tokens has to go through to the counts: the
- * products that its result depends on, not all that are computed. */
-void assay_profile_count(const assay_model_config *config, size_t tokens, assay_profile *profile);
+/* Adds what a sequence of first + second tokens, of two texts, has to go through in the
+ * layers [begin, end) to the counts: the products that its result depends on, not all
+ * that are computed. */
+void assay_profile_count(const assay_model_config *config, uint32_t begin, uint32_t end,
+                         size_t first, size_t second, assay_profile *profile);
 
 #endif

@@ -2,7 +2,8 @@
 /*
  * cross_encoder.c: query and passage through the model together (Nogueira & Cho
  * 2019); see assay_rerank. Input is a pair as the tokenizer lays it out, with
- * BERT's [CLS] query [SEP] passage [SEP]; the passage alone is cut to fit.
+ * BERT's [CLS] query [SEP] passage [SEP]; the passage alone is cut to fit. Of a model
+ * that is split (model/encoder.h) each text has positions, and so room, of its own.
  */
 #include "rank/cross_encoder.h"
 
@@ -40,6 +41,12 @@ static void score_block(void *user, const assay_sequence *sequences, size_t coun
         if (!isfinite(logits[i])) /* weights that are no numbers */
             fail_score(score, ASSAY_E_CORRUPT);
     }
+}
+
+void assay_cross_run(assay_session *session, assay_score *scores)
+{
+    rerank work = {session, scores};
+    assay_batch_run(session, score_block, &work);
 }
 
 /* Adds one passage to the batch, or marks it failed; memory fails the call. */
@@ -100,9 +107,11 @@ assay_status assay_cross_query(assay_session *session, assay_text query, assay_e
     return ASSAY_OK;
 }
 
+/* What is read of a passage may depend on the query only where what is made of it does. */
 size_t assay_cross_room(const assay_session *session)
 {
-    return session->max_tokens - session->pair->special - session->first.count;
+    size_t room = session->max_tokens - session->pair->special;
+    return session->model->config.split > 0 ? room : room - session->first.count;
 }
 
 void assay_cross_cut(const assay_session *session, assay_token_ids *passage)

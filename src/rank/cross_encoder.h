@@ -49,6 +49,10 @@ void assay_cross_cut(const assay_session *session, assay_token_ids *passage);
 assay_status assay_cross_score(assay_session *session, const assay_token_ids *passages,
                                size_t count, assay_score *scores, assay_error *error);
 
+/* Runs the batch and puts logits and probabilities into scores[item], which have the
+ * rest already. */
+void assay_cross_run(assay_session *session, assay_score *scores);
+
 /* The score of a passage, cut, whose logit is known. */
 assay_score assay_cross_known(const assay_session *session, const assay_token_ids *passage,
                               float logit);

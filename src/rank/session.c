@@ -32,7 +32,7 @@ enum {
 static assay_status take_memory(assay_session *session, bool profile, assay_error *error)
 {
     size_t watches = profile ? session->workers : 0;
-    size_t steps = assay_pass_steps(&session->model->encoder) + 1;
+    size_t steps = assay_pass_most_steps(&session->model->encoder) + 1;
     size_t n = ASSAY_BATCH_SEQUENCES;
     assay_batch *batch = &session->batch;
     size_t bytes = assay_arena_need(n * sizeof *batch->sequences) +
@@ -108,6 +108,8 @@ assay_status assay_session_open(assay_model *model, const assay_session_options 
     session->max_tokens = limit;
     session->longest_input =
         limit > model->info.query_tokens ? limit : model->info.query_tokens;
+    if (model->config.split > 0)
+        session->longest_input = 2 * limit;
     session->workers = threads == 0 || threads > assay_cores() ? assay_cores() : threads;
     session->single = assay_tokenizer_template(model->tokenizer, false);
     session->pair = pair;
@@ -135,6 +137,7 @@ void assay_session_close(assay_session *session)
     assay_tokens_free(&session->before_query);
     assay_tokens_free(&session->before_passage);
     free(session->question.block);
+    free(session->asked.states);
     assay_buffer_free(&session->prompted);
     assay_repeats_free(&session->repeats);
     free(session->batch.ids);
@@ -157,10 +160,16 @@ void assay_session_profile(assay_session *session, assay_profile *out)
 
 /* ---- A batch --------------------------------------------------------------- */
 
-void assay_batch_begin(assay_session *session)
+void assay_batch_begin_stretch(assay_session *session, assay_stretch stretch)
 {
     session->batch.count = 0;
     session->batch.id_count = 0;
+    session->batch.stretch = stretch;
+}
+
+void assay_batch_begin(assay_session *session)
+{
+    assay_batch_begin_stretch(session, ASSAY_STRETCH_ALL);
 }
 
 static assay_status make_room(assay_batch *batch, size_t more, assay_error *error)
@@ -184,13 +193,18 @@ static void put_ids(assay_batch *batch, const int32_t *ids, size_t count)
     batch->id_count += count;
 }
 
-/* Lays out the texts; returns how many tokens come before those of type 1. */
-static size_t lay_out(assay_batch *batch, const assay_template *layout, const int32_t *ids,
-                      size_t count, const int32_t *pair, size_t pair_count)
+#define ALL_TYPES UINT32_MAX
+
+/* Lays out the texts, or what is of one type; returns how many tokens come before those
+ * of type 1. */
+static size_t lay_out(assay_batch *batch, const assay_template *layout, uint32_t type,
+                      const int32_t *ids, size_t count, const int32_t *pair, size_t pair_count)
 {
     size_t start = batch->id_count, second = 0;
     for (size_t i = 0; i < layout->count; i++) {
         const assay_template_piece *piece = &layout->pieces[i];
+        if (type != ALL_TYPES && piece->type != type)
+            continue;
         if (piece->kind == ASSAY_PIECE_SPECIAL)
             put_ids(batch, &piece->id, 1);
         else if (piece->kind == ASSAY_PIECE_FIRST)
@@ -215,18 +229,24 @@ static assay_status check_ids(const assay_session *session, const int32_t *ids, 
     return ASSAY_OK;
 }
 
-assay_status assay_batch_add(assay_session *session, size_t item, const int32_t *ids,
-                             size_t count, const int32_t *pair, size_t pair_count,
-                             assay_error *error)
+static assay_status check_full(const assay_batch *batch, assay_error *error)
+{
+    return batch->count < ASSAY_BATCH_SEQUENCES
+               ? ASSAY_OK
+               : assay_fail(error, ASSAY_E_INTERNAL, NULL, "a batch is full");
+}
+
+static assay_status add_ids(assay_session *session, size_t item, const assay_template *layout,
+                            uint32_t type, const int32_t *ids, size_t count, const int32_t *pair,
+                            size_t pair_count, assay_error *error)
 {
     assay_batch *batch = &session->batch;
-    if (batch->count == ASSAY_BATCH_SEQUENCES)
-        return assay_fail(error, ASSAY_E_INTERNAL, NULL, "a batch is full");
-    const assay_template *layout = pair != NULL ? session->pair : session->single;
-    size_t start = batch->id_count, total = count + pair_count + layout->special;
-    ASSAY_TRY(make_room(batch, total, error));
-    ASSAY_TRY(grow_scratch(session, total, error));
-    size_t second = lay_out(batch, layout, ids, count, pair, pair_count);
+    size_t start = batch->id_count, most = count + pair_count + layout->special;
+    ASSAY_TRY(check_full(batch, error));
+    ASSAY_TRY(make_room(batch, most, error));
+    ASSAY_TRY(grow_scratch(session, most, error));
+    size_t second = lay_out(batch, layout, type, ids, count, pair, pair_count);
+    size_t total = batch->id_count - start;
     if (!session->model->config.family->types)
         second = total;
     assay_status status = check_ids(session, batch->ids + start, total, error);
@@ -237,6 +257,37 @@ assay_status assay_batch_add(assay_session *session, size_t item, const int32_t 
     batch->offsets[batch->count] = start;
     batch->sequences[batch->count++] = (assay_sequence){
         .count = (uint32_t)total, .second = (uint32_t)second, .item = item};
+    return ASSAY_OK;
+}
+
+assay_status assay_batch_add(assay_session *session, size_t item, const int32_t *ids,
+                             size_t count, const int32_t *pair, size_t pair_count,
+                             assay_error *error)
+{
+    return add_ids(session, item, pair != NULL ? session->pair : session->single, ALL_TYPES, ids,
+                   count, pair, pair_count, error);
+}
+
+assay_status assay_batch_add_part(assay_session *session, size_t item, uint32_t type,
+                                  const int32_t *ids, size_t count, assay_error *error)
+{
+    bool first = type == 0;
+    return add_ids(session, item, session->pair, type, ids, first ? count : 0, ids,
+                   first ? 0 : count, error);
+}
+
+assay_status assay_batch_add_states(assay_session *session, size_t item,
+                                    const assay_states *below, size_t first, size_t second,
+                                    assay_error *error)
+{
+    assay_batch *batch = &session->batch;
+    ASSAY_TRY(check_full(batch, error));
+    ASSAY_TRY(grow_scratch(session, first + second, error));
+    batch->offsets[batch->count] = 0;
+    batch->sequences[batch->count++] = (assay_sequence){.count = (uint32_t)(first + second),
+                                                        .second = (uint32_t)first,
+                                                        .item = item,
+                                                        .below = below};
     return ASSAY_OK;
 }
 
@@ -290,8 +341,10 @@ static size_t block_target(const assay_session *session, size_t left)
 static void cut_blocks(assay_session *session)
 {
     assay_batch *batch = &session->batch;
-    size_t left = batch->id_count, target = 0, tokens = 0, members = 0;
+    size_t left = 0, target = 0, tokens = 0, members = 0;
     batch->block_count = 0;
+    for (size_t i = 0; i < batch->count; i++)
+        left += batch->sequences[i].count;
     for (size_t i = 0; i < batch->count; i++) {
         size_t length = batch->sequences[i].count;
         if (i == 0 || tokens + length > target || members == BLOCK_SEQUENCES) {
@@ -417,7 +470,8 @@ static void hand_over(const block_work *work, const assay_sequence *sequences, s
 {
     const assay_encoder *encoder = &work->session->model->encoder;
     float *states = at->states;
-    if (encoder->config->pooling == ASSAY_POOLING_TOKENS)
+    if (encoder->config->pooling == ASSAY_POOLING_TOKENS ||
+        work->session->batch.stretch == ASSAY_STRETCH_APART)
         states = assay_encoder_tokens(encoder, sequences, count, at->scratch);
     assay_stopwatch_start(watch);
     work->fn(work->user, sequences, count, states, at->spare);
@@ -432,8 +486,8 @@ static void run_block(void *context, size_t item, uint32_t worker)
     size_t block = batch->shared + item, first = batch->blocks[block];
     size_t count = batch->blocks[block + 1] - first;
     place at = place_of(session, worker);
-    assay_encoder_run(&session->model->encoder, batch->sequences + first, count, at.scratch,
-                      at.states, NULL, at.watch);
+    assay_encoder_run(&session->model->encoder, batch->stretch, batch->sequences + first, count,
+                      at.scratch, at.states, NULL, at.watch);
     hand_over(work, batch->sequences + first, count, &at, at.watch);
 }
 
@@ -441,7 +495,7 @@ static void run_step(void *context, size_t step, size_t item, uint32_t worker)
 {
     const block_work *work = context;
     place at = place_of(work->session, worker), first = place_of(work->session, 0);
-    if (step < assay_pass_steps(work->pass.encoder))
+    if (step < assay_pass_steps(&work->pass))
         assay_pass_item(&work->pass, step, item, at.scratch, NULL, at.watch);
     else
         hand_over(work, work->pass.sequences, work->pass.count, &first, at.watch);
@@ -453,25 +507,36 @@ static void run_shared(block_work *work, size_t block, size_t end)
     const assay_session *session = work->session;
     const assay_batch *batch = &session->batch;
     const assay_encoder *encoder = &session->model->encoder;
-    size_t first = batch->blocks[block], steps = assay_pass_steps(encoder);
+    size_t first = batch->blocks[block];
     place at = place_of(session, 0);
-    work->pass = assay_pass_of(encoder, batch->sequences + first,
+    work->pass = assay_pass_of(encoder, batch->stretch, batch->sequences + first,
                                batch->blocks[end] - first, session->workers, at.scratch,
                                at.states);
+    size_t steps = assay_pass_steps(&work->pass);
     for (size_t step = 0; step < steps; step++)
         batch->items[step] = assay_pass_items(&work->pass, step);
     batch->items[steps] = 1; /* to hand it over */
     assay_loop_steps(batch->items, steps + 1, session->workers, run_step, work);
 }
 
+static void count_work(assay_session *session)
+{
+    const assay_batch *batch = &session->batch;
+    assay_pass pass = assay_pass_of(&session->model->encoder, batch->stretch, NULL, 0, 1, NULL,
+                                    NULL);
+    for (size_t i = 0; i < batch->count; i++)
+        assay_profile_count(&session->model->config, pass.begin, pass.end,
+                            batch->sequences[i].second,
+                            batch->sequences[i].count - batch->sequences[i].second,
+                            &session->profile);
+}
+
 void assay_batch_run(assay_session *session, assay_block_fn fn, void *user)
 {
     assay_batch *batch = &session->batch;
-    for (size_t i = 0; i < batch->count; i++)
+    for (size_t i = 0; i < batch->count && batch->stretch != ASSAY_STRETCH_JOINED; i++)
         batch->sequences[i].ids = batch->ids + batch->offsets[i];
-    for (size_t i = 0; i < batch->count; i++)
-        assay_profile_count(&session->model->config, batch->sequences[i].count,
-                            &session->profile);
+    count_work(session);
     qsort(batch->sequences, batch->count, sizeof *batch->sequences, by_length);
     cut_blocks(session);
     choose_shared(session);

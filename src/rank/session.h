@@ -21,6 +21,7 @@ typedef struct assay_batch {
     size_t *offsets;           /* of each in ids, while ids may still move */
     size_t *blocks;            /* [block_count + 1] first sequence of each */
     size_t count, block_count;
+    assay_stretch stretch;     /* layers that they go through */
     size_t shared;             /* blocks, the first ones, that all threads do together */
     size_t *items;             /* [steps + 1] of such a block */
     int32_t *ids;
@@ -40,10 +41,17 @@ typedef struct assay_question {
     void *block;
 } assay_question;
 
+/* The query of a cross-encoder that is split, once its lower layers are done. */
+typedef struct assay_asked {
+    size_t count, capacity, hidden;
+    float *states; /* [count][hidden] */
+} assay_asked;
+
 struct assay_session {
     const assay_model *model;
     uint32_t max_tokens; /* special ones counted */
-    uint32_t longest_input; /* the same, or what a query of late interaction is filled up to */
+    uint32_t longest_input; /* the same, or what a query of late interaction is filled up to,
+                               or, of a model that is split, both texts' */
     uint32_t workers;
     const assay_template *single, *pair; /* how the tokenizer lays out a text, and two */
     assay_batch batch;
@@ -53,6 +61,7 @@ struct assay_session {
     assay_repeats repeats;
     assay_tokens before_query, before_passage; /* of late interaction: marker or prompt */
     assay_question question;
+    assay_asked asked;
     float *scratch;             /* [workers][scratch_floats] */
     size_t scratch_floats;
     size_t longest;             /* sequence that scratch is enough for */
@@ -61,8 +70,10 @@ struct assay_session {
     assay_arena *arena;
 };
 
-/* Forgets the sequences of the last batch. */
+/* Forgets the sequences of the last batch. The next ones go through all layers, or
+ * those of a stretch. */
 void assay_batch_begin(assay_session *session);
+void assay_batch_begin_stretch(assay_session *session, assay_stretch stretch);
 
 /* Appends a sequence as the tokenizer lays it out: one text, [CLS] ids [SEP] with
  * BERT's, or with a pair (not NULL, even when it is empty) both. The caller has
@@ -70,6 +81,16 @@ void assay_batch_begin(assay_session *session);
 assay_status assay_batch_add(assay_session *session, size_t item, const int32_t *ids,
                              size_t count, const int32_t *pair, size_t pair_count,
                              assay_error *error);
+
+/* Appends one of a pair's texts with the special tokens of its type, as they lie in the
+ * pair: ASSAY_STRETCH_APART. */
+assay_status assay_batch_add_part(assay_session *session, size_t item, uint32_t type,
+                                  const int32_t *ids, size_t count, assay_error *error);
+/* Appends a pair of which the lower layers are done, with first and second tokens; `below`,
+ * [2], must stay until the batch has run: ASSAY_STRETCH_JOINED. */
+assay_status assay_batch_add_states(assay_session *session, size_t item,
+                                    const assay_states *below, size_t first, size_t second,
+                                    assay_error *error);
 
 /* The caller's own stopwatch, or NULL. */
 static inline assay_stopwatch *assay_session_watch(const assay_session *session)
@@ -89,8 +110,8 @@ bool assay_unit_length(float *vector, size_t n);
  * Called from several threads at once, each with sequences of its own. */
 typedef void (*assay_block_fn)(void *user, const assay_sequence *sequences, size_t count,
                                float *states, float *spare);
-/* With late interaction: states[all tokens][dimensions] of the sequences, one after
- * another. */
+/* With late interaction, and with ASSAY_STRETCH_APART: states[all tokens][dimensions] of
+ * the sequences, one after another. */
 
 /* Runs the batch. It is reordered by it. */
 void assay_batch_run(assay_session *session, assay_block_fn fn, void *user);

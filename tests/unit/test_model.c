@@ -244,6 +244,10 @@ static void bad_configurations_are_refused(void **state)
     config_fails("is_decoder", "true", ASSAY_E_UNSUPPORTED, "is_decoder");
     config_fails("assay_query_words", "0", ASSAY_E_FORMAT, "assay_query_words");
     config_fails("assay_query_words", "\"32\"", ASSAY_E_FORMAT, "assay_query_words");
+    config_fails("assay_split", "-1", ASSAY_E_FORMAT, "assay_split");
+    config_fails("assay_split", "2", ASSAY_E_FORMAT, "2 of 2 layers leave none");
+    config_of_fails("dense-cls", "assay_split", "1", ASSAY_E_UNSUPPORTED, "assay_split");
+    config_of_fails("cross-roberta", "assay_split", "1", ASSAY_E_UNSUPPORTED, "assay_split");
     config_fails("quantization_config", "{\"quant_method\":\"gptq\"}", ASSAY_E_UNSUPPORTED,
                  "gptq");
     config_fails("quantization_config", "[]", ASSAY_E_FORMAT, "quantization_config");

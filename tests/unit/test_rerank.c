@@ -15,7 +15,8 @@
 #define TOLERANCE 1e-5
 
 static const char *const names[] = {"cross-f32", "cross-f16", "cross-int8", "cross-old-names",
-                                    "cross-roberta", "cross-xlmr", "cross-xlmr-f16"};
+                                    "cross-roberta", "cross-xlmr", "cross-xlmr-f16",
+                                    "cross-split"};
 enum { NAMES = sizeof names / sizeof *names };
 
 static void scores_are_those_of_transformers(void **state)

@@ -26,6 +26,8 @@ from transformers import (BertConfig, BertForSequenceClassification, BertModel,
                           RobertaForSequenceClassification, RobertaModel, XLMRobertaConfig,
                           XLMRobertaForSequenceClassification, XLMRobertaModel)
 
+import split as apart
+
 OUT = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else "tests/golden/models")
 ONLY = sys.argv[2:]
 FAMILIES = {
@@ -184,7 +186,7 @@ def make_tokenizer(folder, positions, family, kind):
 
 def make(name, seed, cross, kind, sizes, pooling=None, normalise=False, old_names=False,
          max_seq_length=None, family="bert", tokenizer=None, prompts=None,
-         passages=None, **extra):
+         passages=None, split=0, **extra):
     if ONLY and name not in ONLY:
         return
     folder = OUT / name
@@ -215,13 +217,17 @@ def make(name, seed, cross, kind, sizes, pooling=None, normalise=False, old_name
                   folder / "model.safetensors", {"format": "pt"})
     fields = config.to_dict()
     fields["position_embedding_type"] = "absolute"
+    if split:
+        fields["assay_split"] = split
     if kind == "int8":
         fields["quantization_config"] = QUANTIZATION
     (folder / "config.json").write_text(json.dumps(fields, indent=1, sort_keys=True) + "\n")
     if pooling:
         write_modules(folder, pooling, hidden, normalise, max_seq_length)
     more = [PADDED] if padded else []
-    if cross:
+    if split:
+        expected = score_split(model, tokenizer, positions, split)
+    elif cross:
         expected = score(model, tokenizer, positions, passages or PASSAGES + more)
     else:
         settings = (model, tokenizer, max_seq_length or positions, pooling or "mean", normalise)
@@ -266,6 +272,19 @@ def score(model, tokenizer, positions, passages):
             logits.append(model(**inputs).logits.item())
         tokens.append(inputs["input_ids"].shape[1])
     return {"query": QUERY, "passages": passages, "logits": logits, "tokens": tokens}
+
+
+def score_split(model, tokenizer, positions, split):
+    """Of a passage as much is read as without a query."""
+    def ids(text):
+        return tokenizer(text, add_special_tokens=False)["input_ids"]
+    first = [tokenizer.cls_token_id, *ids(QUERY), tokenizer.sep_token_id]
+    pairs = [(first + ids(p)[:positions - 3] + [tokenizer.sep_token_id], len(first))
+             for p in PASSAGES]
+    with torch.no_grad():
+        logits = [apart.logits(model, [pair], split).item() for pair in pairs]
+    return {"query": QUERY, "passages": PASSAGES, "logits": logits,
+            "tokens": [len(pair[0]) for pair in pairs]}
 
 
 def embed(model, tokenizer, limit, pooling, normalise, texts):
@@ -330,6 +349,7 @@ make("dense-xlmr", 11, False, "f32", (32, 4, 2, 40, 72), family="xlm-roberta",
      prompts={"query": "query: ", "document": "passage: "})
 make("dense-prompts", 12, False, "f16", (28, 2, 2, 40, 64), pooling="mean", normalise=True,
      prompts={"query": "query: ", "document": "passage: "})
+make("cross-split", 14, True, "f32", (36, 3, 3, 53, 96), split=2)
 check("cross-roberta")
 check("cross-long")
 check("cross-xlmr")

@@ -3,7 +3,7 @@
 """Trains small models of tests/golden/models for ten steps of AdamW in PyTorch and writes
 what came of it to tests/golden/training/.
 
-Usage: tools/golden/training.py [OUT]       (OUT: tests/golden/training)
+Usage: tools/golden/training.py [OUT [NAME...]]       (OUT: tests/golden/training; all)
 
 A file a model: the batches (token ids, types, labels), each step's loss and gradient norm,
 and of every tensor its gradient in the first step and its values after the last one: at
@@ -20,7 +20,10 @@ import torch.nn.functional as F
 import transformers
 from transformers import AutoModel, AutoModelForSequenceClassification
 
+import split as apart
+
 OUT = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else "tests/golden/training")
+ONLY = sys.argv[2:]
 MODELS = pathlib.Path("tests/golden/models")
 STEPS, RATE, DECAY, CLIP, EPSILON = 10, 1e-3, 0.01, 1.0, 1e-6
 PLACES = 16
@@ -52,7 +55,11 @@ def pad(batch, config):
 
 
 def cross_loss(model, batch, labels):
-    logits = model(**pad(batch, model.config)).logits[:, 0]
+    split = getattr(model.config, "assay_split", 0)
+    if split:
+        logits = apart.logits(model, [(b["ids"], b["second"]) for b in batch], split)
+    else:
+        logits = model(**pad(batch, model.config)).logits[:, 0]
     return F.binary_cross_entropy_with_logits(logits, torch.tensor(labels))
 
 
@@ -92,6 +99,8 @@ def groups(model):
 
 
 def train(name, seed, cross, pooling, longest, scale=1.0):
+    if ONLY and name not in ONLY:
+        return
     torch.manual_seed(seed)
     kind = AutoModelForSequenceClassification if cross else AutoModel
     model = kind.from_pretrained(MODELS / name, dtype=torch.float32, attn_implementation="eager")
@@ -128,5 +137,6 @@ torch.use_deterministic_algorithms(True)
 train("cross-f32", 1, True, None, 40)
 train("cross-xlmr", 2, True, None, 40)
 train("cross-roberta", 3, True, None, 40)
+train("cross-split", 6, True, None, 40)
 train("dense-mean", 4, False, "mean", 40, 20.0)
 train("dense-cls", 5, False, "cls", 40, 0.05)
