@@ -20,7 +20,7 @@ typedef struct train_settings {
     assay_common common;
     const char *data, *model, *out, *development, *int8;
     assay_option_list also;
-    uint32_t loss, schedule, negatives, batch, dimensions, max_tokens, part_tokens, steps,
+    uint32_t loss, schedule, negatives, batch, dimensions, split, max_tokens, part_tokens, steps,
         evaluations, checkpoint_steps, development_queries, lora, seed, threads;
     assay_setting binary, margin, temperature, labels, share, epochs, minutes, rate, warmup, decay,
         clip, dropout, layer_rate, patience;
@@ -397,6 +397,7 @@ static assay_train_options options_of(const train_settings *s, assay_model_kind 
         .negatives = s->negatives,
         .batch = s->batch,
         .dimensions = s->dimensions,
+        .split = s->split,
         .max_tokens = s->max_tokens,
         .part_tokens = s->part_tokens,
         .epochs = s->epochs,
@@ -549,6 +550,9 @@ static const assay_option options[] = {
      "of query and passage, for late of a passage; longer ones are cut (default: 256)", 16, 65536},
     {"dimensions", ASSAY_OPTION_COUNT, FIELD(dimensions), "N",
      "late: of a token's vector, where the model says none (default: 128)", 1, 4096},
+    {"split", ASSAY_OPTION_COUNT, FIELD(split), "N",
+     "cross: layers, the lower ones, in which query and passage do not see each other; what they "
+     "make of passages can be kept (assay index --split) (default: as the model's)", 1, 255},
     {"part-tokens", ASSAY_OPTION_COUNT, FIELD(part_tokens), "N",
      "tokens that go through the model together: memory (default: 4096)", 16, 10000000},
     {"rate", ASSAY_OPTION_NUMBER, FIELD(rate), "X", "highest learning rate (default: 0.00005)", 0,

@@ -102,6 +102,9 @@ static assay_status check_options(const assay_train_options *o, assay_error *err
     if (o->dimensions > 0 && o->kind != ASSAY_MODEL_LATE)
         return assay_fail(error, ASSAY_E_ARGUMENT, "dimensions",
                           "%u: only late interaction's can be chosen", o->dimensions);
+    if (o->split > 0 && o->kind != ASSAY_MODEL_CROSS_ENCODER)
+        return assay_fail(error, ASSAY_E_ARGUMENT, "split",
+                          "%u: only a cross-encoder has two texts to keep apart", o->split);
     if (o->also_count > ASSAY_TRAIN_ALSO)
         return assay_fail(error, ASSAY_E_ARGUMENT, "also", "%zu, expected at most %d",
                           o->also_count, ASSAY_TRAIN_ALSO);
@@ -351,6 +354,7 @@ static assay_status open_model(assay_trainer *t, assay_error *error)
         .recompute = o->recompute,
         .lora_rank = o->lora_rank,
         .dimensions = o->dimensions,
+        .split = o->split,
     };
     const assay_optimizer_options rates = {
         .decay = (float)o->decay.value,

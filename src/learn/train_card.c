@@ -138,6 +138,9 @@ static void put_recipe(const assay_trainer *t, assay_buffer *out)
         put_row(out, "dimensions of a token's vector", (double)assay_trainable_dimensions(t->model));
         put_row(out, "tokens of a query, at most", t->sequences.query_tokens);
     }
+    if (assay_trainable_config(t->model)->split > 0)
+        put_row(out, "layers in which query and passage are apart",
+                assay_trainable_config(t->model)->split);
     put_row(out, "queries a step", o->batch);
     put_row(out, "negatives a query", o->negatives);
     put_row(out, "tokens of a sequence, at most", t->sequences.max_tokens);

@@ -82,6 +82,9 @@ assay_status assay_state_digest(assay_trainer *t, assay_error *error)
         return assay_fail_memory(error, 1024);
     assay_hasher_add(hasher, ASSAY_VERSION, strlen(ASSAY_VERSION));
     add_options(hasher, &t->o);
+    uint32_t split = assay_trainable_config(t->model)->split;
+    if (split > 0)
+        assay_hasher_add(hasher, &split, sizeof split);
     add_examples(hasher, &t->examples);
     add_examples(hasher, &t->development);
     size_t count;

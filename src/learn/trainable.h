@@ -37,6 +37,8 @@ typedef struct assay_trainable_options {
                                layer's (Hu et al. 2021), biases, norms and the head */
     uint32_t dimensions;    /* LATE: of a token's vector, where the base says none; 0: 128,
                                or its hidden states' where that is less */
+    uint32_t split;         /* CROSS_ENCODER: layers in which its two texts are apart
+                               (encoder.h); 0: as the base's */
 } assay_trainable_options;
 
 /* `folder` is one in Hugging Face layout, weights of any precision that assay reads.

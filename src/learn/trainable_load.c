@@ -84,7 +84,9 @@ static assay_status choose_kind(assay_trainable *model, assay_error *error)
         return refuse(model, error, "is a model for late interaction, whose dimensions it says",
                       "none to be asked for");
     config->kind = wanted;
-    return ASSAY_OK;
+    return model->options.split > 0
+               ? assay_model_config_split(model->folder, model->options.split, config, error)
+               : ASSAY_OK;
 }
 
 /* Dropout as the files say, where the options leave it to them. */

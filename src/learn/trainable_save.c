@@ -261,6 +261,9 @@ static assay_status config_text(const saving *s, char **text)
     int failed = json_object_set_new(root, "dtype", json_string("float32"));
     if (s->model->base_kind != s->model->config.kind)
         failed |= set_class(root, &s->model->config);
+    if (s->model->config.split > 0)
+        failed |= json_object_set_new(root, "assay_split",
+                                      json_integer(s->model->config.split));
     /* 15 digits: a number such as 1e-12 is written as it was. */
     *text = failed ? NULL : json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(15));
     json_decref(root);

@@ -8,6 +8,9 @@
  *
  *     dV = D' dC      dP = dropout(dC V')      dS = P (dP - sum(P dP)) scale
  *     dQ = dS K       dK = dS' Q
+ *
+ * In the lower layers of a model that is split (model/encoder.h) the two texts of a pair
+ * are heads of their own.
  */
 #include "learn/trained_encoder.h"
 
@@ -49,7 +52,7 @@ size_t assay_attention_space(float *base, size_t head_size, size_t longest, bool
     return used;
 }
 
-/* One head of one sequence: where its rows are. */
+/* One head of some rows that see each other: where they are. */
 typedef struct head {
     const float *q, *k, *v; /* [rows][hidden], [length][2 hidden] */
     size_t at;              /* of these in q's rows, in floats */
@@ -62,18 +65,34 @@ typedef struct head {
     size_t heads;
 } head;
 
-static head find_head(const assay_trained_pass *pass, size_t layer, size_t sequence,
-                      size_t number)
+/* A sequence, or one of its texts. */
+typedef struct extent {
+    size_t sequence, row, count, unseen;
+} extent;
+
+static size_t find_extents(const assay_trained_pass *pass, size_t layer, size_t sequence,
+                           extent out[2])
+{
+    const assay_sequence *s = &pass->sequences[sequence];
+    size_t row = pass->starts[sequence];
+    out[0] = (extent){sequence, row, s->count, s->unseen};
+    if (layer >= pass->encoder->config->split || s->second == 0 || s->second >= s->count)
+        return 1;
+    out[0] = (extent){sequence, row, s->second, 0};
+    out[1] = (extent){sequence, row + s->second, s->count - s->second, s->unseen};
+    return 2;
+}
+
+static head find_head(const assay_trained_pass *pass, size_t layer, const extent *e, size_t number)
 {
     const assay_kept_layer *kept = &pass->layers[layer];
     const assay_model_config *config = pass->encoder->config;
     size_t hidden = config->hidden, size = hidden / config->heads;
-    size_t row = pass->starts[sequence], going = kept->firsts ? sequence : row;
-    const assay_sequence *s = &pass->sequences[sequence];
+    size_t row = e->row, going = kept->firsts ? e->sequence : row;
     head h = {.at = going * hidden + number * size,
               .k = kept->key_value + row * 2 * hidden + number * size,
-              .rows = kept->firsts ? 1 : s->count,
-              .length = s->count - s->unseen,
+              .rows = kept->firsts ? 1 : e->count,
+              .length = e->count - e->unseen,
               .size = size,
               .hidden = hidden,
               .scale = 1.0f / sqrtf((float)size),
@@ -103,11 +122,11 @@ static void drop(const head *h, size_t first, size_t rows, float *scores)
                           scores + i * h->ld, h->length);
 }
 
-void assay_attention_forth(const assay_trained_pass *pass, size_t layer, size_t sequence,
-                           size_t number, const assay_worker_space *space)
+static void extent_forth(const assay_trained_pass *pass, size_t layer, const extent *e,
+                         size_t number, const assay_worker_space *space)
 {
     const assay_kernels *kernels = assay_kernels_active();
-    head h = find_head(pass, layer, sequence, number);
+    head h = find_head(pass, layer, e, number);
     float *context = pass->layers[layer].context + h.at;
     size_t ld = 2 * h.hidden, step = query_rows(h.length);
     kernels->pack_f32(h.k, ld, h.length, h.size, space->panels[0]);
@@ -119,6 +138,15 @@ void assay_attention_forth(const assay_trained_pass *pass, size_t layer, size_t 
         kernels->gemm_f32(space->scores, h.ld, rows, space->panels[1], h.size, h.length, NULL,
                           context + first * h.hidden, h.hidden);
     }
+}
+
+void assay_attention_forth(const assay_trained_pass *pass, size_t layer, size_t sequence,
+                           size_t number, const assay_worker_space *space)
+{
+    extent extents[2];
+    size_t count = find_extents(pass, layer, sequence, extents);
+    for (size_t i = 0; i < count; i++)
+        extent_forth(pass, layer, &extents[i], number, space);
 }
 
 /* sums[length][2 hidden] (+)= scores' rows: the part of a block of queries in the
@@ -148,19 +176,19 @@ static void scores_back(const head *h, size_t first, size_t rows, const float *c
 }
 
 /* Tokens that none sees get nothing back. */
-static void clear_unseen(const assay_sequence *sequence, const head *h, float *keys)
+static void clear_unseen(const extent *e, const head *h, float *keys)
 {
-    for (size_t t = h->length; t < sequence->count; t++) {
+    for (size_t t = h->length; t < e->count; t++) {
         memset(keys + t * 2 * h->hidden, 0, h->size * sizeof *keys);
         memset(keys + (t * 2 + 1) * h->hidden, 0, h->size * sizeof *keys);
     }
 }
 
-void assay_attention_back(const assay_trained_pass *pass, size_t layer, size_t sequence,
-                          size_t number, const assay_worker_space *space)
+static void extent_back(const assay_trained_pass *pass, size_t layer, const extent *e,
+                        size_t number, const assay_worker_space *space)
 {
     const assay_kernels *kernels = assay_kernels_active();
-    head h = find_head(pass, layer, sequence, number);
+    head h = find_head(pass, layer, e, number);
     const float *context = pass->back.context + h.at;
     float *queries = pass->back.query + h.at;
     float *keys = pass->back.key_value + (h.k - pass->layers[layer].key_value);
@@ -176,5 +204,14 @@ void assay_attention_back(const assay_trained_pass *pass, size_t layer, size_t s
         add_turned(&h, space->scores, context + at, rows, first > 0, keys + h.hidden, space);
         add_turned(&h, space->score_gradients, h.q + at, rows, first > 0, keys, space);
     }
-    clear_unseen(&pass->sequences[sequence], &h, keys);
+    clear_unseen(e, &h, keys);
+}
+
+void assay_attention_back(const assay_trained_pass *pass, size_t layer, size_t sequence,
+                          size_t number, const assay_worker_space *space)
+{
+    extent extents[2];
+    size_t count = find_extents(pass, layer, sequence, extents);
+    for (size_t i = 0; i < count; i++)
+        extent_back(pass, layer, &extents[i], number, space);
 }

@@ -245,6 +245,8 @@ static void number_tokens(assay_trained_pass *pass)
         pass->starts[i] = row;
         for (uint32_t t = 0; t < s->count; t++, row++) {
             int32_t id = s->ids[t];
+            if (config->split > 0 && t == s->second)
+                last = config->padding;
             pass->ids[row] = (uint32_t)id;
             pass->positions[row] = (uint32_t)(id == config->padding ? id : ++last);
             pass->types[row] = t >= s->second && config->types > 1 ? 1 : 0;

@@ -651,6 +651,7 @@ static void models_have_their_gradients(void **state)
     (void)state;
     check_model("cross-f32", ASSAY_MODEL_CROSS_ENCODER, 0, 0);
     check_model("cross-f32", ASSAY_MODEL_CROSS_ENCODER, 0.2f, 0);
+    check_model("cross-split", ASSAY_MODEL_CROSS_ENCODER, 0.2f, 0);
     check_model("cross-roberta", ASSAY_MODEL_CROSS_ENCODER, 0.2f, 0);
     check_model("dense-mean", ASSAY_MODEL_BI_ENCODER, 0.2f, 0);
     check_model("dense-cls", ASSAY_MODEL_BI_ENCODER, 0, 0);
@@ -707,6 +708,7 @@ static void threads_and_recomputation_change_no_bit(void **state)
         const char *name;
         assay_model_kind kind;
     } models[] = {{"cross-f32", ASSAY_MODEL_CROSS_ENCODER},
+                  {"cross-split", ASSAY_MODEL_CROSS_ENCODER},
                   {"dense-mean", ASSAY_MODEL_BI_ENCODER},
                   {"late-pylate", ASSAY_MODEL_LATE}};
     for (size_t m = 0; m < sizeof models / sizeof *models; m++) {
