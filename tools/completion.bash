@@ -46,7 +46,7 @@ _assay() {
     fi
     [[ $word == -* ]] || return
     case $verb in
-    index) words="--collection --model --passage-tokens --overlap --id-field --title-field --text-field --late --late-codes --prune --word-index --rebuild --index --codes --tune --tune-queries --threads --home --store --json --help" ;;
+    index) words="--collection --model --passage-tokens --overlap --id-field --title-field --text-field --late --split --late-codes --prune --word-index --rebuild --index --codes --tune --tune-queries --threads --home --store --json --help" ;;
     search) words="--collection --top --filter --no-cache --explain --pipeline --retriever --fusion --retrieve --rerank --rerank-top --rerank-long --precision --weight-bm25 --weight-dense --weight-first --weight-rerank --k1 --b --ef --nprobe --exact --deadline-ms --min-probability --threads --llm-url --llm-model --llm-mode --home --store --json --help" ;;
     rerank) words="--query --rerank --model --top --jsonl --text-field --id-field --precision --max-tokens --threads --run --collection --queries --output --llm-url --llm-model --llm-mode --home --store --json --help" ;;
     embed) words="--model --precision --role --max-tokens --threads --home --store --json --help" ;;
@@ -54,7 +54,7 @@ _assay() {
     eval) words="--collection --model --split --limit --seed --measure --filter --per-query --cache --output --qrels --run --pipeline --retriever --fusion --retrieve --rerank --rerank-top --rerank-long --precision --weight-bm25 --weight-dense --weight-first --weight-rerank --k1 --b --ef --nprobe --exact --deadline-ms --min-probability --threads --llm-url --llm-model --llm-mode --home --store --json --help" ;;
     synth) words="--out --from --kinds --passages --each --within --retriever --llm-url --llm-model --parallel --price-input --price-output --seed --threads --home --store --json --help" ;;
     mine) words="--output --split --collection --queries --qrels --model --retriever --retrieve --negatives --random --skip --share --teacher --cut-query --seed --threads --home --store --json --help" ;;
-    train) words="--data --random-negatives --model --out --loss --distil --dev --also --int8 --dev-share --dev-queries --minutes --epochs --steps --batch --negatives --max-tokens --dimensions --part-tokens --rate --schedule --warmup --decay --clip --dropout --layer-rate --train-embeddings --lora --recompute --binary --margin --temperature --labels --evaluations --patience --checkpoint-steps --seed --threads --force --restart --home --store --json --help" ;;
+    train) words="--data --random-negatives --model --out --loss --distil --dev --also --int8 --dev-share --dev-queries --minutes --epochs --steps --batch --negatives --max-tokens --dimensions --split --part-tokens --rate --schedule --warmup --decay --clip --dropout --layer-rate --train-embeddings --lora --recompute --binary --margin --temperature --labels --evaluations --patience --checkpoint-steps --seed --threads --force --restart --home --store --json --help" ;;
     pipeline) words="--output --collection --split --limit --seed --tolerance --home --store --json --help" ;;
     info) words="--collection --precision --home --store --json --help" ;;
     check) words="--home --store --json --help" ;;

@@ -32,7 +32,7 @@ typedef struct assay_stages {
      "candidate passages of the first stage (default: 100)", 1, 100000},                         \
     {"rerank", ASSAY_OPTION_TEXT, ASSAY_STAGE_FIELD(settings, reranker), "NAME",                 \
      "what reorders the candidates: a cross-encoder, 'late' or late:NAME for late interaction, " \
-     "'llm' for a language model behind an API, 'none' for nothing (default: "                   \
+     "cross-split:NAME for a cross-encoder of which the collection keeps a part, 'llm' for a language model behind an API, 'none' for nothing (default: "                   \
      reranker_default ")", 0, 0},                                                                \
     {"rerank-top", ASSAY_OPTION_COUNT, ASSAY_STAGE_FIELD(settings, rerank), "N",                 \
      "rerank only the first N candidates (default: 30)", 1, 100000},                             \

@@ -10,7 +10,7 @@ typedef struct index_settings {
     assay_common common;
     const char *collection, *model, *id_field, *title_field, *text_field;
     uint32_t passage_tokens, overlap, threads, index, codes, late_codes;
-    const char *late, *tune, *tune_queries;
+    const char *late, *split, *tune, *tune_queries;
     bool prune, rebuild;
     uint32_t word_index;
 } index_settings;
@@ -50,7 +50,7 @@ static void print_people(const char *collection, const assay_index_report *repor
         printf("Token ids added for reranking: %s that had none\n",
                counted(text, report->tokenized, "passage"));
     if (report->late > 0)
-        printf("Token vectors computed for late interaction: %s\n",
+        printf("Token vectors computed for reranking: %s\n",
                counted(text, report->late, "passage"));
     if (report->by_size && report->vector_index != ASSAY_VECTORS_FLAT)
         printf("Vectors are searched by %s, as there are %u or more (--index chooses)\n",
@@ -124,6 +124,7 @@ static assay_status index_paths(const index_settings *settings, assay_store *sto
         .title_field = settings->title_field,
         .text_field = settings->text_field,
         .late = settings->late,
+        .split = settings->split,
         .late_codes = (assay_late_codes)settings->late_codes,
         .prune = settings->prune,
         .rebuild = settings->rebuild,
@@ -254,6 +255,9 @@ static const assay_option options[] = {
     {"late", ASSAY_OPTION_TEXT, offsetof(index_settings, late), "NAME",
      "keep token vectors for late interaction, made by this ColBERT or bi-encoder ('late' is the "
      "default one); 'none' takes them away (default: as the collection does)", 0, 0},
+    {"split", ASSAY_OPTION_TEXT, offsetof(index_settings, split), "NAME",
+     "in place of these keep what the lower layers of this cross-encoder, which is split (assay "
+     "train cross --split), make of passages, for --rerank cross-split:NAME", 0, 0},
     {"late-codes", ASSAY_OPTION_CHOICE, offsetof(index_settings, late_codes), "as-is|i8|b4|b2|b1",
      "in what form they are kept: bytes, or so many bits a coordinate of what the nearest of some "
      "centres leaves; another form than before computes them anew (default: as-is, at first i8)",
@@ -287,6 +291,8 @@ static const assay_example examples[] = {
      "A BEIR folder is recognised; its documents are taken whole"},
     {"assay index handbook/ --late late", "With token vectors: search --rerank late needs only the "
      "query's then"},
+    {"assay index handbook/ --split models/split", "With the lower layers' part of a cross-encoder: "
+     "search --rerank cross-split:models/split computes the upper ones alone"},
     {"assay index --collection handbook --tune recall=0.95",
      "How much of what is nearest the vector index finds, and the effort that this takes"},
     {"assay index - --model none < documents.jsonl", "JSONL from a pipe, for BM25 only"},

@@ -63,6 +63,8 @@ static void tell_model(const teller *t, const assay_model_info *info)
     tell_count(t, "max_tokens", info->max_tokens);
     if (info->query_words > 0)
         tell_count(t, "query_words", info->query_words);
+    if (info->split > 0)
+        tell_count(t, "split", info->split);
     if (info->query_tokens > 0) {
         tell_count(t, "query_tokens", info->query_tokens);
         tell_bool(t, "query_filled", info->query_filled);

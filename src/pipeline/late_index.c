@@ -51,7 +51,8 @@ uint32_t assay_late_bits(assay_late_codes codes)
 
 static size_t dimensions_of(const indexing *in)
 {
-    return in->late.session->model->info.dimensions;
+    const assay_model *model = in->late.model;
+    return in->late.split ? model->config.hidden : model->info.dimensions;
 }
 
 static assay_status tell(indexing *in, assay_error *error)
@@ -87,7 +88,8 @@ static assay_status read_batch(indexing *in, assay_error *error)
             continue;
         ASSAY_TRY(status);
         ASSAY_TRY(assay_late_ids(&in->late, &view, in->arena, &in->ids[count], &made, error));
-        in->most[count] = assay_late_tokens(in->late.session, &in->ids[count]);
+        in->most[count] = (in->late.split ? assay_split_tokens : assay_late_tokens)(
+            in->late.session, &in->ids[count]);
         all += in->most[count];
         in->passages[count++] = in->passages[i];
     }
@@ -104,7 +106,8 @@ static assay_status read_batch(indexing *in, assay_error *error)
 static assay_status encode_batch(indexing *in, assay_error *error)
 {
     ASSAY_TRY(read_batch(in, error));
-    ASSAY_TRY(assay_late_encode(in->late.session, in->ids, in->count, take, in, error));
+    ASSAY_TRY((in->late.split ? assay_split_encode : assay_late_encode)(
+        in->late.session, in->ids, in->count, take, in, error));
     for (size_t i = 0; i < in->count; i++)
         if (in->vectors[i] == SIZE_MAX)
             return assay_fail(error, ASSAY_E_CORRUPT, in->late.session->model->info.path,
@@ -120,7 +123,7 @@ static assay_token_rows rows_of(const indexing *in, size_t i)
     return (assay_token_rows){
         .count = in->vectors[i],
         .tokens = (uint32_t)in->most[i],
-        .truncated = in->ids[i].total > assay_late_room(in->late.session),
+        .truncated = in->ids[i].total > assay_late_limit(&in->late),
     };
 }
 
@@ -307,11 +310,21 @@ static assay_status run(indexing *in, assay_store *store, const assay_late_model
                         const char *model, assay_error *error)
 {
     const assay_index_options *o = in->options;
-    const assay_late_options options = {.model = model, .threads = o->threads};
+    const assay_late_options options = {.model = model,
+                                        .wanted = o->split != NULL  ? ASSAY_LATE_SPLIT
+                                                  : o->late != NULL ? ASSAY_LATE_INTERACTION
+                                                                    : ASSAY_LATE_EITHER,
+                                        .threads = o->threads};
     uint32_t bits = o->late_codes == ASSAY_LATE_CODES_AUTO ? set->bits
                                                            : assay_late_bits(o->late_codes);
     assay_collection_info info;
     ASSAY_TRY(assay_late_begin(&in->late, store, &options, error));
+    if (in->late.split && o->late_codes == ASSAY_LATE_CODES_AUTO)
+        bits = 0; /* whatever was there before */
+    if (in->late.split && bits > 0)
+        return assay_fail(error, ASSAY_E_ARGUMENT, "late_codes",
+                          "%s is for late interaction; states of a cross-encoder are kept as "
+                          "bytes", assay_late_codes_name(o->late_codes));
     ASSAY_TRY(assay_collection_describe(store, in->collection->name, &info, error));
     in->total = info.passages;
     in->tag = set->book;
@@ -329,8 +342,11 @@ assay_status assay_late_complete(assay_store *store, const assay_collection *col
                                  void *user, uint64_t *done, assay_error *error)
 {
     assay_late_model set;
-    const char *model = options->late;
+    const char *model = options->split != NULL ? options->split : options->late;
     *done = 0;
+    if (options->split != NULL && options->late != NULL)
+        return assay_fail(error, ASSAY_E_ARGUMENT, "split",
+                          "late is given, too: a collection keeps the vectors of one model");
     ASSAY_TRY(assay_late_get(store, collection, &set, error));
     if (model == NULL)
         model = set.model;

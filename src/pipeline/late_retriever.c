@@ -23,8 +23,15 @@ assay_status assay_late_retriever_open(assay_late_retriever *r, assay_store *sto
         return assay_fail(error, ASSAY_E_ARGUMENT, collection->name,
                           "keeps no token vectors, which the retriever late searches; 'assay "
                           "index --late late --late-codes b4' makes some");
-    const assay_late_options options = {.model = set.model, .threads = threads};
-    return assay_late_begin(&r->late, store, &options, error);
+    const assay_late_options options = {.model = set.model,
+                                        .wanted = ASSAY_LATE_EITHER,
+                                        .threads = threads};
+    ASSAY_TRY(assay_late_begin(&r->late, store, &options, error));
+    if (!r->late.split)
+        return ASSAY_OK;
+    return assay_fail(error, ASSAY_E_ARGUMENT, collection->name,
+                      "keeps what '%.200s' makes of passages, for the reranker cross-split; the "
+                      "retriever late searches token vectors of late interaction", set.model);
 }
 
 void assay_late_retriever_close(assay_late_retriever *r)

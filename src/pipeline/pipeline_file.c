@@ -39,7 +39,7 @@ typedef struct field {
 
 #define IN_PIPELINE(member) offsetof(assay_pipeline_options, member)
 #define IN_STAGE(member) offsetof(assay_stage_options, member)
-#define OF_CROSS (1u << ASSAY_RERANKER_CROSS)
+#define OF_CROSS (1u << ASSAY_RERANKER_CROSS | 1u << ASSAY_RERANKER_SPLIT)
 #define OF_MODELS (OF_CROSS | 1u << ASSAY_RERANKER_LATE)
 #define OF_LLM (1u << ASSAY_RERANKER_LLM)
 

@@ -53,13 +53,19 @@ typedef struct assay_reranker_class {
 extern const assay_reranker_class assay_reranker_cross;
 extern const assay_reranker_class assay_reranker_late;
 extern const assay_reranker_class assay_reranker_llm;
+extern const assay_reranker_class assay_reranker_split;
+
+/* Whether the query has more words than the model called `name` was trained on, 0: any
+ * number; *skipped then says so. */
+bool assay_reranker_too_long(const char *name, uint32_t words, assay_text query,
+                             assay_error *skipped);
 
 /* By assay_reranker_kind; NULL beyond the last. */
 const assay_reranker_class *assay_reranker_class_of(assay_reranker_kind kind);
 /* For tests: what stands in for a kind from now on; returns what it was. */
 const assay_reranker_class *assay_reranker_replace(assay_reranker_kind kind,
                                                    const assay_reranker_class *class);
-/* "cross|late": the names, as a choice. */
+/* "cross|late|...": the names, as a choice. */
 extern const char assay_reranker_names[];
 
 #endif

@@ -66,14 +66,15 @@ static assay_status open_cross(assay_store *store, const assay_stage_options *st
 /* A reranker is not to be trusted with queries of a kind it never saw, and those
  * longer than any it was trained on are such: where the model says how long that
  * is, they keep the order that they have (docs/evaluation.md). */
-static bool too_long(const cross *c, assay_text query, assay_error *skipped)
+bool assay_reranker_too_long(const char *name, uint32_t words, assay_text query,
+                             assay_error *skipped)
 {
-    size_t words = c->query_words > 0 ? assay_words_count(query) : 0;
-    if (words <= c->query_words)
+    size_t found = words > 0 ? assay_words_count(query) : 0;
+    if (found <= words)
         return false;
     assay_fail(skipped, ASSAY_E_LIMIT, "query",
                "the query has %zu words, and '%s' was trained on queries of at most %" PRIu32,
-               words, c->name, c->query_words);
+               found, name, words);
     return true;
 }
 
@@ -81,7 +82,7 @@ static assay_status begin_cross(void *state, const assay_rerank_call *call, assa
                                 double *work, assay_stage_result *result, assay_error *error)
 {
     cross *c = state;
-    if (too_long(c, call->query, &result->skipped))
+    if (assay_reranker_too_long(c->name, c->query_words, call->query, &result->skipped))
         return ASSAY_OK;
     return assay_scorer_begin(&c->scorer, call->query, call->passages, call->count, call->arena,
                               scores, work, error);

@@ -6,9 +6,10 @@ static const assay_reranker_class *classes[] = {
     [ASSAY_RERANKER_CROSS] = &assay_reranker_cross,
     [ASSAY_RERANKER_LATE] = &assay_reranker_late,
     [ASSAY_RERANKER_LLM] = &assay_reranker_llm,
+    [ASSAY_RERANKER_SPLIT] = &assay_reranker_split,
 };
 
-const char assay_reranker_names[] = "cross|late|llm";
+const char assay_reranker_names[] = "cross|late|llm|cross-split";
 
 const assay_reranker_class *assay_reranker_class_of(assay_reranker_kind kind)
 {

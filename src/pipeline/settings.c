@@ -115,7 +115,8 @@ static assay_status settle_stage(assay_stage_options *stage, size_t number, uint
 /* Whether the stage tells probabilities. */
 static bool tells_probability(const assay_stage_options *stage)
 {
-    return stage->kind == ASSAY_RERANKER_CROSS || stage->probability_slope.set ||
+    return stage->kind == ASSAY_RERANKER_CROSS || stage->kind == ASSAY_RERANKER_SPLIT ||
+           stage->probability_slope.set ||
            (stage->kind == ASSAY_RERANKER_LLM && stage->llm.mode == ASSAY_LLM_YESNO);
 }
 
@@ -129,6 +130,21 @@ static assay_status settle_probability(const assay_pipeline_options *o, assay_er
                 : assay_fail(error, ASSAY_E_ARGUMENT, "min_probability",
                              "no stage tells probabilities: cross does, llm with the mode yesno, "
                              "and any with a probability_slope");
+}
+
+/* "late", "late:NAME", which is a model's name, too; "cross-split", "cross-split:NAME";
+ * else that of a cross-encoder. */
+static assay_reranker_kind kind_called(const char *name, const char **model)
+{
+    const char *rest = strchr(name, ':');
+    size_t length = rest != NULL ? (size_t)(rest - name) : strlen(name);
+    *model = name;
+    if (length == strlen("late") && strncmp(name, "late", length) == 0)
+        return ASSAY_RERANKER_LATE;
+    if (length != strlen("cross-split") || strncmp(name, "cross-split", length) != 0)
+        return ASSAY_RERANKER_CROSS;
+    *model = rest != NULL ? rest + 1 : NULL;
+    return ASSAY_RERANKER_SPLIT;
 }
 
 /* The stages, however they were given. */
@@ -145,10 +161,11 @@ static assay_status take_stages(assay_settings *s, assay_error *error)
         s->stages[i] = o->stages[i];
     if (o->reranker != NULL) {
         o->stage_count = 1;
-        bool late = strcmp(o->reranker, "late") == 0 || strncmp(o->reranker, "late:", 5) == 0;
+        const char *model;
+        assay_reranker_kind kind = kind_called(o->reranker, &model);
         s->stages[0] = (assay_stage_options){
-            .kind = late ? ASSAY_RERANKER_LATE : ASSAY_RERANKER_CROSS,
-            .model = o->reranker,
+            .kind = kind,
+            .model = model,
             .precision = o->precision,
             .rerank_long = o->rerank_long,
             .weight = o->rerank_weight,
