@@ -36,21 +36,22 @@ typedef struct part_work {
     const assay_linear *layer;
     size_t first, rows; /* in the layer */
     const assay_rounded *out;
-    float *scratch;     /* [workers][2 * depth] */
+    float *scratch;     /* [workers][2 * ROWS_AN_ITEM][depth] */
 } part_work;
 
 static void round_rows(void *context, size_t item, uint32_t worker)
 {
     const part_work *work = context;
-    size_t depth = work->layer->depth, end = (item + 1) * ROWS_AN_ITEM;
-    float *weights = work->scratch + worker * 2 * depth, *rest = weights + depth;
-    for (size_t i = item * ROWS_AN_ITEM; i < end && i < work->rows; i++) {
-        float shift;
-        assay_linear_row(work->layer, work->first + i, weights);
-        assay_round_row(work->rounding, weights, work->out->integers + i * depth,
-                        &work->out->scales[i], &shift, rest);
-        work->out->bias[i] = work->layer->bias[work->first + i] + shift;
-    }
+    size_t depth = work->layer->depth, first = item * ROWS_AN_ITEM;
+    size_t rows = work->rows - first < ROWS_AN_ITEM ? work->rows - first : ROWS_AN_ITEM;
+    float *weights = work->scratch + worker * 2 * ROWS_AN_ITEM * depth;
+    float shifts[ROWS_AN_ITEM];
+    for (size_t i = 0; i < rows; i++)
+        assay_linear_row(work->layer, work->first + first + i, weights + i * depth);
+    assay_round_rows(work->rounding, weights, rows, work->out->integers + first * depth,
+                     work->out->scales + first, shifts, weights + ROWS_AN_ITEM * depth);
+    for (size_t i = 0; i < rows; i++)
+        work->out->bias[first + i] = work->layer->bias[work->first + first + i] + shifts[i];
 }
 
 static assay_status round_part(job *j, part_work *work, const assay_table *part)
@@ -85,7 +86,7 @@ static assay_status round_parts(job *j, const assay_site *site, part_work *work)
 
 static assay_status round_site(job *j, const assay_site *site, const assay_observed *observed)
 {
-    size_t bytes = assay_cores() * 2 * observed->depth * sizeof(float);
+    size_t bytes = assay_cores() * 2 * ROWS_AN_ITEM * observed->depth * sizeof(float);
     assay_rounding *rounding;
     ASSAY_TRY(j->tick(j->context));
     ASSAY_TRY(assay_calibration_share(site, observed->largest, j->arena, j->error));

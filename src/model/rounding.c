@@ -22,9 +22,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/threads.h"
+
 #define LEAST_ABSOLUTE 1e-12f /* of a row's largest value: no scale is zero */
 #define DAMPING 0.1           /* of the mean variance, added to each: for what was not observed */
 #define LIMIT 127.0f
+
+enum {
+    BLOCK = 32,        /* columns factored together */
+    ROWS_AN_ITEM = 16, /* of one thread's turn */
+    TILE = 512,        /* columns, of which a block's stay in the cache */
+};
 
 struct assay_rounding {
     size_t depth;
@@ -82,47 +90,110 @@ static void fill(const assay_observed *o, const assay_rounding *r, double dampin
             c[i * n + j] = covariance(o, r->order[i], r->order[j]) + (i == j ? damping : 0);
 }
 
-/* c = (U + I) D (U + I)', from the last column on; c is used up. A variance that
- * arithmetic left at or below the damping's share is what no input before it can
- * make good. */
-static void factor(double *c, double least, assay_rounding *r, double *column)
+/* A factorisation under way, by blocks of columns from the last on, so that what is left
+ * of the matrix goes through memory once a block and not once a column. Every element
+ * gets the same subtractions in the same order as column by column. */
+typedef struct factoring {
+    double *c;        /* [n][n] covariances, of which the upper half is used up */
+    double *columns;  /* [BLOCK][n] of the block, as they were when their turn came */
+    double d[BLOCK];  /* their D */
+    double least;
+    size_t n, begin, end; /* of the block */
+    assay_rounding *rounding;
+} factoring;
+
+/* The block's own columns in its own rows: from the last on, each takes itself off those
+ * before it. A variance that arithmetic left at or below the damping's share is what no
+ * input before it can make good. */
+static void factor_corner(factoring *f)
 {
-    size_t n = r->depth;
-    for (size_t k = n; k-- > 0;) {
-        double d = c[k * n + k] > least ? c[k * n + k] : least;
-        for (size_t i = 0; i < k; i++) {
-            column[i] = c[i * n + k];
-            r->feedback[i * n + k] = (float)(column[i] / d);
+    for (size_t k = f->end; k-- > f->begin;) {
+        double *column = f->columns + (k - f->begin) * f->n;
+        double variance = f->c[k * f->n + k], d = variance > f->least ? variance : f->least;
+        f->d[k - f->begin] = d;
+        for (size_t i = f->begin; i < k; i++) {
+            column[i] = f->c[i * f->n + k];
+            f->rounding->feedback[i * f->n + k] = (float)(column[i] / d);
         }
-        for (size_t i = 0; i < k; i++) {
-            double f = column[i] / d, *row = c + i * n;
+        for (size_t i = f->begin; i < k; i++)
             for (size_t j = i; j < k; j++)
-                row[j] -= f * column[j];
+                f->c[i * f->n + j] -= column[i] / d * column[j];
+    }
+}
+
+/* The block's columns in the rows before it. */
+static void factor_rows(void *context, size_t item, uint32_t worker)
+{
+    const factoring *f = context;
+    size_t end = (item + 1) * ROWS_AN_ITEM < f->begin ? (item + 1) * ROWS_AN_ITEM : f->begin;
+    (void)worker;
+    for (size_t i = item * ROWS_AN_ITEM; i < end; i++) {
+        double *row = f->c + i * f->n;
+        for (size_t k = f->end; k-- > f->begin;) {
+            double *column = f->columns + (k - f->begin) * f->n, share = row[k] / f->d[k - f->begin];
+            column[i] = row[k];
+            f->rounding->feedback[i * f->n + k] = (float)share;
+            for (size_t j = f->begin; j < k; j++)
+                row[j] -= share * column[j];
         }
+    }
+}
+
+/* Takes the block off what is before it, in rows and columns. */
+static void take_off(void *context, size_t item, uint32_t worker)
+{
+    const factoring *f = context;
+    size_t end = (item + 1) * ROWS_AN_ITEM < f->begin ? (item + 1) * ROWS_AN_ITEM : f->begin;
+    (void)worker;
+    for (size_t tile = item * ROWS_AN_ITEM; tile < f->begin; tile += TILE) {
+        size_t stop = tile + TILE < f->begin ? tile + TILE : f->begin;
+        for (size_t i = item * ROWS_AN_ITEM; i < end; i++) {
+            double *row = f->c + i * f->n;
+            for (size_t k = f->end; k-- > f->begin;) {
+                const double *column = f->columns + (k - f->begin) * f->n;
+                double share = column[i] / f->d[k - f->begin];
+                for (size_t j = tile > i ? tile : i; j < stop; j++)
+                    row[j] -= share * column[j];
+            }
+        }
+    }
+}
+
+/* c = (U + I) D (U + I)'; c is used up. */
+static void factor(factoring *f)
+{
+    for (f->end = f->n; f->end > 0; f->end = f->begin) {
+        f->begin = (f->end - 1) / BLOCK * BLOCK;
+        size_t items = (f->begin + ROWS_AN_ITEM - 1) / ROWS_AN_ITEM;
+        factor_corner(f);
+        assay_loop(items, 0, factor_rows, f);
+        assay_loop(items, 0, take_off, f);
     }
 }
 
 static assay_status learn(const assay_observed *o, assay_rounding *r, assay_error *error)
 {
     size_t n = o->depth;
-    double *c = calloc(n, n * sizeof *c), *column = calloc(n, sizeof *column);
+    factoring f = {.n = n, .rounding = r, .c = calloc(n, n * sizeof *f.c),
+                   .columns = calloc(n, BLOCK * sizeof *f.columns)};
     ranked *list = calloc(n, sizeof *list);
     assay_status status = ASSAY_OK;
-    if (c == NULL || column == NULL || list == NULL) {
-        status = assay_fail_memory(error, n * n * sizeof *c);
+    if (f.c == NULL || f.columns == NULL || list == NULL) {
+        status = assay_fail_memory(error, n * n * sizeof *f.c);
     } else {
         double mean = rank_inputs(o, r, list);
         if (mean > 0) {
-            fill(o, r, DAMPING * mean, c);
-            factor(c, DAMPING * mean / 2, r, column);
+            f.least = DAMPING * mean / 2;
+            fill(o, r, DAMPING * mean, f.c);
+            factor(&f);
         } else {
             memset(r->mean, 0, n * sizeof *r->mean);
             for (size_t k = 0; k < n; k++)
                 r->order[k] = (uint32_t)k;
         }
     }
-    free(c);
-    free(column);
+    free(f.c);
+    free(f.columns);
     free(list);
     return status;
 }
@@ -167,19 +238,24 @@ static float nearest(float value, float scale)
     return fminf(fmaxf(rintf(value / scale), -LIMIT), LIMIT);
 }
 
-static void round_with(const assay_rounding *r, const float *weights, float scale,
-                       int8_t *integers, float *rest)
+/* rest[rows][depth], in order: weights with the errors made so far added. */
+static void round_with(const assay_rounding *r, const float *weights, size_t rows,
+                       const float *scales, int8_t *integers, float *rest)
 {
     size_t n = r->depth;
-    for (size_t k = 0; k < n; k++)
-        rest[k] = weights[r->order[k]];
+    for (size_t i = 0; i < rows; i++)
+        for (size_t k = 0; k < n; k++)
+            rest[i * n + k] = weights[i * n + r->order[k]];
     for (size_t k = 0; k < n; k++) {
-        float integer = nearest(rest[k], scale);
-        float error = weights[r->order[k]] - integer * scale;
         const float *feedback = r->feedback + k * n;
-        integers[r->order[k]] = (int8_t)integer;
-        for (size_t j = k + 1; j < n; j++)
-            rest[j] += error * feedback[j];
+        for (size_t i = 0; i < rows; i++) {
+            size_t at = i * n + r->order[k];
+            float integer = nearest(rest[i * n + k], scales[i]);
+            float error = weights[at] - integer * scales[i];
+            integers[at] = (int8_t)integer;
+            for (size_t j = k + 1; j < n; j++)
+                rest[i * n + j] += error * feedback[j];
+        }
     }
 }
 
@@ -194,13 +270,21 @@ static float shift_of(const assay_rounding *r, const float *weights, const int8_
     return (float)shift;
 }
 
-void assay_round_row(const assay_rounding *rounding, const float *weights, int8_t *integers,
-                     float *scale, float *shift, float *scratch)
+static float scale_of(const float *weights, size_t n)
 {
     float largest = LEAST_ABSOLUTE;
-    for (size_t k = 0; k < rounding->depth; k++)
+    for (size_t k = 0; k < n; k++)
         largest = fmaxf(largest, fabsf(weights[k]));
-    *scale = largest / LIMIT;
-    round_with(rounding, weights, *scale, integers, scratch);
-    *shift = shift_of(rounding, weights, integers, *scale);
+    return largest / LIMIT;
+}
+
+void assay_round_rows(const assay_rounding *rounding, const float *weights, size_t rows,
+                      int8_t *integers, float *scales, float *shifts, float *scratch)
+{
+    size_t n = rounding->depth;
+    for (size_t i = 0; i < rows; i++)
+        scales[i] = scale_of(weights + i * n, n);
+    round_with(rounding, weights, rows, scales, integers, scratch);
+    for (size_t i = 0; i < rows; i++)
+        shifts[i] = shift_of(rounding, weights + i * n, integers + i * n, scales[i]);
 }

@@ -18,10 +18,11 @@ assay_status assay_rounding_open(const assay_observed *observed, assay_rounding 
                                  assay_error *error);
 void assay_rounding_close(assay_rounding *rounding);
 
-/* The weights[depth] of one output as integers of at most 127 times *scale; *shift is
- * what to add to the output's bias so that its mean over the observed rows stays.
- * scratch[depth] is the caller's. */
-void assay_round_row(const assay_rounding *rounding, const float *weights, int8_t *integers,
-                     float *scale, float *shift, float *scratch);
+/* The weights[rows][depth] of some outputs as integers[rows][depth] of at most 127 times
+ * the row's scale; its shift is what to add to the output's bias so that its mean over the
+ * observed rows stays. scratch[rows][depth] is the caller's. A row comes out the same
+ * whatever the rows beside it; together they are read less often. */
+void assay_round_rows(const assay_rounding *rounding, const float *weights, size_t rows,
+                      int8_t *integers, float *scales, float *shifts, float *scratch);
 
 #endif

@@ -92,7 +92,7 @@ static double part_left(size_t rows, size_t depth, size_t sources)
         float scale, shift;
         for (size_t k = 0; k < depth; k++)
             weights[k] = uniform();
-        assay_round_row(rounding, weights, integers, &scale, &shift, scratch);
+        assay_round_rows(rounding, weights, 1, integers, &scale, &shift, scratch);
         assert_true(fabsf(shift - mean_off(x, rows, depth, weights, integers, scale)) < 1e-5f);
         compensated += off(x, rows, depth, weights, integers, scale, shift);
         for (size_t k = 0; k < depth; k++) {
@@ -132,12 +132,12 @@ static void one_is_enough(void **state)
         weights[k] = uniform();
     mix(x, ROWS, 1, 1);
     assay_rounding *rounding = learn(x, ROWS, 1);
-    assay_round_row(rounding, weights, integers, &scale, &shift, scratch);
+    assay_round_rows(rounding, weights, 1, integers, &scale, &shift, scratch);
     assert_int_equal(abs(integers[0]), 127);
     assay_rounding_close(rounding);
     mix(x, 1, DEPTH, 3);
     rounding = learn(x, 1, DEPTH);
-    assay_round_row(rounding, weights, integers, &scale, &shift, scratch);
+    assay_round_rows(rounding, weights, 1, integers, &scale, &shift, scratch);
     assert_true(off(x, 1, DEPTH, weights, integers, scale, shift) < 1e-9);
     assay_rounding_close(rounding);
 }
@@ -149,7 +149,7 @@ static void expect_nearest(const assay_rounding *rounding)
     for (size_t k = 0; k < DEPTH; k++)
         weights[k] = uniform();
     weights[5] = -2.0f;
-    assay_round_row(rounding, weights, integers, &scale, &shift, scratch);
+    assay_round_rows(rounding, weights, 1, integers, &scale, &shift, scratch);
     assert_true(scale == 2.0f / 127.0f && shift == 0);
     for (size_t k = 0; k < DEPTH; k++)
         assert_int_equal(integers[k], (int)rintf(weights[k] / scale));
@@ -180,10 +180,31 @@ static void zero_weights_have_a_scale(void **state)
     float scale, shift;
     mix(x, 20, DEPTH, 4);
     assay_rounding *rounding = learn(x, 20, DEPTH);
-    assay_round_row(rounding, weights, integers, &scale, &shift, scratch);
+    assay_round_rows(rounding, weights, 1, integers, &scale, &shift, scratch);
     assert_true(scale > 0 && shift == 0);
     for (size_t k = 0; k < DEPTH; k++)
         assert_int_equal(integers[k], 0);
+    assay_rounding_close(rounding);
+}
+
+/* Bit for bit. */
+static void rows_beside_a_row_change_nothing(void **state)
+{
+    (void)state;
+    enum { TOGETHER = 5 };
+    static float x[ROWS * DEPTH], weights[TOGETHER * DEPTH], scratch[TOGETHER * DEPTH];
+    int8_t integers[TOGETHER * DEPTH], alone[DEPTH];
+    float scales[TOGETHER], shifts[TOGETHER], scale, shift;
+    mix(x, ROWS, DEPTH, 12);
+    for (size_t k = 0; k < TOGETHER * DEPTH; k++)
+        weights[k] = uniform();
+    assay_rounding *rounding = learn(x, ROWS, DEPTH);
+    assay_round_rows(rounding, weights, TOGETHER, integers, scales, shifts, scratch);
+    for (size_t i = 0; i < TOGETHER; i++) {
+        assay_round_rows(rounding, weights + i * DEPTH, 1, alone, &scale, &shift, scratch);
+        assert_memory_equal(integers + i * DEPTH, alone, DEPTH);
+        assert_true(scale == scales[i] && shift == shifts[i]);
+    }
     assay_rounding_close(rounding);
 }
 
@@ -193,6 +214,7 @@ int main(void)
         cmocka_unit_test(correlated_inputs_lose_less),
         cmocka_unit_test(inputs_of_low_rank_are_borne),
         cmocka_unit_test(one_is_enough),
+        cmocka_unit_test(rows_beside_a_row_change_nothing),
         cmocka_unit_test(nothing_known_rounds_to_the_nearest),
         cmocka_unit_test(zero_weights_have_a_scale),
     };
