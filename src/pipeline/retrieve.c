@@ -153,6 +153,7 @@ static assay_status search_store(assay_pipeline *p, size_t *count, assay_error *
     const assay_store_find options = {
         .k = o->retrieve,
         .ef = o->ef,
+        .nprobe = o->nprobe,
         .exact = o->exact,
         .allowed = r->allowed.filter != NULL ? &r->allowed.selection : NULL,
     };

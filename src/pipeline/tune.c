@@ -31,6 +31,7 @@ enum {
     QUESTION_WORDS = 16, /* of a passage's beginning */
     FINE = 32,           /* an effort is found to one in so many */
     EMBED_AT_ONCE = 64,
+    KEYS_AT_ONCE = 4096,
 };
 
 #define DEFAULT_RECALL 0.95
@@ -48,6 +49,10 @@ typedef struct tuning {
     assay_vectors vectors;
     assay_nearest nearest;
     uint32_t ef, nprobe;        /* of searches */
+    uint64_t *keys;             /* [key_count] of the passages with vectors */
+    uint64_t key_count;
+    assay_vector_index_info index;
+    bool in_store;              /* the database has the index */
     assay_progress_fn progress;
     void *user;
     uint64_t done, total;
@@ -59,6 +64,7 @@ static void tuning_free(tuning *t)
     assay_vectors_close(&t->vectors);
     assay_arena_free(t->arena);
     free(t->texts);
+    free(t->keys);
     free(t->queries);
     free(t->least);
     free(t->wanted);
@@ -90,16 +96,42 @@ static assay_text question_of(const assay_passage_view *view)
     return (assay_text){view->text.data, end};
 }
 
+/* All passages' keys, where they are not those of a file of vectors. */
+static assay_status read_keys(tuning *t, assay_error *error)
+{
+    size_t some = 1;
+    uint64_t after = 0;
+    t->keys = calloc(t->index.vectors + 1, sizeof *t->keys);
+    if (t->keys == NULL)
+        return assay_fail_memory(error, t->index.vectors * sizeof *t->keys);
+    while (some > 0 && t->key_count < t->index.vectors) {
+        size_t room = t->index.vectors - t->key_count;
+        ASSAY_TRY(assay_passage_keys(t->store, &t->collection, after, t->keys + t->key_count,
+                                     room < KEYS_AT_ONCE ? room : KEYS_AT_ONCE, &some, error));
+        t->key_count += some;
+        after = t->key_count > 0 ? t->keys[t->key_count - 1] : 0;
+    }
+    return ASSAY_OK;
+}
+
+static uint64_t key_at(const tuning *t, uint64_t i)
+{
+    return t->in_store ? t->keys[i] : assay_flat_key(t->vectors.flat, i);
+}
+
 /* Questions of passages spread over the index, each text once. */
 static assay_status make_questions(tuning *t, assay_error *error)
 {
-    uint64_t count = assay_flat_count(t->vectors.flat), most = t->options.query_count;
+    if (t->in_store)
+        ASSAY_TRY(read_keys(t, error));
+    uint64_t count = t->in_store ? t->key_count : assay_flat_count(t->vectors.flat);
+    uint64_t most = t->options.query_count;
     size_t made = 0;
     if (most > count)
         most = count;
     for (uint64_t i = 0; i < most; i++) {
         assay_passage_view view;
-        uint64_t key = assay_flat_key(t->vectors.flat, i * count / most);
+        uint64_t key = key_at(t, i * count / most);
         if (key == 0)
             continue;
         assay_status status = assay_passage_get(t->store, key, t->arena, &view, error);
@@ -160,9 +192,22 @@ static assay_status embed(tuning *t, assay_error *error)
 
 /* --------------------------------------------------------------- measuring */
 
+static assay_status search_store(tuning *t, const float *query, bool exact, size_t *count,
+                                 assay_error *error)
+{
+    assay_vector_index kind;
+    const assay_store_find options = {.k = t->options.k, .ef = t->ef, .nprobe = t->nprobe,
+                                      .exact = exact};
+    return assay_store_nearest(t->store, &t->collection, query, &options, t->found, count, &kind,
+                               error);
+}
+
 static assay_status search(tuning *t, size_t query, bool exact, size_t *count,
                            assay_error *error)
 {
+    const float *vector = t->queries + query * t->collection.config.dimensions;
+    if (t->in_store)
+        return search_store(t, vector, exact, count, error);
     const assay_nearest_options options = {
         .k = t->options.k,
         .ef = t->ef,
@@ -170,9 +215,8 @@ static assay_status search(tuning *t, size_t query, bool exact, size_t *count,
         .exact = exact,
         .threads = t->options.threads,
     };
-    return assay_nearest_search(&t->nearest, &t->vectors,
-                                t->queries + query * t->collection.config.dimensions, &options,
-                                t->found, count, error);
+    return assay_nearest_search(&t->nearest, &t->vectors, vector, &options, t->found, count,
+                                error);
 }
 
 static assay_status measure_exact(tuning *t, assay_error *error)
@@ -294,13 +338,37 @@ static assay_status tune_lists(tuning *t, assay_vector_tuning *out, assay_error 
     return ASSAY_OK;
 }
 
+/* The database's own index: its HNSW, or its lists, which have no codes. */
+static assay_status tune_in_store(tuning *t, assay_vector_tuning *out, assay_error *error)
+{
+    uint32_t most = t->options.k > ASSAY_STORE_EF ? t->options.k : ASSAY_STORE_EF;
+    out->kind = t->index.kind;
+    if (t->index.kind == ASSAY_VECTORS_HNSW) {
+        ASSAY_TRY(find_effort(t, &t->ef, t->options.k, most, t->options.recall, &out->recall,
+                              error));
+        out->ef = t->ef;
+    } else if (t->index.kind == ASSAY_VECTORS_IVF) {
+        ASSAY_TRY(find_effort(t, &t->nprobe, 1, t->index.lists, t->options.recall, &out->recall,
+                              error));
+        out->nprobe = t->nprobe;
+    }
+    return ASSAY_OK;
+}
+
+static assay_status open_index(tuning *t, assay_error *error)
+{
+    if (!t->in_store)
+        return assay_vectors_open(t->store, &t->collection, &t->vectors, t->progress, t->user,
+                                  error);
+    return assay_store_vector_index_describe(t->store, &t->collection, &t->index, error);
+}
+
 static assay_status run(tuning *t, assay_vector_tuning *out, assay_error *error)
 {
     t->arena = assay_arena_new(0);
     if (t->arena == NULL)
         return assay_fail_memory(error, 64 * 1024);
-    ASSAY_TRY(assay_vectors_open(t->store, &t->collection, &t->vectors, t->progress, t->user,
-                                 error));
+    ASSAY_TRY(open_index(t, error));
     ASSAY_TRY(take_questions(t, error));
     ASSAY_TRY(embed(t, error));
     ASSAY_TRY(measure_exact(t, error));
@@ -310,8 +378,10 @@ static assay_status run(tuning *t, assay_vector_tuning *out, assay_error *error)
         .recall = 1,
         .k = t->options.k,
         .queries = (uint32_t)t->options.query_count,
-        .vectors = assay_flat_count(t->vectors.flat),
+        .vectors = t->in_store ? t->index.vectors : assay_flat_count(t->vectors.flat),
     };
+    if (t->in_store)
+        return tune_in_store(t, out, error);
     if (t->vectors.hnsw != NULL)
         return tune_graph(t, out, error);
     return t->vectors.ivf != NULL ? tune_lists(t, out, error) : ASSAY_OK;
@@ -330,14 +400,13 @@ assay_status assay_vector_index_tune(assay_store *store, const char *name,
     ASSAY_TRY(assay_collection_open(store, name, &t.collection, error));
     if (t.collection.config.dimensions == 0)
         return assay_fail(error, ASSAY_E_ARGUMENT, name, "has no vectors: it is for BM25 only");
-    if (assay_store_finds_vectors(store))
-        return assay_fail(error, ASSAY_E_UNSUPPORTED, name,
-                          "its vectors are searched by the database: only an index in files can "
-                          "be tuned");
+    t.in_store = assay_store_finds_vectors(store);
     assay_status status = run(&t, &tuned, error);
     if (status == ASSAY_OK) {
         assay_vector_choice choice = assay_vector_choice_read(store, &t.collection);
         choice.tuned = tuned;
+        if (t.in_store) /* which knows what was chosen */
+            choice.kind = tuned.kind;
         status = assay_vector_choice_write(store, &t.collection, &choice, error);
     }
     if (status == ASSAY_OK && out != NULL)
@@ -346,7 +415,7 @@ assay_status assay_vector_index_tune(assay_store *store, const char *name,
     return status;
 }
 
-void assay_tune_apply(const assay_store *store, const assay_collection *collection,
+void assay_tune_apply(assay_store *store, const assay_collection *collection,
                       assay_pipeline_options *o)
 {
     assay_vector_choice choice = assay_vector_choice_read(store, collection);

@@ -7,7 +7,7 @@
 
 /* Fills in the effort of a search, where none was asked for, by what was measured of the
  * collection's index; leaves it where nothing was. */
-void assay_tune_apply(const assay_store *store, const assay_collection *collection,
+void assay_tune_apply(assay_store *store, const assay_collection *collection,
                       assay_pipeline_options *options);
 
 #endif

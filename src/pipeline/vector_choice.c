@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -64,15 +65,35 @@ static assay_vector_tuning read_tuned(const json_t *object)
     };
 }
 
-assay_vector_choice assay_vector_choice_read(const assay_store *store,
-                                             const assay_collection *collection)
+static assay_status read_note(assay_store *store, const assay_collection *collection,
+                              json_t **out)
+{
+    assay_buffer note;
+    assay_buffer_init(&note, FILE_LIMIT);
+    assay_status status = assay_store_vector_note_get(store, collection, &note, NULL);
+    if (status == ASSAY_OK)
+        status = assay_json_parse(note.data, note.length, "", out, NULL);
+    assay_buffer_free(&note);
+    return status;
+}
+
+static assay_status read_json(assay_store *store, const assay_collection *collection,
+                              json_t **out)
 {
     char path[1024];
+    if (assay_store_finds_vectors(store))
+        return read_note(store, collection, out);
+    ASSAY_TRY(path_of(store, collection, path, NULL));
+    return assay_json_read(path, FILE_LIMIT, out, NULL);
+}
+
+assay_vector_choice assay_vector_choice_read(assay_store *store,
+                                             const assay_collection *collection)
+{
     json_t *json;
     const char *codes = NULL;
     assay_vector_choice choice = {0};
-    if (path_of(store, collection, path, NULL) != ASSAY_OK ||
-        assay_json_read(path, FILE_LIMIT, &json, NULL) != ASSAY_OK)
+    if (read_json(store, collection, &json) != ASSAY_OK)
         return choice;
     choice.kind = read_kind(json);
     if (assay_json_string(json, "codes", "", &codes, NULL) == ASSAY_OK && codes != NULL)
@@ -109,17 +130,24 @@ static json_t *json_of(const assay_vector_choice *choice)
     return json;
 }
 
-assay_status assay_vector_choice_write(const assay_store *store,
-                                       const assay_collection *collection,
-                                       const assay_vector_choice *choice, assay_error *error)
+static assay_status write_note(assay_store *store, const assay_collection *collection,
+                               const json_t *json, assay_error *error)
+{
+    char *note = json_dumps(json, JSON_REAL_PRECISION(9));
+    if (note == NULL)
+        return assay_fail_memory(error, FILE_LIMIT);
+    assay_status status = assay_store_vector_note_set(store, collection, note, error);
+    free(note);
+    return status;
+}
+
+static assay_status write_file(const assay_store *store, const assay_collection *collection,
+                               const json_t *json, assay_error *error)
 {
     char path[1024];
     assay_new_file file;
     ASSAY_TRY(assay_vector_folder_make(store, error));
     ASSAY_TRY(path_of(store, collection, path, error));
-    json_t *json = json_of(choice);
-    if (json == NULL)
-        return assay_fail_memory(error, FILE_LIMIT);
     assay_status status = assay_new_file_open(path, &file, error);
     if (status == ASSAY_OK) {
         if (json_dumpf(json, file.stream, JSON_REAL_PRECISION(9)) != 0 ||
@@ -129,6 +157,18 @@ assay_status assay_vector_choice_write(const assay_store *store,
             status = assay_new_file_commit(&file, error);
         assay_new_file_abort(&file);
     }
+    return status;
+}
+
+assay_status assay_vector_choice_write(assay_store *store, const assay_collection *collection,
+                                       const assay_vector_choice *choice, assay_error *error)
+{
+    json_t *json = json_of(choice);
+    if (json == NULL)
+        return assay_fail_memory(error, FILE_LIMIT);
+    assay_status status = assay_store_finds_vectors(store)
+                              ? write_note(store, collection, json, error)
+                              : write_file(store, collection, json, error);
     json_decref(json);
     return status;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * vector_choice.h: which vector index a collection is to have, and what was measured
- * of it: <home>/index/<collection key>.json, beside the index.
+ * of it: <home>/index/<collection key>.json, beside the index; or, where the database
+ * has the index and knows the choice itself, what was measured, kept by the database.
  *
  *   {"index": "hnsw", "codes": "i8", "tuned": {"index": "hnsw", "wanted": 0.95, "recall": 0.9531,
  *    "k": 100, "queries": 200, "ef": 140, "vectors": 50000}}
@@ -21,10 +22,9 @@ typedef struct assay_vector_choice {
     assay_vector_tuning tuned; /* its kind is AUTO: nothing was measured */
 } assay_vector_choice;
 
-assay_vector_choice assay_vector_choice_read(const assay_store *store,
+assay_vector_choice assay_vector_choice_read(assay_store *store,
                                              const assay_collection *collection);
-assay_status assay_vector_choice_write(const assay_store *store,
-                                       const assay_collection *collection,
+assay_status assay_vector_choice_write(assay_store *store, const assay_collection *collection,
                                        const assay_vector_choice *choice, assay_error *error);
 
 /* Makes the folder of the indexes, where it is not there; IO when it cannot be written. */

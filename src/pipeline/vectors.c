@@ -303,9 +303,13 @@ assay_status assay_vector_index_describe(assay_store *store, const char *name,
     ASSAY_TRY(assay_collection_open(store, name, &collection, error));
     if (collection.config.dimensions == 0)
         return assay_fail(error, ASSAY_E_ARGUMENT, name, "has no vectors: it is for BM25 only");
-    if (assay_store_finds_vectors(store))
-        return assay_store_vector_index_describe(store, &collection, out, error);
     chosen = assay_vector_choice_read(store, &collection);
+    if (assay_store_finds_vectors(store)) {
+        ASSAY_TRY(assay_store_vector_index_describe(store, &collection, out, error));
+        if (chosen.tuned.kind == out->kind)
+            out->tuned = chosen.tuned;
+        return ASSAY_OK;
+    }
     ASSAY_TRY(wanted_now(store, &collection, &wanted, error));
     ASSAY_TRY(assay_vectors_path(store, &collection, wanted.kind, path, sizeof path, error));
     *out = (assay_vector_index_info){.wanted = chosen.kind,

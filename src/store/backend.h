@@ -106,6 +106,10 @@ typedef struct assay_backend {
     assay_status (*vector_index_describe)(assay_store *store,
                                           const assay_collection *collection,
                                           assay_vector_index_info *out, assay_error *error);
+    assay_status (*vector_note_get)(assay_store *store, const assay_collection *collection,
+                                    assay_buffer *out, assay_error *error);
+    assay_status (*vector_note_set)(assay_store *store, const assay_collection *collection,
+                                    const char *note, assay_error *error);
 } assay_backend;
 
 extern const assay_backend assay_sqlite;

@@ -61,7 +61,6 @@ static assay_status read_collection(assay_store *store, sqlite3_stmt *row, assay
     return ASSAY_OK;
 }
 
-/* "a, b, c" of the collections there are, for an error. */
 static assay_status not_found(assay_store *store, const char *name, assay_error *error)
 {
     sqlite3_stmt *statement;
@@ -71,13 +70,7 @@ static assay_status not_found(assay_store *store, const char *name, assay_error 
                                 " (SELECT name FROM collections ORDER BY name LIMIT 20)"));
     ASSAY_TRY(assay_sql_step(store, statement, "cannot list the collections", &row, error));
     const char *names = row ? assay_sql_text(statement, 0) : "";
-    assay_status status =
-        names[0] != '\0'
-            ? assay_fail(error, ASSAY_E_NOT_FOUND, store->path,
-                         "there is no collection '%s'; there are: %s", name, names)
-            : assay_fail(error, ASSAY_E_NOT_FOUND, store->path,
-                         "there is no collection '%s', nor any other; index something first",
-                         name);
+    assay_status status = assay_store_no_collection(store, name, names, error);
     sqlite3_reset(statement);
     return status;
 }

@@ -68,6 +68,10 @@ assay_status assay_sql_fail(assay_store *store, int code, const char *action,
 assay_status assay_store_damaged(assay_store *store, assay_error *error, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* There is no collection of this name; `names` lists some that there are, "a, b, c". */
+assay_status assay_store_no_collection(const assay_store *store, const char *name,
+                                       const char *names, assay_error *error);
+
 /* ---- Statements ------------------------------------------------------------ */
 
 /* The statement of this text, reset and without bindings. It belongs to the

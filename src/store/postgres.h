@@ -18,7 +18,8 @@ enum {
     ASSAY_PG_STATEMENTS = 96,   /* kept prepared, a connection */
     ASSAY_PG_KEYS = 1024,       /* a step of the sequence */
     ASSAY_PG_DIMENSIONS = 16000, /* most that pgvector takes, */
-    ASSAY_PG_GRAPH_DIMENSIONS = 2000, /* and its HNSW */
+    ASSAY_PG_INDEX_DIMENSIONS = 2000, /* and its indexes */
+    ASSAY_PG_NO_INDEX = -1,     /* of ASSAY_PG_LISTS */
     ASSAY_PG_TERM = 200,        /* bytes of a word; of longer ones the beginning counts */
 };
 
@@ -76,7 +77,7 @@ typedef struct assay_postgres {
     int64_t next_key, last_key; /* given out by the database, not yet used */
     /* Of the collection opened last. */
     int64_t opened;
-    bool graph;            /* it has an HNSW index */
+    int64_t lists;         /* of its index, see ASSAY_PG_LISTS */
     struct pg_result *expected; /* passages by key, see assay_passages_expect */
 } assay_postgres;
 
@@ -165,6 +166,23 @@ assay_status assay_pg_lock(assay_store *store, const assay_collection *collectio
 /* Writes what has been put, and the collection's counts. */
 assay_status assay_pg_flush(assay_store *store, assay_error *error);
 void assay_pg_forget(assay_postgres *pg); /* what has been put, after a rollback */
+
+/* How many lists the index of the vectors of a collection, c, has: 0 is HNSW's, and
+ * ASSAY_PG_NO_INDEX where there is none that is whole. */
+#define ASSAY_PG_LISTS                                                                      \
+    "coalesce((SELECT CASE WHEN a.amname = 'ivfflat' THEN coalesce((SELECT"                 \
+    " o.option_value::bigint FROM pg_options_to_table(x.reloptions) o WHERE o.option_name"  \
+    " = 'lists'), 100) ELSE 0 END FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid"  \
+    " JOIN pg_am a ON a.oid = x.relam WHERE i.indexrelid = to_regclass('assay.vectors_' ||" \
+    " c.key) AND i.indisvalid), -1)"
+
+/* postgres_search.c: " AND <document> IN (those that the selection lets through)", $1
+ * being the collection; nothing where allowed is NULL. */
+assay_status assay_pg_allowed_write(const char *document, const assay_selection *allowed,
+                                    assay_pg_query *q, assay_buffer *sql, assay_error *error);
+/* Runs a search, whose rows are passages with their scores; frees q and sql. */
+assay_status assay_pg_find(assay_store *store, assay_pg_query *q, assay_buffer *sql, size_t k,
+                           assay_candidate *out, size_t *count, assay_error *error);
 
 /* postgres_filter.c: appends to the text the documents that a filter lets through, as a
  * query in parentheses, and to q what it compares with; $1 is the collection. */
@@ -262,6 +280,10 @@ assay_status assay_pg_vector_index_update(assay_store *store,
 assay_status assay_pg_vector_index_describe(assay_store *store,
                                             const assay_collection *collection,
                                             assay_vector_index_info *out, assay_error *error);
+assay_status assay_pg_vector_note_get(assay_store *store, const assay_collection *collection,
+                                      assay_buffer *out, assay_error *error);
+assay_status assay_pg_vector_note_set(assay_store *store, const assay_collection *collection,
+                                      const char *note, assay_error *error);
 
 extern const assay_backend assay_postgresql;
 

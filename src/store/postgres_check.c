@@ -45,13 +45,14 @@ static const struct {
      " AND NOT i.indisvalid LIMIT 100"},
     {"BM25 index",
      "SELECT 'BM25 has ' || coalesce(w.n, 0) || ' words of passage ' || p.key || ', which has ' ||"
-     " p.words FROM assay.passages p LEFT JOIN (SELECT collection, passage, sum(times) AS n,"
-     " min(length) AS low, max(length) AS high FROM assay.words GROUP BY collection, passage) w"
-     " ON w.collection = p.collection AND w.passage = p.key WHERE coalesce(w.n, 0) <> p.words"
+     " p.words FROM assay.passages p LEFT JOIN (SELECT collection, document, passage, sum(times) AS n,"
+     " min(length) AS low, max(length) AS high FROM assay.words GROUP BY collection, document,"
+     " passage) w ON w.collection = p.collection AND w.document = p.document AND w.passage = p.key WHERE coalesce(w.n, 0) <> p.words"
      " OR w.low <> p.words OR w.high <> p.words"
      " UNION ALL SELECT 'BM25 has words of passage ' || w.passage || ', which is gone' FROM (SELECT"
-     " DISTINCT collection, passage FROM assay.words) w WHERE NOT EXISTS (SELECT 1 FROM"
-     " assay.passages p WHERE p.collection = w.collection AND p.key = w.passage) LIMIT 100"},
+     " DISTINCT collection, document, passage FROM assay.words) w WHERE NOT EXISTS (SELECT 1 FROM"
+     " assay.passages p WHERE p.collection = w.collection AND p.document = w.document"
+     " AND p.key = w.passage) LIMIT 100"},
 };
 
 enum { CHECKS = sizeof checks / sizeof *checks, PAGE = 256 };
@@ -123,8 +124,8 @@ static assay_status count_value(void *user, const char *field, const assay_value
 static assay_status look_at_metadata(check *c, const struct pg_result *rows, size_t row)
 {
     char text[192];
-    assay_text metadata = assay_pg_get(rows, row, 2);
-    uint64_t kept = (uint64_t)assay_pg_get_int(rows, row, 3);
+    assay_text metadata = assay_pg_get(rows, row, 3);
+    uint64_t kept = (uint64_t)assay_pg_get_int(rows, row, 4);
     assay_string_map *values = assay_string_map_new();
     if (values == NULL)
         return assay_fail_memory(c->error, 1024);
@@ -135,7 +136,7 @@ static assay_status look_at_metadata(check *c, const struct pg_result *rows, siz
         return ASSAY_OK;
     if (status != ASSAY_OK && status != ASSAY_E_FORMAT)
         return status;
-    assay_text id = assay_pg_get(rows, row, 4);
+    assay_text id = assay_pg_get(rows, row, 5);
     int length = snprintf(text, sizeof text, "the metadata of document %.*s has %llu values, of "
                           "which filters see %llu", (int)(id.length < 80 ? id.length : 80), id.data,
                           (unsigned long long)count, (unsigned long long)kept);
@@ -188,11 +189,11 @@ static assay_status bytes_page(check *c, const struct pg_result *rows, const voi
     char text[160];
     for (size_t i = 0; i < assay_pg_rows_count(rows); i++) {
         assay_arena_reset(arena);
-        if (k->good(assay_pg_get(rows, i, 2), arena))
+        if (k->good(assay_pg_get(rows, i, 3), arena))
             continue;
         int length = snprintf(text, sizeof text, "%s %lld has damaged %s; 'index --rebuild' "
                               "makes them anew", k->of,
-                              (long long)assay_pg_get_int(rows, i, 1), k->name);
+                              (long long)assay_pg_get_int(rows, i, 2), k->name);
         ASSAY_TRY(problem(c, text, (size_t)length));
     }
     return ASSAY_OK;
@@ -201,29 +202,27 @@ static assay_status bytes_page(check *c, const struct pg_result *rows, const voi
 typedef assay_status (*page_fn)(check *c, const struct pg_result *rows, const void *of,
                                 assay_arena *arena);
 
-/* Rows of a table, a page at a time, by their first two columns: collection and key. */
+/* Rows of a table, a page at a time, by their first three columns: keys. */
 static assay_status each_page(check *c, const char *item, const char *constant, page_fn fn,
                               const void *of)
 {
-    int64_t collection = 0, passage = 0;
+    int64_t after[3] = {0};
     c->item = item;
     assay_arena *arena = assay_arena_new(0);
     assay_status status = arena != NULL ? ASSAY_OK : assay_fail_memory(c->error, 1024);
     for (bool more = true; more && status == ASSAY_OK;) {
         struct pg_result *rows;
         assay_pg_query q = assay_pg_query_of(constant);
-        assay_pg_int(&q, collection);
-        assay_pg_int(&q, passage);
+        for (int i = 0; i < 3; i++)
+            assay_pg_int(&q, after[i]);
         assay_pg_int(&q, PAGE);
         status = assay_pg_run(c->store, &q, "cannot check", &rows, c->error);
         if (status != ASSAY_OK)
             break;
         size_t count = assay_pg_rows_count(rows);
         more = count == PAGE;
-        if (more) {
-            collection = assay_pg_get_int(rows, count - 1, 0);
-            passage = assay_pg_get_int(rows, count - 1, 1);
-        }
+        for (int i = 0; i < 3 && more; i++)
+            after[i] = assay_pg_get_int(rows, count - 1, i);
         status = fn(c, rows, of, arena);
         assay_pg_free(rows);
     }
@@ -247,22 +246,24 @@ assay_status assay_pg_check(assay_store *store, assay_progress_fn progress, void
                       rows = {"token vectors", "passage", rows_are_good},
                       book = {"codes of token vectors", "collection", book_is_good};
     ASSAY_TRY(each_page(&c, ids.name,
-                        "SELECT collection, passage, ids FROM assay.tokens WHERE"
-                        " (collection, passage) > ($1, $2) ORDER BY collection, passage LIMIT $3",
+                        "SELECT collection, document, passage, ids FROM assay.tokens WHERE"
+                        " (collection, document, passage) > ($1, $2, $3)"
+                        " ORDER BY collection, document, passage LIMIT $4",
                         bytes_page, &ids));
     ASSAY_TRY(each_page(&c, rows.name,
-                        "SELECT collection, passage, vectors FROM assay.token_vectors WHERE"
-                        " (collection, passage) > ($1, $2) ORDER BY collection, passage LIMIT $3",
+                        "SELECT collection, document, passage, vectors FROM assay.token_vectors WHERE"
+                        " (collection, document, passage) > ($1, $2, $3)"
+                        " ORDER BY collection, document, passage LIMIT $4",
                         bytes_page, &rows));
     ASSAY_TRY(each_page(&c, book.name,
-                        "SELECT key, key, late_book FROM assay.collections WHERE (key, key) >"
-                        " ($1, $2) AND late_bits > 0 ORDER BY key LIMIT $3",
+                        "SELECT key, key, key, late_book FROM assay.collections WHERE (key, key, key) >"
+                        " ($1, $2, $3) AND late_bits > 0 ORDER BY key LIMIT $4",
                         bytes_page, &book));
     ASSAY_TRY(each_page(&c, "metadata",
-                        "SELECT collection, key, metadata, (SELECT count(*) FROM assay.attributes a"
+                        "SELECT collection, key, key, metadata, (SELECT count(*) FROM assay.attributes a"
                         " WHERE a.collection = d.collection AND a.document = d.key), id"
-                        " FROM assay.documents d WHERE (collection, key) > ($1, $2)"
-                        " AND metadata <> '' ORDER BY collection, key LIMIT $3",
+                        " FROM assay.documents d WHERE (collection, key, key) > ($1, $2,"
+                        " $3) AND metadata <> '' ORDER BY collection, key LIMIT $4",
                         metadata_page, NULL));
     *problems = c.problems;
     if (c.problems == 0)

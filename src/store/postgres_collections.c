@@ -10,11 +10,10 @@
 
 static const char *const cannot_read = "cannot read the collection";
 
-/* The last: whether it has an HNSW index that is whole. */
-#define COLUMNS                                                                             \
-    "SELECT c.key, c.name, c.model, c.model_digest, c.dimensions, c.passage_tokens,"        \
-    " c.overlap_tokens, c.generation, c.created, c.changed, EXISTS (SELECT 1 FROM pg_index" \
-    " WHERE indexrelid = to_regclass('assay.vectors_' || c.key) AND indisvalid)::int::bigint" \
+/* The last: which index its vectors have. */
+#define COLUMNS                                                                      \
+    "SELECT c.key, c.name, c.model, c.model_digest, c.dimensions, c.passage_tokens," \
+    " c.overlap_tokens, c.generation, c.created, c.changed, " ASSAY_PG_LISTS         \
     " FROM assay.collections c"
 
 static assay_status read_collection(assay_store *store, const struct pg_result *rows, size_t row,
@@ -52,12 +51,7 @@ static assay_status not_found(assay_store *store, const char *name, assay_error 
     assay_text list = assay_pg_get(rows, 0, 0);
     snprintf(names, sizeof names, "%.*s", (int)list.length, list.data);
     assay_pg_free(rows);
-    if (names[0] == '\0')
-        return assay_fail(error, ASSAY_E_NOT_FOUND, store->path,
-                          "there is no collection '%s', nor any other; index something first",
-                          name);
-    return assay_fail(error, ASSAY_E_NOT_FOUND, store->path,
-                      "there is no collection '%s'; there are: %s", name, names);
+    return assay_store_no_collection(store, name, names, error);
 }
 
 /* The row of a collection. */
@@ -84,7 +78,7 @@ assay_status assay_pg_collection_open(assay_store *store, const char *name,
     assay_status status = read_collection(store, rows, 0, out, error);
     if (status == ASSAY_OK) {
         pg->opened = out->key;
-        pg->graph = assay_pg_get_int(rows, 0, 10) != 0;
+        pg->lists = assay_pg_get_int(rows, 0, 10);
     }
     assay_pg_free(rows);
     return status;

@@ -101,7 +101,13 @@ static void touch(assay_postgres *pg, assay_collection *collection)
     collection->generation = ++pg->generation;
 }
 
-/* Keys for a document and its passages. */
+/* A document's key, from 1 on. */
+static int64_t key_of(const char *id)
+{
+    return (int64_t)(assay_hash64(id, strlen(id)) >> 1 | 1);
+}
+
+/* Keys for passages. */
 static assay_status take_keys(assay_store *store, int64_t *keys, size_t count,
                               assay_error *error)
 {
@@ -124,18 +130,24 @@ static assay_status take_keys(assay_store *store, int64_t *keys, size_t count,
 /* ---- Deleting --------------------------------------------------------------------- */
 
 static assay_status find_document(assay_store *store, int64_t collection, const char *id,
-                                  bool early, int64_t *key, assay_error *error)
+                                  bool early, bool *found, assay_error *error)
 {
     struct pg_result *rows;
-    assay_pg_query q = assay_pg_query_of("SELECT key FROM assay.documents"
-                                         " WHERE collection = $1 AND id = $2");
+    assay_pg_query q = assay_pg_query_of("SELECT id FROM assay.documents"
+                                         " WHERE collection = $1 AND key = $2");
+    assay_status status = ASSAY_OK;
     q.early = early;
     assay_pg_int(&q, collection);
-    assay_pg_text(&q, id);
+    assay_pg_int(&q, key_of(id));
     ASSAY_TRY(assay_pg_run(store, &q, cannot_read, &rows, error));
-    *key = assay_pg_rows_count(rows) > 0 ? assay_pg_get_int(rows, 0, 0) : -1;
+    *found = assay_pg_rows_count(rows) > 0;
+    assay_text there = *found ? assay_pg_get(rows, 0, 0) : (assay_text){0};
+    if (*found && (there.length != strlen(id) || memcmp(there.data, id, there.length) != 0))
+        status = assay_fail(error, ASSAY_E_UNSUPPORTED, id,
+                            "document '%.*s' has the same key; give one of them another id",
+                            (int)(there.length < 200 ? there.length : 200), there.data);
     assay_pg_free(rows);
-    return ASSAY_OK;
+    return status;
 }
 
 /* A statement about documents[count] of the collection: $1 and $2. */
@@ -157,8 +169,7 @@ static assay_status delete_documents(assay_store *store, int64_t collection,
     assay_postgres *pg = store->postgres;
     struct pg_result *rows;
     ASSAY_TRY(about(store,
-                    "DELETE FROM assay.words WHERE collection = $1 AND passage IN (SELECT key FROM"
-                    " assay.passages WHERE collection = $1 AND document = ANY($2::bigint[]))",
+                    "DELETE FROM assay.words WHERE collection = $1 AND document = ANY($2::bigint[])",
                     collection, documents, count, NULL, error));
     ASSAY_TRY(about(store,
                     "WITH gone AS (DELETE FROM assay.passages WHERE collection = $1"
@@ -176,11 +187,10 @@ static assay_status delete_documents(assay_store *store, int64_t collection,
 assay_status assay_pg_document_delete(assay_store *store, assay_collection *collection,
                                       const char *id, bool *found, assay_error *error)
 {
-    int64_t key;
+    int64_t key = key_of(id);
     ASSAY_TRY(assay_pg_inside(store, "assay_document_delete", error));
     ASSAY_TRY(assay_pg_lock(store, collection, error));
-    ASSAY_TRY(find_document(store, collection->key, id, false, &key, error));
-    *found = key >= 0;
+    ASSAY_TRY(find_document(store, collection->key, id, false, found, error));
     if (!*found)
         return ASSAY_OK;
     ASSAY_TRY(delete_documents(store, collection->key, &key, 1, error));
@@ -282,8 +292,20 @@ static assay_status put_attributes(assay_store *store, int64_t collection, int64
     return status;
 }
 
+/* The keys of a passage. */
+typedef struct passage_place {
+    int64_t collection, document, passage;
+} passage_place;
+
+static void put_place(assay_pg_rows *rows, const passage_place *at)
+{
+    assay_pg_put_int(rows, at->collection);
+    assay_pg_put_int(rows, at->document);
+    assay_pg_put_int(rows, at->passage);
+}
+
 /* The passage's terms; *length: all its words. */
-static assay_status put_words(assay_store *store, int64_t collection, int64_t key,
+static assay_status put_words(assay_store *store, const passage_place *at,
                               const assay_text texts[3], uint64_t *length, assay_error *error)
 {
     assay_pg_rows *rows = &store->postgres->rows[ASSAY_PG_WORDS];
@@ -292,10 +314,11 @@ static assay_status put_words(assay_store *store, int64_t collection, int64_t ke
     const uint32_t *times = (const void *)terms.times.data;
     for (uint32_t t = 0; t < assay_string_map_count(terms.map); t++) {
         const char *term = assay_string_map_key(terms.map, t);
-        assay_pg_row(rows, 5);
-        assay_pg_put_int(rows, collection);
+        assay_pg_row(rows, 6);
+        assay_pg_put_int(rows, at->collection);
         assay_pg_put_bytes(rows, term, strlen(term));
-        assay_pg_put_int(rows, key);
+        assay_pg_put_int(rows, at->document);
+        assay_pg_put_int(rows, at->passage);
         assay_pg_put_int(rows, times[t]);
         assay_pg_put_int(rows, (int64_t)terms.length);
     }
@@ -304,16 +327,15 @@ static assay_status put_words(assay_store *store, int64_t collection, int64_t ke
     return ASSAY_OK;
 }
 
-static void put_tokens(assay_store *store, int64_t collection, int64_t key,
+static void put_tokens(assay_store *store, const passage_place *at,
                        const assay_digest *tokenizer, const assay_stored_passage *passage)
 {
     assay_pg_rows *rows = &store->postgres->rows[ASSAY_PG_TOKENS];
     assay_buffer ids;
     assay_buffer_init(&ids, 0);
     assay_token_ids_encode(passage->ids, passage->id_count, &ids);
-    assay_pg_row(rows, 4);
-    assay_pg_put_int(rows, collection);
-    assay_pg_put_int(rows, key);
+    assay_pg_row(rows, 5);
+    put_place(rows, at);
     assay_pg_put_bytes(rows, tokenizer->bytes, sizeof tokenizer->bytes);
     assay_pg_put_bytes(rows, ids.data, ids.length);
     if (ids.failed != ASSAY_OK) /* told when they are sent */
@@ -326,6 +348,7 @@ static assay_status put_passage(assay_store *store, const assay_collection *coll
                                 const assay_stored_passage *passage, int64_t key,
                                 assay_error *error)
 {
+    const passage_place at = {collection->key, document_key, key};
     assay_postgres *pg = store->postgres;
     assay_pg_rows *rows = &pg->rows[ASSAY_PG_PASSAGES];
     const char *title = document->title, *heading = passage->heading;
@@ -335,7 +358,7 @@ static assay_status put_passage(assay_store *store, const assay_collection *coll
         {passage->length > 0 ? document->text.data + passage->offset : NULL, passage->length},
     };
     uint64_t words;
-    ASSAY_TRY(put_words(store, collection->key, key, texts, &words, error));
+    ASSAY_TRY(put_words(store, &at, texts, &words, error));
     assay_pg_row(rows, 9);
     assay_pg_put_int(rows, collection->key);
     assay_pg_put_int(rows, key);
@@ -350,13 +373,12 @@ static assay_status put_passage(assay_store *store, const assay_collection *coll
     pg->words += (int64_t)words;
     if (passage->vector != NULL) {
         assay_pg_rows *vectors = &pg->rows[ASSAY_PG_VECTORS];
-        assay_pg_row(vectors, 3);
-        assay_pg_put_int(vectors, collection->key);
-        assay_pg_put_int(vectors, key);
+        assay_pg_row(vectors, 4);
+        put_place(vectors, &at);
         assay_pg_put_vector(vectors, passage->vector, collection->config.dimensions);
     }
     if (passage->ids != NULL)
-        put_tokens(store, collection->key, key, document->tokenizer, passage);
+        put_tokens(store, &at, document->tokenizer, passage);
     return ASSAY_OK;
 }
 
@@ -383,12 +405,12 @@ static assay_status make_way(assay_store *store, const assay_collection *collect
                              const char *id, assay_error *error)
 {
     assay_postgres *pg = store->postgres;
-    int64_t key;
+    int64_t key = key_of(id);
     uint32_t index;
-    bool waits = pg->pending != NULL &&
+    bool found, waits = pg->pending != NULL &&
                  assay_string_map_find(pg->pending, id, strlen(id), &index);
-    ASSAY_TRY(find_document(store, collection->key, id, !waits, &key, error));
-    if (key >= 0)
+    ASSAY_TRY(find_document(store, collection->key, id, !waits, &found, error));
+    if (found)
         ASSAY_TRY(delete_documents(store, collection->key, &key, 1, error));
     if (pg->pending == NULL && (pg->pending = assay_string_map_new()) == NULL)
         return assay_fail_memory(error, 1024);
@@ -396,14 +418,15 @@ static assay_status make_way(assay_store *store, const assay_collection *collect
 }
 
 static assay_status put_rows(assay_store *store, const assay_collection *collection,
-                             const assay_stored_document *document, const int64_t *keys,
+                             const assay_stored_document *document, const int64_t *passages,
                              assay_error *error)
 {
-    put_document(store, collection->key, keys[0], document);
-    ASSAY_TRY(put_attributes(store, collection->key, keys[0], document->metadata, error));
+    int64_t key = key_of(document->id);
+    put_document(store, collection->key, key, document);
+    ASSAY_TRY(put_attributes(store, collection->key, key, document->metadata, error));
     for (size_t i = 0; i < document->passage_count; i++)
-        ASSAY_TRY(put_passage(store, collection, document, keys[0], &document->passages[i],
-                              keys[i + 1], error));
+        ASSAY_TRY(put_passage(store, collection, document, key, &document->passages[i],
+                              passages[i], error));
     return ASSAY_OK;
 }
 
@@ -418,7 +441,7 @@ assay_status assay_pg_document_put(assay_store *store, assay_collection *collect
     int64_t *keys = malloc((document->passage_count + 1) * sizeof *keys);
     if (keys == NULL)
         return assay_fail_memory(error, document->passage_count * sizeof *keys);
-    assay_status status = take_keys(store, keys, document->passage_count + 1, error);
+    assay_status status = take_keys(store, keys, document->passage_count, error);
     if (status == ASSAY_OK)
         status = put_rows(store, collection, document, keys, error);
     free(keys);

@@ -18,6 +18,13 @@ static const char *const cannot_read = "cannot read the passages";
 
 /* ---- Passages --------------------------------------------------------------------- */
 
+/* The passage whose key is $1, which none of another collection has; rows of it in a
+ * table t; and what an insertion does with them. */
+#define OF_PASSAGE                                                                           \
+    " FROM assay.collections c JOIN assay.passages p ON p.collection = c.key AND p.key = $1"
+#define ITS "t.collection = p.collection AND t.document = p.document AND t.passage = p.key"
+#define REPLACE " ON CONFLICT (collection, document, passage) DO UPDATE SET"
+
 /* Columns 0 to 8. */
 #define PASSAGE                                                                              \
     "SELECT p.key, p.document, p.begin, p.length, p.heading, d.id, d.title, d.source,"       \
@@ -73,14 +80,13 @@ assay_status assay_pg_passages_expect(assay_store *store, const assay_collection
     assay_pg_query q = assay_pg_query_of(
         PASSAGE ", t.tokenizer, t.ids FROM assay.passages p JOIN assay.documents d"
         " ON d.collection = p.collection AND d.key = p.document LEFT JOIN assay.tokens t"
-        " ON t.collection = p.collection AND t.passage = p.key"
+        " ON t.collection = p.collection AND t.document = p.document AND t.passage = p.key"
         " WHERE p.collection = $1 AND p.key = ANY($2::bigint[]) ORDER BY p.key");
     assay_pg_int(&q, collection->key);
     assay_pg_ints(&q, passages, count);
     return assay_pg_run(store, &q, cannot_read, &pg->expected, error);
 }
 
-/* By its key alone, which no passage of another collection has. */
 assay_status assay_pg_passage_get(assay_store *store, uint64_t passage, assay_arena *arena,
                                   assay_passage_view *out, assay_error *error)
 {
@@ -93,8 +99,7 @@ assay_status assay_pg_passage_get(assay_store *store, uint64_t passage, assay_ar
         return ASSAY_OK;
     }
     assay_pg_query q = assay_pg_query_of(
-        PASSAGE " FROM assay.collections c JOIN assay.passages p ON p.collection = c.key"
-        " AND p.key = $1 JOIN assay.documents d ON d.collection = p.collection"
+        PASSAGE OF_PASSAGE " JOIN assay.documents d ON d.collection = p.collection"
         " AND d.key = p.document");
     assay_pg_int(&q, (int64_t)passage);
     ASSAY_TRY(assay_pg_run(store, &q, "cannot read the passage", &rows, error));
@@ -161,8 +166,7 @@ assay_status assay_pg_tokens_get(assay_store *store, uint64_t passage,
         return decode_ids(assay_pg_get(pg->expected, row, 10), arena, out, error);
     }
     assay_pg_query q = assay_pg_query_of(
-        "SELECT t.ids FROM assay.collections c JOIN assay.tokens t ON t.collection = c.key"
-        " AND t.passage = $1 AND t.tokenizer = $2");
+        "SELECT t.ids" OF_PASSAGE " JOIN assay.tokens t ON " ITS " AND t.tokenizer = $2");
     assay_pg_int(&q, (int64_t)passage);
     assay_pg_bytes(&q, tokenizer->bytes, sizeof tokenizer->bytes);
     ASSAY_TRY(assay_pg_run(store, &q, "cannot read the token ids", &rows, error));
@@ -191,9 +195,6 @@ static assay_status keep(assay_store *store, assay_pg_query *q, uint64_t passage
     return status;
 }
 
-#define OF_PASSAGE " FROM assay.collections c JOIN assay.passages p ON p.collection = c.key" \
-                   " AND p.key = $1 ON CONFLICT (collection, passage) DO UPDATE SET"
-
 assay_status assay_pg_tokens_put(assay_store *store, uint64_t passage,
                                  const assay_digest *tokenizer, const int32_t *ids,
                                  size_t count, assay_error *error)
@@ -202,8 +203,8 @@ assay_status assay_pg_tokens_put(assay_store *store, uint64_t passage,
     assay_buffer_init(&bytes, 0);
     assay_token_ids_encode(ids, count, &bytes);
     assay_pg_query q = assay_pg_query_of(
-        "INSERT INTO assay.tokens(collection, passage, tokenizer, ids)"
-        " SELECT p.collection, p.key, $3::bytea, $2::bytea" OF_PASSAGE
+        "INSERT INTO assay.tokens(collection, document, passage, tokenizer, ids)"
+        " SELECT p.collection, p.document, p.key, $3::bytea, $2::bytea" OF_PASSAGE REPLACE
         " tokenizer = excluded.tokenizer, ids = excluded.ids");
     assay_status status = keep(store, &q, passage, "assay_tokens_put", tokenizer, &bytes, error);
     assay_buffer_free(&bytes);
@@ -217,8 +218,8 @@ assay_status assay_pg_tokens_missing(assay_store *store, const assay_collection 
 {
     assay_pg_query q = assay_pg_query_of(
         "SELECT p.key FROM assay.passages p WHERE p.collection = $1 AND p.key > $2"
-        " AND NOT EXISTS (SELECT 1 FROM assay.tokens t WHERE t.collection = p.collection"
-        " AND t.passage = p.key AND t.tokenizer = $3) ORDER BY p.key LIMIT $4");
+        " AND NOT EXISTS (SELECT 1 FROM assay.tokens t WHERE " ITS
+        " AND t.tokenizer = $3) ORDER BY p.key LIMIT $4");
     assay_pg_int(&q, collection->key);
     assay_pg_int(&q, (int64_t)after);
     assay_pg_bytes(&q, tokenizer->bytes, sizeof tokenizer->bytes);
@@ -234,9 +235,8 @@ assay_status assay_pg_token_vectors_read(assay_store *store, uint64_t passage,
 {
     struct pg_result *found;
     assay_token_rows rows = {0};
-    assay_pg_query q = assay_pg_query_of("SELECT t.vectors FROM assay.collections c JOIN"
-                                         " assay.token_vectors t ON t.collection = c.key"
-                                         " AND t.passage = $1");
+    assay_pg_query q = assay_pg_query_of("SELECT t.vectors" OF_PASSAGE
+                                         " JOIN assay.token_vectors t ON " ITS);
     assay_pg_int(&q, (int64_t)passage);
     ASSAY_TRY(assay_pg_run(store, &q, "cannot read token vectors", &found, error));
     if (assay_pg_rows_count(found) > 0) {
@@ -255,8 +255,8 @@ assay_status assay_pg_token_vectors_put(assay_store *store, uint64_t passage,
     assay_buffer_init(&bytes, 0);
     assay_token_rows_encode(rows, &bytes);
     assay_pg_query q = assay_pg_query_of(
-        "INSERT INTO assay.token_vectors(collection, passage, vectors)"
-        " SELECT p.collection, p.key, $2::bytea" OF_PASSAGE " vectors = excluded.vectors");
+        "INSERT INTO assay.token_vectors(collection, document, passage, vectors)"
+        " SELECT p.collection, p.document, p.key, $2::bytea" OF_PASSAGE REPLACE " vectors = excluded.vectors");
     assay_status status =
         keep(store, &q, passage, "assay_token_vectors_put", NULL, &bytes, error);
     assay_buffer_free(&bytes);
@@ -270,8 +270,7 @@ assay_status assay_pg_token_vectors_missing(assay_store *store,
 {
     assay_pg_query q = assay_pg_query_of(
         "SELECT p.key FROM assay.passages p WHERE p.collection = $1 AND p.key > $2"
-        " AND NOT EXISTS (SELECT 1 FROM assay.token_vectors t WHERE t.collection = p.collection"
-        " AND t.passage = p.key) ORDER BY p.key LIMIT $3");
+        " AND NOT EXISTS (SELECT 1 FROM assay.token_vectors t WHERE " ITS ") ORDER BY p.key LIMIT $3");
     assay_pg_int(&q, collection->key);
     assay_pg_int(&q, (int64_t)after);
     assay_pg_int(&q, (int64_t)most);

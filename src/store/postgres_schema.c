@@ -8,21 +8,22 @@
  * the search path, "public" by default.
  *
  *   collections  one row each; `generation` grows with every committed change; how many
- *                passages and words there are, for BM25; the model of the token vectors
- *                and the book of their codes
+ *                passages and words there are, for BM25; what was measured of the index
+ *                of its vectors; the model of the token vectors and the book of their codes
  *   documents    id, origin and the text, once, as bytes
  *   passages     begin and length in the document's text; `words`: how many it has
  *   words        BM25's index: a row per term of a passage, with how often it is there,
  *                and once more the passage's length, so that a search reads one index
  *   vectors      pgvector's, of any number of dimensions; a collection that is searched by
- *                HNSW has an index of its own over its rows, vectors_<key>
+ *                HNSW or IVFFlat has an index of its own over its rows, vectors_<key>
  *   tokens       the token ids of what a cross-encoder reads of a passage, and whose
  *   token_vectors  as in SQLite, the same bytes (token_vectors.c)
  *   attributes   a row per value of a field of a document (text/metadata.h)
  *
- * Keys come from one sequence, a thousand a step, and are never given again. Every
- * table begins its key with the collection, by which distributed relatives of PostgreSQL
- * can spread it.
+ * A document's key is made of its id, so that the key says all that must be unique;
+ * passages' keys come from one sequence, a thousand a step, and are never given again.
+ * Every table has the collection and the document in its key: distributed relatives of
+ * PostgreSQL can spread it by either.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -49,6 +50,7 @@ static const char *const migrations[] = {
     " passages bigint NOT NULL DEFAULT 0,"
     " words bigint NOT NULL DEFAULT 0,"
     " vector_index bigint NOT NULL DEFAULT 0,"
+    " vector_note text,"
     " late_model text,"
     " late_digest bytea,"
     " late_bits bigint NOT NULL DEFAULT 0,"
@@ -63,8 +65,8 @@ static const char *const migrations[] = {
     " title text NOT NULL,"
     " metadata text,"
     " text bytea NOT NULL,"
-    " PRIMARY KEY(collection, key),"
-    " UNIQUE(collection, id));"
+    " PRIMARY KEY(collection, key));"
+    "CREATE INDEX documents_by_id ON assay.documents(collection, id);"
     "CREATE INDEX documents_by_source ON assay.documents(collection, source);"
     "CREATE TABLE assay.passages("
     " collection bigint NOT NULL,"
@@ -76,36 +78,42 @@ static const char *const migrations[] = {
     " truncated bigint NOT NULL,"
     " words bigint NOT NULL,"
     " heading text NOT NULL,"
-    " PRIMARY KEY(collection, key),"
+    " PRIMARY KEY(collection, document, key),"
     " FOREIGN KEY(collection, document) REFERENCES assay.documents ON DELETE CASCADE);"
-    "CREATE INDEX passages_by_document ON assay.passages(collection, document);"
+    "CREATE INDEX passages_by_key ON assay.passages(collection, key);"
     "CREATE TABLE assay.words("
     " collection bigint NOT NULL,"
     " term bytea NOT NULL,"
+    " document bigint NOT NULL,"
     " passage bigint NOT NULL,"
     " times bigint NOT NULL,"
     " length bigint NOT NULL,"
-    " PRIMARY KEY(collection, passage, term));"
-    "CREATE INDEX words_by_term ON assay.words(collection, term) INCLUDE(passage, times, length);"
+    " PRIMARY KEY(collection, document, passage, term));"
+    "CREATE INDEX words_by_term ON assay.words(collection, term)"
+    " INCLUDE(document, passage, times, length);"
     "CREATE TABLE assay.vectors("
     " collection bigint NOT NULL,"
+    " document bigint NOT NULL,"
     " passage bigint NOT NULL,"
     " vector vector NOT NULL,"
-    " PRIMARY KEY(collection, passage),"
-    " FOREIGN KEY(collection, passage) REFERENCES assay.passages ON DELETE CASCADE);"
+    " PRIMARY KEY(collection, document, passage),"
+    " FOREIGN KEY(collection, document, passage) REFERENCES assay.passages ON DELETE CASCADE);"
+    "CREATE INDEX vectors_by_passage ON assay.vectors(collection, passage);"
     "CREATE TABLE assay.tokens("
     " collection bigint NOT NULL,"
+    " document bigint NOT NULL,"
     " passage bigint NOT NULL,"
     " tokenizer bytea NOT NULL,"
     " ids bytea NOT NULL,"
-    " PRIMARY KEY(collection, passage),"
-    " FOREIGN KEY(collection, passage) REFERENCES assay.passages ON DELETE CASCADE);"
+    " PRIMARY KEY(collection, document, passage),"
+    " FOREIGN KEY(collection, document, passage) REFERENCES assay.passages ON DELETE CASCADE);"
     "CREATE TABLE assay.token_vectors("
     " collection bigint NOT NULL,"
+    " document bigint NOT NULL,"
     " passage bigint NOT NULL,"
     " vectors bytea NOT NULL,"
-    " PRIMARY KEY(collection, passage),"
-    " FOREIGN KEY(collection, passage) REFERENCES assay.passages ON DELETE CASCADE);"
+    " PRIMARY KEY(collection, document, passage),"
+    " FOREIGN KEY(collection, document, passage) REFERENCES assay.passages ON DELETE CASCADE);"
     "CREATE TABLE assay.attributes("
     " collection bigint NOT NULL,"
     " document bigint NOT NULL,"
@@ -267,11 +275,11 @@ assay_status assay_postgres_open(assay_store *store, const char *url, bool creat
                                " metadata, text) FROM STDIN (FORMAT binary)",
         [ASSAY_PG_PASSAGES] = "COPY assay.passages(collection, key, document, begin, length,"
                               " tokens, truncated, words, heading) FROM STDIN (FORMAT binary)",
-        [ASSAY_PG_WORDS] = "COPY assay.words(collection, term, passage, times, length)"
-                           " FROM STDIN (FORMAT binary)",
-        [ASSAY_PG_VECTORS] = "COPY assay.vectors(collection, passage, vector)"
+        [ASSAY_PG_WORDS] = "COPY assay.words(collection, term, document, passage, times,"
+                           " length) FROM STDIN (FORMAT binary)",
+        [ASSAY_PG_VECTORS] = "COPY assay.vectors(collection, document, passage, vector)"
                              " FROM STDIN (FORMAT binary)",
-        [ASSAY_PG_TOKENS] = "COPY assay.tokens(collection, passage, tokenizer, ids)"
+        [ASSAY_PG_TOKENS] = "COPY assay.tokens(collection, document, passage, tokenizer, ids)"
                             " FROM STDIN (FORMAT binary)",
         [ASSAY_PG_ATTRIBUTES] = "COPY assay.attributes(collection, document, field, kind, value,"
                                 " number) FROM STDIN",
@@ -349,4 +357,6 @@ const assay_backend assay_postgresql = {
     .nearest = assay_pg_nearest,
     .vector_index_update = assay_pg_vector_index_update,
     .vector_index_describe = assay_pg_vector_index_describe,
+    .vector_note_get = assay_pg_vector_note_get,
+    .vector_note_set = assay_pg_vector_note_set,
 };

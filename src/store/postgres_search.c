@@ -1,17 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * postgres_search.c: what PostgreSQL answers of a search: BM25, vectors, filters.
+ * postgres_search.c: what PostgreSQL answers of a search: BM25 and filters.
  *
  * BM25 is the formula of bm25.c, over the rows of assay.words: PostgreSQL's own ranking
  * of tsvectors knows no document frequency, and an extension would have to be there. The
  * words are those of SQLite's tokenizer in both kinds of store, so the scores are the same
  * but for the order in which a sum is added up.
- *
- * Vectors have length 1, so the inner product, pgvector's <#> with its sign turned, is the
- * cosine. Exactly: all rows of the collection are compared. By HNSW: pgvector's index over
- * vector::vector(n), which hands out its ef_search nearest before a filter is looked at. So
- * with a filter more are asked for; few passages are compared exactly; and what finds less
- * than there is to find is asked again, exactly.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -20,28 +14,17 @@
 
 #include "store/postgres.h"
 
-enum {
-    MOST_EF = 1000,     /* that pgvector takes */
-    FEW = 20000,        /* passages let through by a filter, compared exactly */
-    GRAPH_M = 16,       /* pgvector's own defaults */
-    GRAPH_EF = 64,
-};
-
 static const char *const cannot_search = "cannot search";
 
 /* ---- Filters ---------------------------------------------------------------------- */
 
-/* " AND <key> IN (passages that the filter lets through)", $1 being the collection. */
-static assay_status write_allowed(const char *key, const assay_selection *allowed,
-                                  assay_pg_query *q, assay_buffer *sql, assay_error *error)
+assay_status assay_pg_allowed_write(const char *document, const assay_selection *allowed,
+                                    assay_pg_query *q, assay_buffer *sql, assay_error *error)
 {
     if (allowed == NULL)
         return ASSAY_OK;
-    assay_buffer_format(sql, " AND %s IN (SELECT f.key FROM assay.passages f WHERE f.collection ="
-                        " $1 AND f.document IN ", key);
-    ASSAY_TRY(assay_pg_filter_write(allowed->filter, q, sql, error));
-    assay_buffer_string(sql, ")");
-    return ASSAY_OK;
+    assay_buffer_format(sql, " AND %s IN ", document);
+    return assay_pg_filter_write(allowed->filter, q, sql, error);
 }
 
 /* The first field of the filter that no document has, or NULL. */
@@ -102,7 +85,7 @@ static assay_status count_allowed(assay_store *store, const assay_collection *co
     assay_buffer_string(&sql, "SELECT count(*) FROM assay.passages p WHERE p.collection = $1");
     assay_pg_query q = assay_pg_query_once(NULL);
     assay_pg_int(&q, collection->key);
-    assay_status status = write_allowed("p.key", allowed, &q, &sql, error);
+    assay_status status = assay_pg_allowed_write("p.document", allowed, &q, &sql, error);
     if (status == ASSAY_OK)
         status = assay_buffer_status(&sql, "filter", error);
     q.sql = sql.data;
@@ -134,9 +117,8 @@ assay_status assay_pg_filter(assay_store *store, const assay_collection *collect
 
 /* ---- Candidates -------------------------------------------------------------------- */
 
-/* Runs a search, whose rows are passages with their scores; frees what it is given. */
-static assay_status find(assay_store *store, assay_pg_query *q, assay_buffer *sql, size_t k,
-                         assay_candidate *out, size_t *count, assay_error *error)
+assay_status assay_pg_find(assay_store *store, assay_pg_query *q, assay_buffer *sql, size_t k,
+                           assay_candidate *out, size_t *count, assay_error *error)
 {
     struct pg_result *rows;
     assay_status status = assay_buffer_status(sql, "statement", error);
@@ -161,7 +143,7 @@ static assay_status find(assay_store *store, assay_pg_query *q, assay_buffer *sq
 
 /* Of the terms, $2, and how often each stands in the question, $3; k1 and b are $4 and $5. */
 static const char hits[] =
-    "WITH hit AS MATERIALIZED (SELECT term, passage, times, length FROM assay.words"
+    "WITH hit AS MATERIALIZED (SELECT term, document, passage, times, length FROM assay.words"
     "  WHERE collection = $1 AND term = ANY($2::bytea[])),"
     " whole AS (SELECT passages::float8 AS n,"
     "  CASE WHEN words > 0 THEN words::float8 / passages ELSE 1 END AS average"
@@ -197,7 +179,7 @@ static assay_status rank(assay_store *store, const assay_collection *collection,
         assay_pg_real(&q, k1);
         assay_pg_real(&q, b);
         assay_buffer_string(&sql, hits);
-        status = write_allowed("h.passage", allowed, &q, &sql, error);
+        status = assay_pg_allowed_write("h.document", allowed, &q, &sql, error);
     }
     free(pieces);
     free(times);
@@ -208,7 +190,7 @@ static assay_status rank(assay_store *store, const assay_collection *collection,
     }
     /* Ties are of scores as they are given back, 32 bits wide. */
     assay_buffer_format(&sql, " GROUP BY passage ORDER BY score DESC, passage LIMIT %zu", k);
-    return find(store, &q, &sql, k, out, count, error);
+    return assay_pg_find(store, &q, &sql, k, out, count, error);
 }
 
 assay_status assay_pg_bm25(assay_store *store, const assay_collection *collection,
@@ -227,226 +209,4 @@ assay_status assay_pg_bm25(assay_store *store, const assay_collection *collectio
         status = rank(store, collection, terms, term_count, k1, b, allowed, k, out, count, error);
     assay_arena_free(arena);
     return status;
-}
-
-/* ---- Vectors ------------------------------------------------------------------------ */
-
-static assay_status compare_all(assay_store *store, const assay_collection *collection,
-                                const float *vector, const assay_store_find *options,
-                                assay_candidate *out, size_t *count, assay_error *error)
-{
-    assay_pg_query q = assay_pg_query_once(NULL);
-    assay_buffer sql;
-    assay_buffer_init(&sql, 0);
-    assay_pg_int(&q, collection->key);
-    assay_pg_vector(&q, vector, collection->config.dimensions);
-    assay_buffer_string(&sql, "SELECT v.passage, (-(v.vector <#> $2::vector))::float4::float8 AS"
-                              " score FROM assay.vectors v WHERE v.collection = $1");
-    assay_status status = write_allowed("v.passage", options->allowed, &q, &sql, error);
-    if (status != ASSAY_OK) {
-        assay_pg_query_free(&q);
-        assay_buffer_free(&sql);
-        return status;
-    }
-    assay_buffer_format(&sql, " ORDER BY score DESC, v.passage LIMIT %zu", options->k);
-    return find(store, &q, &sql, options->k, out, count, error);
-}
-
-/* The graph's ef_search holds for a transaction. */
-static assay_status walk(assay_store *store, const assay_collection *collection,
-                         const float *vector, const assay_store_find *options, size_t ef,
-                         assay_candidate *out, size_t *count, assay_error *error)
-{
-    assay_pg_query q = assay_pg_query_once(NULL);
-    assay_buffer sql;
-    uint32_t n = collection->config.dimensions;
-    assay_buffer_init(&sql, 0);
-    assay_pg_int(&q, collection->key);
-    assay_pg_vector(&q, vector, n);
-    assay_buffer_format(&sql, "SELECT v.passage, -(v.vector::vector(%u) <#> $2::vector(%u)) AS"
-                        " score FROM assay.vectors v WHERE v.collection = %" PRId64
-                        " AND $1::bigint IS NOT NULL", n, n, collection->key);
-    assay_status status = write_allowed("v.passage", options->allowed, &q, &sql, error);
-    if (status == ASSAY_OK)
-        status = assay_pg_read_begin(store, "hnsw.ef_search", (int64_t)ef, error);
-    if (status != ASSAY_OK) {
-        assay_pg_query_free(&q);
-        assay_buffer_free(&sql);
-        return status;
-    }
-    assay_buffer_format(&sql, " ORDER BY v.vector::vector(%u) <#> $2::vector(%u) LIMIT %zu", n, n,
-                        options->k);
-    status = find(store, &q, &sql, options->k, out, count, error);
-    assay_pg_rollback(store);
-    return status;
-}
-
-/* Once more on another connection, when one is lost on the way. */
-static assay_status walk_twice(assay_store *store, const assay_collection *collection,
-                               const float *vector, const assay_store_find *options, size_t ef,
-                               assay_candidate *out, size_t *count, assay_error *error)
-{
-    assay_status status = walk(store, collection, vector, options, ef, out, count, error);
-    if (status == ASSAY_E_NETWORK)
-        status = walk(store, collection, vector, options, ef, out, count, error);
-    return status;
-}
-
-static int best_first(const void *a, const void *b)
-{
-    const assay_candidate *x = a, *y = b;
-    if (x->score != y->score)
-        return x->score > y->score ? -1 : 1;
-    return x->passage < y->passage ? -1 : x->passage > y->passage;
-}
-
-assay_status assay_pg_nearest(assay_store *store, const assay_collection *collection,
-                              const float *vector, const assay_store_find *options,
-                              assay_candidate *out, size_t *count, assay_vector_index *kind,
-                              assay_error *error)
-{
-    assay_postgres *pg = store->postgres;
-    size_t k = options->k, ef = options->ef > k ? options->ef : k;
-    bool graph = pg->opened == collection->key && pg->graph && pg->held == NULL &&
-                 !options->exact && k <= MOST_EF;
-    uint64_t allowed = UINT64_MAX;
-    if (options->allowed != NULL) {
-        allowed = options->allowed->count;
-        graph = graph && allowed > FEW;
-        ef = MOST_EF;
-    }
-    *kind = graph ? ASSAY_VECTORS_HNSW : ASSAY_VECTORS_FLAT;
-    if (graph) {
-        ASSAY_TRY(walk_twice(store, collection, vector, options, ef < MOST_EF ? ef : MOST_EF, out,
-                             count, error));
-        qsort(out, *count, sizeof *out, best_first);
-        if (*count == k || options->allowed == NULL)
-            return ASSAY_OK;
-    }
-    return compare_all(store, collection, vector, options, out, count, error);
-}
-
-/* ---- The index of vectors ------------------------------------------------------------ */
-
-typedef struct index_state {
-    assay_vector_index wanted; /* as chosen */
-    bool exists, valid;
-    uint64_t vectors, bytes;
-} index_state;
-
-static assay_status read_state(assay_store *store, const assay_collection *collection,
-                               index_state *out, assay_error *error)
-{
-    struct pg_result *rows;
-    assay_pg_query q = assay_pg_query_of(
-        "SELECT c.vector_index, (SELECT count(*) FROM assay.vectors WHERE collection = $1),"
-        " coalesce((SELECT CASE WHEN i.indisvalid THEN 2 ELSE 1 END::bigint FROM pg_index i"
-        "  WHERE i.indexrelid = to_regclass('assay.vectors_' || c.key)), 0),"
-        " coalesce(pg_relation_size(to_regclass('assay.vectors_' || c.key)), 0)"
-        " FROM assay.collections c WHERE c.key = $1");
-    *out = (index_state){0};
-    assay_pg_int(&q, collection->key);
-    ASSAY_TRY(assay_pg_run(store, &q, "cannot read the collection", &rows, error));
-    if (assay_pg_rows_count(rows) > 0) {
-        int64_t wanted = assay_pg_get_int(rows, 0, 0), state = assay_pg_get_int(rows, 0, 2);
-        out->wanted = wanted == ASSAY_VECTORS_FLAT || wanted == ASSAY_VECTORS_HNSW
-                          ? (assay_vector_index)wanted : ASSAY_VECTORS_AUTO;
-        out->vectors = (uint64_t)assay_pg_get_int(rows, 0, 1);
-        out->exists = state > 0;
-        out->valid = state == 2;
-        out->bytes = (uint64_t)assay_pg_get_int(rows, 0, 3);
-    }
-    assay_pg_free(rows);
-    return ASSAY_OK;
-}
-
-static assay_status choose(assay_store *store, const assay_collection *collection,
-                           assay_vector_index wanted, assay_error *error)
-{
-    bool own;
-    if (wanted == ASSAY_VECTORS_IVF)
-        return assay_fail(error, ASSAY_E_UNSUPPORTED, store->path,
-                          "a store in PostgreSQL has no index of the kind ivf; take hnsw, flat or "
-                          "auto");
-    if (wanted == ASSAY_VECTORS_HNSW &&
-        collection->config.dimensions > ASSAY_PG_GRAPH_DIMENSIONS)
-        return assay_fail(error, ASSAY_E_UNSUPPORTED, store->path,
-                          "pgvector's HNSW takes vectors of at most %d dimensions, and these have "
-                          "%u; take flat", ASSAY_PG_GRAPH_DIMENSIONS,
-                          collection->config.dimensions);
-    ASSAY_TRY(assay_pg_enter(store, &own, error));
-    assay_pg_query q = assay_pg_query_of("UPDATE assay.collections SET vector_index = $2"
-                                         " WHERE key = $1");
-    assay_pg_int(&q, collection->key);
-    assay_pg_int(&q, wanted);
-    assay_status status = assay_pg_run(store, &q, "cannot write to the collection", NULL, error);
-    return assay_pg_leave(store, own, status, error);
-}
-
-/* While others go on writing; what an interrupted one has left is removed first. */
-static assay_status make_graph(assay_store *store, const assay_collection *collection,
-                               const index_state *state, assay_error *error)
-{
-    const char *action = "cannot make the index of the vectors";
-    int64_t key = collection->key;
-    if (state->valid)
-        return ASSAY_OK;
-    if (state->exists)
-        ASSAY_TRY(assay_pg_command(store, action, error,
-                                   "DROP INDEX CONCURRENTLY IF EXISTS assay.vectors_%" PRId64,
-                                   key));
-    return assay_pg_command(store, action, error,
-                            "CREATE INDEX CONCURRENTLY IF NOT EXISTS vectors_%" PRId64 " ON"
-                            " assay.vectors USING hnsw ((vector::vector(%u)) vector_ip_ops)"
-                            " WHERE collection = %" PRId64, key, collection->config.dimensions,
-                            key);
-}
-
-assay_status assay_pg_vector_index_update(assay_store *store,
-                                          const assay_collection *collection,
-                                          const assay_vector_index *choice,
-                                          assay_vector_index *kind, bool *by_size,
-                                          assay_error *error)
-{
-    index_state state;
-    if (choice != NULL)
-        ASSAY_TRY(choose(store, collection, *choice, error));
-    ASSAY_TRY(read_state(store, collection, &state, error));
-    *by_size = state.wanted == ASSAY_VECTORS_AUTO;
-    *kind = state.wanted;
-    if (*by_size)
-        *kind = state.vectors >= ASSAY_VECTORS_HNSW_FROM &&
-                        collection->config.dimensions <= ASSAY_PG_GRAPH_DIMENSIONS
-                    ? ASSAY_VECTORS_HNSW : ASSAY_VECTORS_FLAT;
-    if (*kind == ASSAY_VECTORS_HNSW)
-        return make_graph(store, collection, &state, error);
-    if (!state.exists)
-        return ASSAY_OK;
-    return assay_pg_command(store, "cannot remove the index of the vectors", error,
-                            "DROP INDEX CONCURRENTLY IF EXISTS assay.vectors_%" PRId64,
-                            collection->key);
-}
-
-assay_status assay_pg_vector_index_describe(assay_store *store,
-                                            const assay_collection *collection,
-                                            assay_vector_index_info *out, assay_error *error)
-{
-    index_state state;
-    ASSAY_TRY(read_state(store, collection, &state, error));
-    *out = (assay_vector_index_info){
-        .wanted = state.wanted,
-        .kind = state.valid ? ASSAY_VECTORS_HNSW : ASSAY_VECTORS_FLAT,
-        .current = true,
-        .vectors = state.vectors,
-        .dimensions = collection->config.dimensions,
-        .codes = "",
-        .memory_bytes = state.vectors * collection->config.dimensions * sizeof(float),
-    };
-    if (!state.valid)
-        return ASSAY_OK;
-    out->m = GRAPH_M;
-    out->ef_construction = GRAPH_EF;
-    out->codes = "f32";
-    out->file_bytes = out->graph_bytes = out->memory_bytes = state.bytes;
-    return ASSAY_OK;
 }

@@ -16,6 +16,17 @@
 
 enum { BUSY_MS = 5000 };
 
+assay_status assay_store_no_collection(const assay_store *store, const char *name,
+                                       const char *names, assay_error *error)
+{
+    if (names[0] == '\0')
+        return assay_fail(error, ASSAY_E_NOT_FOUND, store->path,
+                          "there is no collection '%s', nor any other; index something first",
+                          name);
+    return assay_fail(error, ASSAY_E_NOT_FOUND, store->path,
+                      "there is no collection '%s'; there are: %s", name, names);
+}
+
 /* ---- Opening ------------------------------------------------------------------ */
 
 static assay_status open_postgres(assay_store *store, const char *url, bool create,
@@ -432,6 +443,18 @@ assay_status assay_store_vector_index_describe(assay_store *store,
                                                assay_error *error)
 {
     return store->calls->vector_index_describe(store, collection, out, error);
+}
+
+assay_status assay_store_vector_note_get(assay_store *store, const assay_collection *collection,
+                                         assay_buffer *out, assay_error *error)
+{
+    return store->calls->vector_note_get(store, collection, out, error);
+}
+
+assay_status assay_store_vector_note_set(assay_store *store, const assay_collection *collection,
+                                         const char *note, assay_error *error)
+{
+    return store->calls->vector_note_set(store, collection, note, error);
 }
 
 /* ---- Of those ------------------------------------------------------------------ */

@@ -172,10 +172,13 @@ void assay_word_index_describe(assay_store *store, const assay_collection *colle
  * from it, as the words may be (assay_word_index_open). */
 bool assay_store_finds_vectors(const assay_store *store);
 
+enum { ASSAY_STORE_EF = 1000 };
+
 /* How the nearest vectors are looked for. */
 typedef struct assay_store_find {
     size_t k;
-    uint32_t ef; /* of hnsw: kept on the way; at least k are */
+    uint32_t ef;     /* of hnsw: kept on the way; at least k are, at most ASSAY_STORE_EF */
+    uint32_t nprobe; /* of ivf: lists looked into; 0: by default */
     bool exact;
     const assay_selection *allowed; /* NULL: all */
 } assay_store_find;
@@ -195,6 +198,12 @@ assay_status assay_store_vector_index_update(assay_store *store,
 assay_status assay_store_vector_index_describe(assay_store *store,
                                                const assay_collection *collection,
                                                assay_vector_index_info *out, assay_error *error);
+/* What was measured of that index, in its caller's words: kept in the database until
+ * another kind of index is chosen. Nothing is appended where there is none. */
+assay_status assay_store_vector_note_get(assay_store *store, const assay_collection *collection,
+                                         assay_buffer *out, assay_error *error);
+assay_status assay_store_vector_note_set(assay_store *store, const assay_collection *collection,
+                                         const char *note, assay_error *error);
 
 /* Says which passages of the collection will be asked for next, one by one: a database
  * that is far away then answers all at once. */

@@ -52,7 +52,20 @@ for exact in '' --exact; do
     assay search archive --store "$url" --retriever dense --rerank none $exact --json |
         json '[h["document"] for h in d["hits"]]'
 done
-assay info --collection default --store "$url" --json | json '[d["vector_index"], d["vector_index_wanted"], d["vector_index_bytes"] > 0]'
+described() {
+    assay info --collection default --store "$url" --json |
+        json '[d["vector_index"], d["vector_index_wanted"], d["vector_index_bytes"] > 0, d.get("tuned")]'
+}
+described
+assay index --store "$url" --collection default --tune recall=0.9 --json 2>/dev/null |
+    json 'sorted(d["tuned"].items())'
+described
+assay index docs --store "$url" --index ivf --json 2>/dev/null | json '[d["unchanged"], d["vector_index"]]'
+described
+assay index --store "$url" --collection default --tune recall=0.9 --json 2>/dev/null |
+    json 'sorted(d["tuned"].items())'
+assay search archive --store "$url" --retriever dense --rerank none --json |
+    json '[h["document"] for h in d["hits"]]'
 
 echo '-- killed while it writes, it goes on'
 python3 - "$url" <<'PY'
@@ -86,7 +99,6 @@ assay search archive --store "$url" --retriever bm25 --rerank none | head -1
 echo '-- what is refused'
 code assay index docs --store "$url" --word-index yes --json 2>&1 | hide | tail -2
 code assay index docs --store "$url" --codes b1 2>&1 | hide | tail -2
-code assay index --store "$url" --collection default --tune recall=0.9 2>&1 | hide
 code assay search archive --store "$url" --collection nowhere 2>&1 | hide
 code assay info --store 'postgresql://u:secret@127.0.0.1:1/x' >said.txt 2>&1
 grep -c secret said.txt

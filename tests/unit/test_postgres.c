@@ -483,15 +483,107 @@ static void the_nearest_vectors_are_found(void **state)
     assert_int_equal(info.kind, ASSAY_VECTORS_HNSW);
     assert_int_equal(info.vectors, all[1].count);
     assert_true(info.file_bytes > 0);
-    assay_vector_index ivf = ASSAY_VECTORS_IVF, own = ASSAY_VECTORS_AUTO;
-    assert_fails(assay_store_vector_index_update(stores[1], &collections[1], &ivf, &kind, &by_size,
-                                                 &error), ASSAY_E_UNSUPPORTED, "ivf");
+    assay_vector_index own = ASSAY_VECTORS_AUTO;
     assert_ok(assay_store_vector_index_update(stores[1], &collections[1], &own, &kind, &by_size,
                                               &error));
     assert_int_equal(kind, ASSAY_VECTORS_FLAT);
     assert_true(by_size);
-    assert_fails(assay_vector_index_tune(stores[1], "nearest", NULL, NULL, NULL, NULL, &error),
-                 ASSAY_E_UNSUPPORTED, "by the database");
+    close_both();
+}
+
+/* Documents named <prefix>0 ..., of two passages each. */
+static void put_many(const char *prefix, int count)
+{
+    char id[32];
+    begin_both();
+    for (int n = 0; n < count; n++) {
+        snprintf(id, sizeof id, "%s%d", prefix, n);
+        put_document(id);
+    }
+    commit_both();
+}
+
+static size_t found_in_lists(uint32_t nprobe, assay_candidate found[20])
+{
+    size_t count;
+    assay_vector_index kind;
+    float question[DIMENSIONS] = {1};
+    const assay_store_find options = {.k = 20, .nprobe = nprobe};
+    assert_ok(assay_store_nearest(stores[1], &collections[1], question, &options, found, &count,
+                                  &kind, &error));
+    assert_int_equal(kind, ASSAY_VECTORS_IVF);
+    return count;
+}
+
+static uint32_t make_lists(void)
+{
+    assay_vector_index kind, choice = ASSAY_VECTORS_IVF;
+    assay_vector_index_info info;
+    bool by_size;
+    assert_ok(assay_store_vector_index_update(stores[1], &collections[1], &choice, &kind, &by_size,
+                                              &error));
+    assert_ok(assay_vector_index_describe(stores[1], "lists", &info, &error));
+    assert_int_equal(info.kind, ASSAY_VECTORS_IVF);
+    assert_ok(assay_collection_open(stores[1], "lists", &collections[1], &error));
+    return info.lists;
+}
+
+/* IVFFlat: all lists give the exact answer, and more vectors get more lists. */
+static void lists_are_probed_and_made_anew(void **state)
+{
+    (void)state;
+    assay_candidate exact[20], found[20];
+    size_t count;
+    assay_vector_index kind;
+    float question[DIMENSIONS] = {1};
+    open_both("lists");
+    put_many("a", 1500);
+    assert_int_equal(make_lists(), 3);
+    const assay_store_find all = {.k = 20, .exact = true};
+    assert_ok(assay_store_nearest(stores[1], &collections[1], question, &all, exact, &count, &kind,
+                                  &error));
+    assert_int_equal(found_in_lists(3, found), 20);
+    for (int i = 0; i < 20; i++)
+        assert_int_equal(found[i].passage, exact[i].passage);
+    found_in_lists(1, found);
+    assert_true(found[19].score <= exact[19].score);
+    put_many("b", 1000);
+    assert_int_equal(make_lists(), 3); /* five would be no more than twice as many */
+    put_many("c", 1000);
+    assert_int_equal(make_lists(), 7);
+    close_both();
+}
+
+static void assert_note(const char *expected)
+{
+    assay_buffer note;
+    assay_buffer_init(&note, 0);
+    assert_ok(assay_store_vector_note_get(stores[1], &collections[1], &note, &error));
+    assert_int_equal(note.length, strlen(expected));
+    if (note.length > 0)
+        assert_memory_equal(note.data, expected, note.length);
+    assay_buffer_free(&note);
+}
+
+/* It is of a kind of index, and goes with it. */
+static void what_was_measured_is_kept(void **state)
+{
+    (void)state;
+    assay_vector_index kind, hnsw = ASSAY_VECTORS_HNSW, ivf = ASSAY_VECTORS_IVF;
+    bool by_size;
+    open_both("note");
+    fill_both();
+    assert_note("");
+    assert_ok(assay_store_vector_index_update(stores[1], &collections[1], &hnsw, &kind, &by_size,
+                                              &error));
+    assert_ok(assay_store_vector_note_set(stores[1], &collections[1], "{\"k\": 10}", &error));
+    assert_note("{\"k\": 10}");
+    assert_ok(assay_store_vector_index_update(stores[1], &collections[1], &hnsw, &kind, &by_size,
+                                              &error));
+    assert_note("{\"k\": 10}");
+    assert_ok(assay_store_vector_index_update(stores[1], &collections[1], &ivf, &kind, &by_size,
+                                              &error));
+    assert_note("");
     close_both();
 }
 
@@ -749,6 +841,8 @@ int main(void)
         cmocka_unit_test(filters_let_the_same_through),
         cmocka_unit_test(long_filters_are_taken),
         cmocka_unit_test(the_nearest_vectors_are_found),
+        cmocka_unit_test(lists_are_probed_and_made_anew),
+        cmocka_unit_test(what_was_measured_is_kept),
         cmocka_unit_test(expected_passages_are_those_read),
         cmocka_unit_test(pruning_takes_the_same),
         cmocka_unit_test(one_writes_to_a_collection),
