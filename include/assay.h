@@ -554,6 +554,8 @@ typedef enum assay_late_codes {
     ASSAY_LATE_CODES_B1,
 } assay_late_codes;
 
+#define ASSAY_LATE_POOL_MAX 16
+
 /* "auto", "i8", "b4", "b2", "b1". Never NULL. */
 ASSAY_API const char *assay_late_codes_name(assay_late_codes codes);
 
@@ -571,6 +573,8 @@ typedef struct assay_collection_info {
     uint64_t late_vectors;  /* passages that have them */
     uint64_t late_bytes;    /* and what they take */
     assay_late_codes late_codes; /* in what form; AUTO: there are none */
+    uint32_t late_pool;     /* how many tokens became one vector, about; 1: none did; 0: there
+                               are none */
     uint64_t text_bytes;
     uint64_t word_index_bytes; /* of the word index file; 0: there is none */
     bool word_index_current;   /* it is of the collection as it is, and is used */
@@ -705,6 +709,9 @@ typedef struct assay_index_options {
                                 bytes, for ASSAY_RERANKER_SPLIT. A collection keeps those of
                                 one model. "none" and NULL as above */
     assay_late_codes late_codes; /* in this form; another than before computes them anew */
+    uint32_t late_pool;      /* of so many tokens that are alike one vector is kept, their mean;
+                                1: of each its own; 0: as they were, at first 1; another than
+                                before computes them anew */
     int input;               /* descriptor that "-" is read from, and which is closed; 0:
                                 standard input */
     bool prune;              /* remove documents of these sources now gone */

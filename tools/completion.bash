@@ -46,7 +46,7 @@ _assay() {
     fi
     [[ $word == -* ]] || return
     case $verb in
-    index) words="--collection --model --passage-tokens --overlap --id-field --title-field --text-field --late --split --late-codes --prune --word-index --rebuild --index --codes --tune --tune-queries --threads --home --store --json --help" ;;
+    index) words="--collection --model --passage-tokens --overlap --id-field --title-field --text-field --late --split --late-codes --late-pool --prune --word-index --rebuild --index --codes --tune --tune-queries --threads --home --store --json --help" ;;
     search) words="--collection --top --filter --no-cache --explain --pipeline --retriever --fusion --retrieve --rerank --rerank-top --rerank-long --precision --weight-bm25 --weight-dense --weight-first --weight-rerank --k1 --b --ef --nprobe --exact --deadline-ms --min-probability --threads --llm-url --llm-model --llm-mode --home --store --json --help" ;;
     rerank) words="--query --rerank --model --top --jsonl --text-field --id-field --precision --max-tokens --threads --run --collection --queries --output --llm-url --llm-model --llm-mode --home --store --json --help" ;;
     embed) words="--model --precision --role --max-tokens --threads --home --store --json --help" ;;

@@ -9,7 +9,7 @@
 typedef struct index_settings {
     assay_common common;
     const char *collection, *model, *id_field, *title_field, *text_field;
-    uint32_t passage_tokens, overlap, threads, index, codes, late_codes;
+    uint32_t passage_tokens, overlap, threads, index, codes, late_codes, late_pool;
     const char *late, *split, *tune, *tune_queries;
     bool prune, rebuild;
     uint32_t word_index;
@@ -126,6 +126,7 @@ static assay_status index_paths(const index_settings *settings, assay_store *sto
         .late = settings->late,
         .split = settings->split,
         .late_codes = (assay_late_codes)settings->late_codes,
+        .late_pool = settings->late_pool,
         .prune = settings->prune,
         .rebuild = settings->rebuild,
         .word_index = (assay_word_index)settings->word_index,
@@ -262,6 +263,10 @@ static const assay_option options[] = {
      "in what form they are kept: bytes, or so many bits a coordinate of what the nearest of some "
      "centres leaves; another form than before computes them anew (default: as-is, at first i8)",
      0, 0},
+    {"late-pool", ASSAY_OPTION_COUNT, offsetof(index_settings, late_pool), "N",
+     "keep one vector of N tokens that are alike, their mean: less to keep and to compare; another "
+     "number than before computes them anew (default: as it was, at first 1)",
+     1, ASSAY_LATE_POOL_MAX},
     {"prune", ASSAY_OPTION_FLAG, offsetof(index_settings, prune), NULL,
      "remove documents of these paths that are no longer there", 0, 0},
     {"word-index", ASSAY_OPTION_CHOICE, offsetof(index_settings, word_index), "auto|yes|no",

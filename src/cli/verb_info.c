@@ -120,6 +120,7 @@ static void tell_collection(const teller *t, const assay_collection_info *info)
         tell_count(t, "late_vectors", info->late_vectors);
         tell_count(t, "late_bytes", info->late_bytes);
         tell_text(t, "late_codes", assay_late_codes_name(info->late_codes));
+        tell_count(t, "late_pool", info->late_pool);
     }
     tell_count(t, "text_bytes", info->text_bytes);
     tell_count(t, "word_index_bytes", info->word_index_bytes);

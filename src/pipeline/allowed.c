@@ -34,6 +34,16 @@ assay_status assay_allowed_passages(assay_allowed *a, assay_store *store,
     return ASSAY_OK;
 }
 
+assay_status assay_allowed_keys(assay_allowed *a, assay_store *store,
+                                const assay_collection *collection, assay_error *error)
+{
+    if (a->filter == NULL || a->keys_generation == collection->generation)
+        return ASSAY_OK;
+    ASSAY_TRY(assay_store_filter_keys(store, collection, &a->selection, error));
+    a->keys_generation = collection->generation;
+    return ASSAY_OK;
+}
+
 assay_status assay_allowed_slots(assay_allowed *a, const assay_flat *flat,
                                  const assay_collection *collection, assay_error *error)
 {

@@ -16,8 +16,8 @@ typedef struct assay_allowed {
     assay_selection selection; /* passages by key, and how many */
     assay_bits slots;     /* by place in the vector file, */
     assay_bits words;     /* and in the word index */
-    uint64_t passages_generation, slots_generation, words_generation; /* of the
-                             collection; 0: not made */
+    uint64_t passages_generation, keys_generation, slots_generation, words_generation;
+                          /* of the collection; 0: not made */
     assay_error missing;  /* see assay_store_filter */
 } assay_allowed;
 
@@ -29,6 +29,8 @@ void assay_allowed_free(assay_allowed *allowed);
 /* Brings the sets up to date; does nothing without a filter. */
 assay_status assay_allowed_passages(assay_allowed *allowed, assay_store *store,
                                     const assay_collection *collection, assay_error *error);
+assay_status assay_allowed_keys(assay_allowed *allowed, assay_store *store,
+                                const assay_collection *collection, assay_error *error);
 assay_status assay_allowed_slots(assay_allowed *allowed, const assay_flat *flat,
                                  const assay_collection *collection, assay_error *error);
 assay_status assay_allowed_words(assay_allowed *allowed, const assay_postings *postings,

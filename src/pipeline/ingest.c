@@ -84,6 +84,9 @@ static assay_status check_options(const assay_index_options *options, assay_erro
     if ((unsigned)options->late_codes > ASSAY_LATE_CODES_B1)
         return assay_fail(error, ASSAY_E_ARGUMENT, "late_codes", "%d is no kind of code",
                           (int)options->late_codes);
+    if (options->late_pool > ASSAY_LATE_POOL_MAX)
+        return assay_fail(error, ASSAY_E_ARGUMENT, "late_pool", "%" PRIu32 ", expected at most %d",
+                          options->late_pool, ASSAY_LATE_POOL_MAX);
     return ASSAY_OK;
 }
 

@@ -279,7 +279,8 @@ static assay_status begin_anew(indexing *in, const char *model, uint32_t bits, u
                                assay_error *error)
 {
     assay_buffer book;
-    assay_late_model now = {.digest = in->late.digest, .bits = bits};
+    assay_late_model now = {.digest = in->late.digest, .pool = in->late.session->pool,
+                            .bits = bits};
     snprintf(now.model, sizeof now.model, "%s", model);
     assay_token_book_free(in->book);
     in->book = NULL;
@@ -302,7 +303,7 @@ static bool fits(const indexing *in, const assay_late_model *set, uint32_t bits,
                  uint64_t passages)
 {
     return memcmp(set->digest.bytes, in->late.digest.bytes, sizeof set->digest.bytes) == 0 &&
-           set->bits == bits &&
+           set->bits == bits && set->pool == in->late.session->pool &&
            (bits == 0 || (in->book != NULL && !assay_token_book_outgrown(in->book, passages)));
 }
 
@@ -321,11 +322,17 @@ static assay_status run(indexing *in, assay_store *store, const assay_late_model
     ASSAY_TRY(assay_late_begin(&in->late, store, &options, error));
     if (in->late.split && o->late_codes == ASSAY_LATE_CODES_AUTO)
         bits = 0; /* whatever was there before */
+    if (in->late.split && o->late_pool > 1)
+        return assay_fail(error, ASSAY_E_ARGUMENT, "late_pool",
+                          "is for late interaction; all states of a cross-encoder are kept");
     if (in->late.split && bits > 0)
         return assay_fail(error, ASSAY_E_ARGUMENT, "late_codes",
                           "%s is for late interaction; states of a cross-encoder are kept as "
                           "bytes", assay_late_codes_name(o->late_codes));
     ASSAY_TRY(assay_collection_describe(store, in->collection->name, &info, error));
+    in->late.session->pool = o->late_pool > 0                      ? o->late_pool
+                             : set->pool > 0 && !in->late.split ? set->pool
+                                                                : 1;
     in->total = info.passages;
     in->tag = set->book;
     if (set->bits > 0)
@@ -358,9 +365,10 @@ assay_status assay_late_complete(assay_store *store, const assay_collection *col
                    ? assay_late_set(store, collection, &(assay_late_model){0}, NULL, 0, error)
                    : ASSAY_OK;
     if (model[0] == '\0')
-        return options->late_codes == ASSAY_LATE_CODES_AUTO
+        return options->late_codes == ASSAY_LATE_CODES_AUTO && options->late_pool == 0
                    ? ASSAY_OK
-                   : assay_fail(error, ASSAY_E_ARGUMENT, "late_codes",
+                   : assay_fail(error, ASSAY_E_ARGUMENT,
+                                options->late_pool > 0 ? "late_pool" : "late_codes",
                                 "the collection keeps no token vectors; say of which model with "
                                 "late");
     indexing in = {.collection = collection, .options = options, .progress = progress,

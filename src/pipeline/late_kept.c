@@ -50,6 +50,7 @@ assay_status assay_late_kept_begin(assay_late_kept *k, assay_late *late,
     k->damaged = false;
     k->usable = set.model[0] != '\0' &&
                 memcmp(set.digest.bytes, late->digest.bytes, sizeof set.digest.bytes) == 0;
+    late->session->pool = k->usable ? set.pool : 1; /* of what is missing */
     if (k->usable && set.bits > 0)
         ASSAY_TRY(find_book(k, collection, &set, error));
     k->coded = k->usable && set.bits > 0;

@@ -9,7 +9,7 @@
 #include "base/file.h"
 #include "pipeline/vector_choice.h"
 
-enum { KEYS = 1024 }; /* read at a time */
+enum { KEYS = 256 }; /* read at a time, with their vectors */
 
 /* ---- Opening --------------------------------------------------------------------- */
 
@@ -83,21 +83,40 @@ static void add_rows(void *user, const assay_token_rows *rows)
                                           a->error);
 }
 
-/* One passage: as the old lists have it, or else as the store does. Both are gone over in
- * the order of keys; *at is where in the old ones. */
+/* Whether the old lists have a passage. Both are gone over in the order of keys; *at is
+ * where in the old ones. */
+static bool is_old(const assay_token_lists *old, uint32_t *at, uint64_t passage)
+{
+    uint32_t there = old != NULL ? assay_token_lists_count(old) : 0;
+    while (*at < there && assay_token_lists_key(old, *at) < passage)
+        ++*at;
+    return *at < there && assay_token_lists_key(old, *at) == passage;
+}
+
+/* One passage: as the old lists have it, or else as the store does. */
 static assay_status add_passage(assay_late_retriever *r, const assay_token_lists *old,
                                 uint32_t *at, adding *a)
 {
-    uint32_t there = old != NULL ? assay_token_lists_count(old) : 0;
-    while (*at < there && assay_token_lists_key(old, *at) < a->passage)
-        ++*at;
-    if (*at < there && assay_token_lists_key(old, *at) == a->passage) {
+    if (is_old(old, at, a->passage)) {
         size_t count;
         const uint16_t *centres = assay_token_lists_centres(old, *at, &count);
         return assay_token_lists_add(a->lists, a->passage, centres, count, a->error);
     }
     ASSAY_TRY(assay_token_vectors_read(r->late.store, a->passage, add_rows, a, a->error));
     return a->status;
+}
+
+/* Tells the store which of the passages will be read. */
+static assay_status expect_new(assay_late_retriever *r, const assay_collection *collection,
+                               const assay_token_lists *old, uint32_t at, const uint64_t *keys,
+                               size_t count, assay_error *error)
+{
+    int64_t new[KEYS];
+    size_t some = 0;
+    for (size_t i = 0; i < count; i++)
+        if (!is_old(old, &at, keys[i]))
+            new[some++] = (int64_t)keys[i];
+    return assay_token_vectors_expect(r->late.store, collection, new, some, error);
 }
 
 static assay_status fill(assay_late_retriever *r, const assay_collection *collection,
@@ -112,6 +131,7 @@ static assay_status fill(assay_late_retriever *r, const assay_collection *collec
         ASSAY_TRY(assay_passage_keys(r->late.store, collection, last, keys, KEYS, &count, error));
         if (count == 0)
             return assay_token_lists_finish(lists, error);
+        ASSAY_TRY(expect_new(r, collection, old, at, keys, count, error));
         for (size_t i = 0; i < count; i++) {
             a.passage = keys[i];
             ASSAY_TRY(add_passage(r, old, &at, &a));
@@ -163,14 +183,20 @@ static assay_status open_lists(assay_late_retriever *r, const assay_collection *
 
 /* ---- Searching ------------------------------------------------------------------- */
 
-static assay_status score_one(assay_late_retriever *r, uint64_t passage, assay_best *best,
-                              assay_error *error)
+/* Those of [KEYS] passages that have vectors. */
+static assay_status score_some(assay_late_retriever *r, const assay_collection *collection,
+                               const int64_t *passages, size_t count, assay_best *best,
+                               assay_error *error)
 {
-    assay_score score;
-    bool found, damaged;
-    ASSAY_TRY(assay_late_kept_score(&r->kept, passage, &score, &found, &damaged, error));
-    if (found)
-        assay_best_add(best, (assay_candidate){passage, score.logit});
+    ASSAY_TRY(assay_token_vectors_expect(r->late.store, collection, passages, count, error));
+    for (size_t i = 0; i < count; i++) {
+        assay_score score;
+        bool found, damaged;
+        uint64_t passage = (uint64_t)passages[i];
+        ASSAY_TRY(assay_late_kept_score(&r->kept, passage, &score, &found, &damaged, error));
+        if (found)
+            assay_best_add(best, (assay_candidate){passage, score.logit});
+    }
     return ASSAY_OK;
 }
 
@@ -178,14 +204,17 @@ static assay_status score_all(assay_late_retriever *r, const assay_collection *c
                               const assay_bits *allowed, assay_best *best, assay_error *error)
 {
     uint64_t keys[KEYS], last = 0;
+    int64_t some[KEYS];
     size_t count;
     for (;;) {
         ASSAY_TRY(assay_passage_keys(r->late.store, collection, last, keys, KEYS, &count, error));
         if (count == 0)
             return ASSAY_OK;
+        size_t chosen = 0;
         for (size_t i = 0; i < count; i++)
             if (allowed == NULL || assay_bits_has(allowed, keys[i]))
-                ASSAY_TRY(score_one(r, keys[i], best, error));
+                some[chosen++] = (int64_t)keys[i];
+        ASSAY_TRY(score_some(r, collection, some, chosen, best, error));
         last = keys[count - 1];
     }
 }
@@ -206,8 +235,13 @@ static assay_status score_near(assay_late_retriever *r, const assay_collection *
     assay_best near = {.items = r->near, .limit = most};
     const assay_token_probing find = {search->nprobe, search->allowed};
     ASSAY_TRY(assay_token_lists_search(r->lists, &r->kept.query, &find, &near, error));
-    for (size_t i = 0; i < near.count; i++)
-        ASSAY_TRY(score_one(r, near.items[i].passage, best, error));
+    for (size_t i = 0; i < near.count; i += KEYS) {
+        int64_t some[KEYS];
+        size_t count = near.count - i < KEYS ? near.count - i : KEYS;
+        for (size_t j = 0; j < count; j++)
+            some[j] = (int64_t)near.items[i + j].passage;
+        ASSAY_TRY(score_some(r, collection, some, count, best, error));
+    }
     return ASSAY_OK;
 }
 

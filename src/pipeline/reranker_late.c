@@ -49,12 +49,26 @@ static assay_status open_late(assay_store *store, const assay_stage_options *opt
 
 /* ---- Kept vectors ---------------------------------------------------------------- */
 
+static assay_status expect_kept(late_stage *stage, const assay_rerank_call *call, size_t first,
+                                size_t end, assay_error *error)
+{
+    int64_t *keys = assay_arena_small(call->arena, (end - first) * sizeof *keys);
+    if (keys == NULL)
+        return assay_fail_memory(error, (end - first) * sizeof *keys);
+    for (size_t i = first; i < end; i++)
+        keys[i - first] = (int64_t)call->passages[i]->passage;
+    return assay_token_vectors_expect(stage->late.store, call->collection, keys, end - first,
+                                      error);
+}
+
 /* Scores [first, end) from kept vectors; places[rest] are those that have none. */
 static assay_status score_kept(late_stage *stage, const assay_rerank_call *call, size_t first,
                                size_t end, assay_score *scores, size_t *places, size_t *rest,
                                assay_stage_result *result, assay_error *error)
 {
     *rest = 0;
+    if (stage->kept.usable)
+        ASSAY_TRY(expect_kept(stage, call, first, end, error));
     for (size_t i = first; i < end; i++) {
         bool found, damaged;
         ASSAY_TRY(assay_late_kept_score(&stage->kept, call->passages[i]->passage, &scores[i],

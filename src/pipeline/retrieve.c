@@ -183,6 +183,7 @@ static assay_status retrieve_late(assay_pipeline *p, assay_text query, size_t *c
 {
     const assay_pipeline_options *o = &p->settings.options;
     assay_retrieval *r = &p->retrieval;
+    ASSAY_TRY(assay_allowed_keys(&r->allowed, p->store, &p->collection, error));
     const assay_late_search search = {
         .k = o->retrieve,
         .scored = LATE_SCORED * o->ef,
@@ -190,10 +191,6 @@ static assay_status retrieve_late(assay_pipeline *p, assay_text query, size_t *c
         .exact = o->exact,
         .allowed = r->allowed.filter != NULL ? &r->allowed.selection.passages : NULL,
     };
-    if (r->allowed.filter != NULL && assay_store_finds_vectors(p->store))
-        return assay_fail(error, ASSAY_E_UNSUPPORTED, "filter",
-                          "the retriever late takes none where the database itself looks at "
-                          "filters");
     return assay_late_retrieve(&r->late, &p->collection, query, &search, r->dense, count,
                                truncated, error);
 }

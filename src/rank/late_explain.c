@@ -116,7 +116,11 @@ static assay_status explain(explaining *e, assay_text query, assay_text passage,
     e->out->truncated = e->tokens.count > room;
     if (e->products == NULL || e->out->matches == NULL)
         return assay_fail_memory(error, e->capacity * sizeof *e->products);
-    ASSAY_TRY(assay_late_encode(session, &ids, 1, match_all, e, error));
+    uint32_t pool = session->pool;
+    session->pool = 0; /* of each token by itself */
+    assay_status status = assay_late_encode(session, &ids, 1, match_all, e, error);
+    session->pool = pool;
+    ASSAY_TRY(status);
     if (e->status != ASSAY_OK)
         return assay_fail(error, ASSAY_E_CORRUPT, session->model->info.path,
                           "the passage's vectors are not finite: the weights may be damaged "

@@ -14,8 +14,11 @@
 #include "rank/late_interaction.h"
 
 #include <math.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "rank/token_pool.h"
 
 static size_t dimensions_of(const assay_session *session)
 {
@@ -128,18 +131,22 @@ typedef struct encoding {
     const assay_session *session;
     assay_late_fn fn;
     void *user;
+    atomic_bool starved; /* there was no memory to pool vectors */
 } encoding;
 
 static void take_passages(void *user, const assay_sequence *sequences, size_t count,
                           float *states, float *spare)
 {
     (void)spare;
-    const encoding *work = user;
+    encoding *work = user;
+    size_t d = dimensions_of(work->session);
     for (size_t i = 0; i < count; i++) {
         size_t kept = keep_vectors(work->session->model, &sequences[i], false, states);
         bool finite = kept != SIZE_MAX;
+        if (finite && assay_token_pool(states, &kept, d, work->session->pool, NULL) != ASSAY_OK)
+            atomic_store(&work->starved, true);
         work->fn(work->user, sequences[i].item, finite ? states : NULL, finite ? kept : 0);
-        states += sequences[i].count * dimensions_of(work->session);
+        states += sequences[i].count * d;
     }
 }
 
@@ -269,7 +276,7 @@ size_t assay_late_tokens(const assay_session *session, const assay_token_ids *pa
 assay_status assay_late_encode(assay_session *session, const assay_token_ids *passages,
                                size_t count, assay_late_fn fn, void *user, assay_error *error)
 {
-    encoding work = {session, fn, user};
+    encoding work = {.session = session, .fn = fn, .user = user};
     assay_batch_begin(session);
     for (size_t i = 0; i < count; i++) {
         if (session->batch.count == ASSAY_BATCH_SEQUENCES) {
@@ -280,7 +287,7 @@ assay_status assay_late_encode(assay_session *session, const assay_token_ids *pa
                                cut_to_room(session, &passages[i]), i, error));
     }
     assay_batch_run(session, take_passages, &work);
-    return ASSAY_OK;
+    return atomic_load(&work.starved) ? assay_fail_memory(error, session->longest) : ASSAY_OK;
 }
 
 typedef struct scoring {

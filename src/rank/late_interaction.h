@@ -47,7 +47,7 @@ assay_status assay_late_score(assay_session *session, const assay_token_ids *pas
  * change; NULL: they are not finite. Called from several threads at once. */
 typedef void (*assay_late_fn)(void *user, size_t item, float *vectors, size_t count);
 
-/* Encodes passages. */
+/* Encodes passages; their vectors are pooled where session->pool says so. */
 assay_status assay_late_encode(assay_session *session, const assay_token_ids *passages,
                                size_t count, assay_late_fn fn, void *user, assay_error *error);
 

@@ -62,6 +62,7 @@ struct assay_session {
     assay_tokens before_query, before_passage; /* of late interaction: marker or prompt */
     assay_question question;
     assay_asked asked;
+    uint32_t pool;              /* how many tokens of a passage become one (token_pool.h) */
     float *scratch;             /* [workers][scratch_floats] */
     size_t scratch_floats;
     size_t longest;             /* sequence that scratch is enough for */

@@ -52,6 +52,8 @@ typedef struct assay_backend {
     assay_status (*filter)(assay_store *store, const assay_collection *collection,
                            const assay_filter *filter, assay_selection *out,
                            assay_error *missing, assay_error *error);
+    assay_status (*filter_keys)(assay_store *store, const assay_collection *collection,
+                                assay_selection *selection, assay_error *error);
     assay_status (*bm25)(assay_store *store, const assay_collection *collection,
                          assay_text question, double k1, double b,
                          const assay_selection *allowed, size_t k, assay_candidate *out,
@@ -79,6 +81,9 @@ typedef struct assay_backend {
                              assay_error *error);
     assay_status (*late_book)(assay_store *store, const assay_collection *collection,
                               assay_buffer *out, assay_error *error);
+    assay_status (*token_vectors_expect)(assay_store *store, const assay_collection *collection,
+                                         const int64_t *passages, size_t count,
+                                         assay_error *error); /* or NULL */
     assay_status (*token_vectors_read)(assay_store *store, uint64_t passage,
                                        void (*fn)(void *user, const assay_token_rows *rows),
                                        void *user, assay_error *error);

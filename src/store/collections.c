@@ -226,6 +226,7 @@ static assay_status describe_late(assay_store *store, int64_t key, assay_collect
     ASSAY_TRY(assay_sqlite_late_get(store, &collection, &late, error));
     memcpy(out->late_model, late.model, sizeof out->late_model);
     out->late_codes = assay_late_codes_of(late.model, late.bits);
+    out->late_pool = late.pool;
     return assay_token_vectors_count(store, key, &out->late_vectors, &out->late_bytes, error);
 }
 

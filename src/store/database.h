@@ -24,7 +24,8 @@ enum {
     ASSAY_SCHEMA_TOKENS = 2,    /* the first with tokenizers and tokens */
     ASSAY_SCHEMA_ATTRIBUTES = 3, /* the first with fields and attributes */
     ASSAY_SCHEMA_LATE = 4,       /* the first with token vectors, */
-    ASSAY_SCHEMA_BOOKS = 5,      /* and with codes of them */
+    ASSAY_SCHEMA_BOOKS = 5,      /* with codes of them, */
+    ASSAY_SCHEMA_POOL = 6,       /* and with pooled ones */
 };
 
 typedef struct assay_statement {

@@ -79,6 +79,7 @@ typedef struct assay_postgres {
     int64_t opened;
     int64_t lists;         /* of its index, see ASSAY_PG_LISTS */
     struct pg_result *expected; /* passages by key, see assay_passages_expect */
+    struct pg_result *expected_vectors; /* see assay_token_vectors_expect */
 } assay_postgres;
 
 /* ---- Statements ------------------------------------------------------------------ */
@@ -223,6 +224,8 @@ assay_status assay_pg_scan_finish(assay_store *store, const assay_collection *co
                                   assay_error *error);
 assay_status assay_pg_scan_prune(assay_store *store, assay_collection *collection,
                                  const char *path, uint64_t *removed, assay_error *error);
+assay_status assay_pg_filter_keys(assay_store *store, const assay_collection *collection,
+                                  assay_selection *selection, assay_error *error);
 assay_status assay_pg_filter(assay_store *store, const assay_collection *collection,
                              const assay_filter *filter, assay_selection *out,
                              assay_error *missing, assay_error *error);
@@ -252,6 +255,10 @@ assay_status assay_pg_late_set(assay_store *store, const assay_collection *colle
                                size_t length, assay_error *error);
 assay_status assay_pg_late_book(assay_store *store, const assay_collection *collection,
                                 assay_buffer *out, assay_error *error);
+assay_status assay_pg_token_vectors_expect(assay_store *store,
+                                           const assay_collection *collection,
+                                           const int64_t *passages, size_t count,
+                                           assay_error *error);
 assay_status assay_pg_token_vectors_read(assay_store *store, uint64_t passage,
                                          void (*fn)(void *user, const assay_token_rows *rows),
                                          void *user, assay_error *error);

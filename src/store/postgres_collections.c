@@ -73,7 +73,8 @@ assay_status assay_pg_collection_open(assay_store *store, const char *name,
     assay_postgres *pg = store->postgres;
     struct pg_result *rows;
     assay_pg_free(pg->expected);
-    pg->expected = NULL;
+    assay_pg_free(pg->expected_vectors);
+    pg->expected = pg->expected_vectors = NULL;
     ASSAY_TRY(find(store, name, &rows, error));
     assay_status status = read_collection(store, rows, 0, out, error);
     if (status == ASSAY_OK) {
@@ -166,7 +167,8 @@ static assay_status count_into(assay_store *store, int64_t key, assay_collection
         " (SELECT coalesce(sum(length(vectors)), 0)::bigint FROM assay.token_vectors"
         "  WHERE collection = $1),"
         " (SELECT late_model FROM assay.collections WHERE key = $1),"
-        " (SELECT late_bits FROM assay.collections WHERE key = $1)");
+        " (SELECT late_bits FROM assay.collections WHERE key = $1),"
+        " (SELECT late_pool FROM assay.collections WHERE key = $1)");
     assay_pg_int(&q, key);
     ASSAY_TRY(assay_pg_run(store, &q, "cannot count the collection", &rows, error));
     uint64_t *const counts[] = {&out->documents, &out->text_bytes, &out->passages, &out->truncated,
@@ -176,6 +178,7 @@ static assay_status count_into(assay_store *store, int64_t key, assay_collection
         *counts[i] = (uint64_t)assay_pg_get_int(rows, 0, i);
     bool good = assay_pg_copy_text(rows, 0, 8, out->late_model, sizeof out->late_model);
     out->late_codes = assay_late_codes_of(out->late_model, (uint32_t)assay_pg_get_int(rows, 0, 9));
+    out->late_pool = out->late_model[0] != '\0' ? (uint32_t)assay_pg_get_int(rows, 0, 10) : 0;
     assay_pg_free(rows);
     return good ? ASSAY_OK
                 : assay_store_damaged(store, error, "collection '%s' has a field out of its bounds",
@@ -244,7 +247,8 @@ assay_status assay_pg_late_get(assay_store *store, const assay_collection *colle
 {
     struct pg_result *rows;
     *out = (assay_late_model){0};
-    assay_pg_query q = assay_pg_query_of("SELECT late_model, late_digest, late_bits, late_sum FROM assay.collections"
+    assay_pg_query q = assay_pg_query_of("SELECT late_model, late_digest, late_bits, late_sum,"
+                                         " late_pool FROM assay.collections"
                                          " WHERE key = $1 AND late_model IS NOT NULL");
     assay_pg_int(&q, collection->key);
     ASSAY_TRY(assay_pg_run(store, &q, cannot_read, &rows, error));
@@ -257,6 +261,7 @@ assay_status assay_pg_late_get(assay_store *store, const assay_collection *colle
             memcpy(out->digest.bytes, digest.data, sizeof out->digest.bytes);
         out->bits = (uint32_t)assay_pg_get_int(rows, 0, 2);
         out->book = (uint32_t)assay_pg_get_int(rows, 0, 3);
+        out->pool = (uint32_t)assay_pg_get_int(rows, 0, 4);
     }
     assay_pg_free(rows);
     return good ? ASSAY_OK
@@ -274,14 +279,15 @@ static assay_status set_late(assay_store *store, const assay_collection *collect
     assay_pg_int(&q, collection->key);
     ASSAY_TRY(assay_pg_run(store, &q, action, NULL, error));
     q = assay_pg_query_of("UPDATE assay.collections SET late_model = nullif($2, ''),"
-                          " late_digest = $3, late_bits = $4, late_sum = $5, late_book = $6"
-                          " WHERE key = $1");
+                          " late_digest = $3, late_bits = $4, late_sum = $5, late_book = $6,"
+                          " late_pool = $7 WHERE key = $1");
     assay_pg_int(&q, collection->key);
     assay_pg_text(&q, model->model);
     assay_pg_bytes(&q, model->digest.bytes, sizeof model->digest.bytes);
     assay_pg_int(&q, model->bits);
     assay_pg_int(&q, model->book);
     assay_pg_bytes(&q, book, length);
+    assay_pg_int(&q, model->pool);
     return assay_pg_run(store, &q, action, NULL, error);
 }
 

@@ -53,20 +53,20 @@ static assay_status read_view(assay_store *store, const struct pg_result *rows, 
     return copy(out->text, arena, &out->text.data, error);
 }
 
-/* The row of a passage among those expected. */
-static bool find_expected(const assay_postgres *pg, uint64_t passage, size_t *row)
+/* The row of a passage among those expected, which are ordered by their keys. */
+static bool find_expected(const struct pg_result *expected, uint64_t passage, size_t *row)
 {
-    size_t count = pg->expected != NULL ? assay_pg_rows_count(pg->expected) : 0;
+    size_t count = expected != NULL ? assay_pg_rows_count(expected) : 0;
     size_t low = 0, high = count;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        if ((uint64_t)assay_pg_get_int(pg->expected, middle, 0) < passage)
+        if ((uint64_t)assay_pg_get_int(expected, middle, 0) < passage)
             low = middle + 1;
         else
             high = middle;
     }
     *row = low;
-    return low < count && (uint64_t)assay_pg_get_int(pg->expected, low, 0) == passage;
+    return low < count && (uint64_t)assay_pg_get_int(expected, low, 0) == passage;
 }
 
 assay_status assay_pg_passages_expect(assay_store *store, const assay_collection *collection,
@@ -93,7 +93,7 @@ assay_status assay_pg_passage_get(assay_store *store, uint64_t passage, assay_ar
     struct pg_result *rows;
     assay_passage_view view = {0};
     size_t row;
-    if (find_expected(store->postgres, passage, &row)) {
+    if (find_expected(store->postgres->expected, passage, &row)) {
         ASSAY_TRY(read_view(store, store->postgres->expected, row, arena, &view, error));
         *out = view;
         return ASSAY_OK;
@@ -158,7 +158,7 @@ assay_status assay_pg_tokens_get(assay_store *store, uint64_t passage,
     struct pg_result *rows;
     size_t row;
     *out = (assay_token_ids){0};
-    if (find_expected(pg, passage, &row)) {
+    if (find_expected(pg->expected, passage, &row)) {
         assay_text digest = assay_pg_get(pg->expected, row, 9);
         if (digest.length != sizeof tokenizer->bytes ||
             memcmp(digest.data, tokenizer->bytes, sizeof tokenizer->bytes) != 0)
@@ -229,20 +229,49 @@ assay_status assay_pg_tokens_missing(assay_store *store, const assay_collection 
 
 /* ---- Token vectors ----------------------------------------------------------------- */
 
+assay_status assay_pg_token_vectors_expect(assay_store *store,
+                                           const assay_collection *collection,
+                                           const int64_t *passages, size_t count,
+                                           assay_error *error)
+{
+    assay_postgres *pg = store->postgres;
+    assay_pg_free(pg->expected_vectors);
+    pg->expected_vectors = NULL;
+    if (count == 0)
+        return ASSAY_OK;
+    assay_pg_query q = assay_pg_query_of("SELECT p.key, t.vectors FROM assay.passages p JOIN"
+                                         " assay.token_vectors t ON " ITS " WHERE p.collection ="
+                                         " $1 AND p.key = ANY($2::bigint[]) ORDER BY p.key");
+    assay_pg_int(&q, collection->key);
+    assay_pg_ints(&q, passages, count);
+    return assay_pg_run(store, &q, "cannot read token vectors", &pg->expected_vectors, error);
+}
+
+static void read_rows(const struct pg_result *found, size_t row, int column,
+                      assay_token_rows *out)
+{
+    assay_text bytes = assay_pg_get(found, row, column);
+    out->damaged = !assay_token_rows_decode(bytes.data, bytes.length, out);
+}
+
 assay_status assay_pg_token_vectors_read(assay_store *store, uint64_t passage,
                                          void (*fn)(void *user, const assay_token_rows *rows),
                                          void *user, assay_error *error)
 {
     struct pg_result *found;
     assay_token_rows rows = {0};
+    size_t row;
+    if (find_expected(store->postgres->expected_vectors, passage, &row)) {
+        read_rows(store->postgres->expected_vectors, row, 1, &rows);
+        fn(user, &rows);
+        return ASSAY_OK;
+    }
     assay_pg_query q = assay_pg_query_of("SELECT t.vectors" OF_PASSAGE
                                          " JOIN assay.token_vectors t ON " ITS);
     assay_pg_int(&q, (int64_t)passage);
     ASSAY_TRY(assay_pg_run(store, &q, "cannot read token vectors", &found, error));
-    if (assay_pg_rows_count(found) > 0) {
-        assay_text bytes = assay_pg_get(found, 0, 0);
-        rows.damaged = !assay_token_rows_decode(bytes.data, bytes.length, &rows);
-    }
+    if (assay_pg_rows_count(found) > 0)
+        read_rows(found, 0, 0, &rows);
     fn(user, &rows);
     assay_pg_free(found);
     return ASSAY_OK;

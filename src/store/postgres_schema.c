@@ -55,7 +55,8 @@ static const char *const migrations[] = {
     " late_digest bytea,"
     " late_bits bigint NOT NULL DEFAULT 0,"
     " late_sum bigint NOT NULL DEFAULT 0,"
-    " late_book bytea);"
+    " late_book bytea,"
+    " late_pool bigint NOT NULL DEFAULT 1);"
     "CREATE TABLE assay.documents("
     " collection bigint NOT NULL REFERENCES assay.collections ON DELETE CASCADE,"
     " key bigint NOT NULL,"
@@ -309,6 +310,7 @@ static void close_store(assay_store *store)
     if (pg->pool != NULL)
         assay_pg_rollback(store);
     assay_pg_free(pg->expected);
+    assay_pg_free(pg->expected_vectors);
     assay_pg_pool_close(pg->pool);
     for (size_t i = 0; i < ASSAY_PG_TABLES; i++)
         assay_buffer_free(&pg->rows[i].bytes);
@@ -339,6 +341,7 @@ const assay_backend assay_postgresql = {
     .scan_finish = assay_pg_scan_finish,
     .scan_prune = assay_pg_scan_prune,
     .filter = assay_pg_filter,
+    .filter_keys = assay_pg_filter_keys,
     .bm25 = assay_pg_bm25,
     .passage_get = assay_pg_passage_get,
     .passage_keys = assay_pg_passage_keys,
@@ -348,6 +351,7 @@ const assay_backend assay_postgresql = {
     .late_get = assay_pg_late_get,
     .late_set = assay_pg_late_set,
     .late_book = assay_pg_late_book,
+    .token_vectors_expect = assay_pg_token_vectors_expect,
     .token_vectors_read = assay_pg_token_vectors_read,
     .token_vectors_put = assay_pg_token_vectors_put,
     .token_vectors_missing = assay_pg_token_vectors_missing,

@@ -75,14 +75,14 @@ static assay_status tell_missing(assay_store *store, const assay_collection *col
     return ASSAY_OK;
 }
 
-static assay_status count_allowed(assay_store *store, const assay_collection *collection,
-                                  const assay_selection *allowed, uint64_t *count,
-                                  assay_error *error)
+/* "count(*)" or "p.key" of the passages that are let through. */
+static assay_status select_allowed(assay_store *store, const assay_collection *collection,
+                                   const assay_selection *allowed, const char *what,
+                                   struct pg_result **rows, assay_error *error)
 {
-    struct pg_result *rows;
     assay_buffer sql;
     assay_buffer_init(&sql, 0);
-    assay_buffer_string(&sql, "SELECT count(*) FROM assay.passages p WHERE p.collection = $1");
+    assay_buffer_format(&sql, "SELECT %s FROM assay.passages p WHERE p.collection = $1", what);
     assay_pg_query q = assay_pg_query_once(NULL);
     assay_pg_int(&q, collection->key);
     assay_status status = assay_pg_allowed_write("p.document", allowed, &q, &sql, error);
@@ -90,14 +90,11 @@ static assay_status count_allowed(assay_store *store, const assay_collection *co
         status = assay_buffer_status(&sql, "filter", error);
     q.sql = sql.data;
     if (status == ASSAY_OK)
-        status = assay_pg_run(store, &q, cannot_search, &rows, error);
+        status = assay_pg_run(store, &q, cannot_search, rows, error);
     else
         assay_pg_query_free(&q);
     assay_buffer_free(&sql);
-    ASSAY_TRY(status);
-    *count = (uint64_t)assay_pg_get_int(rows, 0, 0);
-    assay_pg_free(rows);
-    return ASSAY_OK;
+    return status;
 }
 
 assay_status assay_pg_filter(assay_store *store, const assay_collection *collection,
@@ -105,14 +102,36 @@ assay_status assay_pg_filter(assay_store *store, const assay_collection *collect
                              assay_error *missing, assay_error *error)
 {
     assay_selection selection = {.filter = filter};
+    struct pg_result *rows;
     const char *field;
     *missing = (assay_error){0};
     ASSAY_TRY(find_missing(store, collection, filter, &field, error));
     if (field != NULL)
         ASSAY_TRY(tell_missing(store, collection, field, missing, error));
-    ASSAY_TRY(count_allowed(store, collection, &selection, &selection.count, error));
+    ASSAY_TRY(select_allowed(store, collection, &selection, "count(*)", &rows, error));
+    selection.count = (uint64_t)assay_pg_get_int(rows, 0, 0);
+    assay_pg_free(rows);
     *out = selection;
     return ASSAY_OK;
+}
+
+assay_status assay_pg_filter_keys(assay_store *store, const assay_collection *collection,
+                                  assay_selection *selection, assay_error *error)
+{
+    struct pg_result *rows;
+    uint64_t most = 0;
+    ASSAY_TRY(select_allowed(store, collection, selection, "p.key", &rows, error));
+    size_t count = assay_pg_rows_count(rows);
+    for (size_t i = 0; i < count; i++) {
+        uint64_t key = (uint64_t)assay_pg_get_int(rows, i, 0);
+        most = key > most ? key : most;
+    }
+    assay_bits_free(&selection->passages);
+    assay_status status = assay_bits_new(&selection->passages, most + 1, error);
+    for (size_t i = 0; status == ASSAY_OK && i < count; i++)
+        assay_bits_add(&selection->passages, (uint64_t)assay_pg_get_int(rows, i, 0));
+    assay_pg_free(rows);
+    return status;
 }
 
 /* ---- Candidates -------------------------------------------------------------------- */

@@ -16,8 +16,8 @@
  *   fields       names of metadata fields, per collection
  *   attributes   one row per value of a field of a document (text/metadata.h), in
  *                the order in which a filter looks for them; kept by attributes.c
- *   late_models  of collections that keep token vectors: the model, and a digest of
- *                all that they depend on
+ *   late_models  of collections that keep token vectors: the model, a digest of all
+ *                that they depend on, and how many tokens became one vector
  *   token_vectors  one row per passage of these (token_vectors.c)
  *   late_books   where vectors are kept in codes: what these mean (token_codes.h)
  *   fts_<key>    per collection, FTS5 over its passages, so that BM25's counts
@@ -108,6 +108,8 @@ static const char *const migrations[] = {
     " bits INTEGER NOT NULL,"
     " sum INTEGER NOT NULL,"
     " book BLOB NOT NULL) STRICT;",
+
+    "ALTER TABLE late_models ADD COLUMN pool INTEGER NOT NULL DEFAULT 1;",
 };
 
 enum { KNOWN = sizeof migrations / sizeof *migrations };

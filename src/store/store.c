@@ -304,6 +304,14 @@ assay_status assay_store_filter(assay_store *store, const assay_collection *coll
     return store->calls->filter(store, collection, filter, out, missing, error);
 }
 
+assay_status assay_store_filter_keys(assay_store *store, const assay_collection *collection,
+                                     assay_selection *selection, assay_error *error)
+{
+    return store->calls->filter_keys != NULL
+               ? store->calls->filter_keys(store, collection, selection, error)
+               : ASSAY_OK;
+}
+
 assay_status assay_store_bm25(assay_store *store, const assay_collection *collection,
                               assay_text question, double k1, double b,
                               const assay_selection *allowed, size_t k, assay_candidate *out,
@@ -371,6 +379,15 @@ assay_status assay_late_book(assay_store *store, const assay_collection *collect
                              assay_buffer *out, assay_error *error)
 {
     return store->calls->late_book(store, collection, out, error);
+}
+
+assay_status assay_token_vectors_expect(assay_store *store, const assay_collection *collection,
+                                        const int64_t *passages, size_t count,
+                                        assay_error *error)
+{
+    return store->calls->token_vectors_expect != NULL
+               ? store->calls->token_vectors_expect(store, collection, passages, count, error)
+               : ASSAY_OK;
 }
 
 assay_status assay_token_vectors_read(assay_store *store, uint64_t passage,

@@ -123,6 +123,10 @@ typedef struct assay_selection {
 assay_status assay_store_filter(assay_store *store, const assay_collection *collection,
                                 const assay_filter *filter, assay_selection *out,
                                 assay_error *missing, assay_error *error);
+/* Makes selection->passages, where the database looks at the filter itself: for what is
+ * found outside it. */
+assay_status assay_store_filter_keys(assay_store *store, const assay_collection *collection,
+                                     assay_selection *selection, assay_error *error);
 
 #define ASSAY_DEFAULT_K1 0.9
 #define ASSAY_DEFAULT_B 0.4
@@ -251,6 +255,7 @@ assay_status assay_tokens_missing(assay_store *store, const assay_collection *co
 typedef struct assay_late_model {
     char model[1024];
     assay_digest digest;
+    uint32_t pool; /* how many tokens became one vector (token_pool.h); at least 1 */
     uint32_t bits; /* a coordinate; 0: they are bytes */
     uint32_t book; /* of codes: tells their book from others */
 } assay_late_model;
@@ -281,6 +286,11 @@ typedef struct assay_token_rows {
     const void *rows;   /* [count][row_bytes] */
 } assay_token_rows;
 
+/* As assay_passages_expect, for token vectors. They stay as they are until the next call,
+ * or until the collection is opened again. */
+assay_status assay_token_vectors_expect(assay_store *store, const assay_collection *collection,
+                                        const int64_t *passages, size_t count,
+                                        assay_error *error);
 /* Calls `fn` once with what is kept of a passage, which is gone after that. */
 assay_status assay_token_vectors_read(assay_store *store, uint64_t passage,
                                       void (*fn)(void *user, const assay_token_rows *rows),

@@ -48,6 +48,10 @@ static const char *const cannot_write = "cannot write token vectors";
 
 /* ---- The collection's model ---------------------------------------------------- */
 
+#define FROM_MODELS                                                                          \
+    " FROM late_models m LEFT JOIN late_books b ON b.collection = m.collection"               \
+    " WHERE m.collection = ?1"
+
 assay_status assay_sqlite_late_get(assay_store *store, const assay_collection *collection,
                                    assay_late_model *out, assay_error *error)
 {
@@ -58,12 +62,13 @@ assay_status assay_sqlite_late_get(assay_store *store, const assay_collection *c
         return ASSAY_OK;
     ASSAY_TRY(assay_sql_prepare(store, &select, error, "%s",
                                 store->schema < ASSAY_SCHEMA_BOOKS
-                                    ? "SELECT model, digest, 0, 0 FROM late_models"
+                                    ? "SELECT model, digest, 0, 0, 1 FROM late_models"
                                       " WHERE collection = ?1"
+                                : store->schema < ASSAY_SCHEMA_POOL
+                                    ? "SELECT m.model, m.digest, coalesce(b.bits, 0),"
+                                      " coalesce(b.sum, 0), 1" FROM_MODELS
                                     : "SELECT m.model, m.digest, coalesce(b.bits, 0),"
-                                      " coalesce(b.sum, 0) FROM late_models m"
-                                      " LEFT JOIN late_books b ON b.collection = m.collection"
-                                      " WHERE m.collection = ?1"));
+                                      " coalesce(b.sum, 0), m.pool" FROM_MODELS));
     sqlite3_bind_int64(select, 1, collection->key);
     ASSAY_TRY(assay_sql_step(store, select, cannot_read, &row, error));
     if (!row)
@@ -76,6 +81,7 @@ assay_status assay_sqlite_late_get(assay_store *store, const assay_collection *c
         memcpy(out->digest.bytes, sqlite3_column_blob(select, 1), sizeof out->digest.bytes);
         out->bits = (uint32_t)sqlite3_column_int64(select, 2);
         out->book = (uint32_t)sqlite3_column_int64(select, 3);
+        out->pool = (uint32_t)sqlite3_column_int64(select, 4);
     }
     sqlite3_reset(select);
     return good ? ASSAY_OK
@@ -124,11 +130,12 @@ static assay_status set_model(assay_store *store, const assay_collection *collec
     if (model->model[0] == '\0')
         return ASSAY_OK;
     ASSAY_TRY(assay_sql_prepare(store, &insert, error,
-                                "INSERT INTO late_models(collection, model, digest)"
-                                " VALUES(?1, ?2, ?3)"));
+                                "INSERT INTO late_models(collection, model, digest, pool)"
+                                " VALUES(?1, ?2, ?3, ?4)"));
     sqlite3_bind_int64(insert, 1, collection->key);
     assay_sql_bind(insert, 2, model->model);
     assay_sql_bind_bytes(insert, 3, model->digest.bytes, sizeof model->digest.bytes);
+    sqlite3_bind_int64(insert, 4, model->pool);
     ASSAY_TRY(assay_sql_run(store, insert, cannot_write, error));
     return put_book(store, collection, model, book, length, error);
 }

@@ -88,6 +88,26 @@ printf '{"retriever": "late", "stages": [{"kind": "cross"}]}' > p.json
 assay search 'days of leave' --pipeline p.json --json | json 'len(d["hits"])'
 assay index docs.jsonl --late none > /dev/null
 code assay search 'days of leave' --retriever late
+echo '-- one vector of two tokens that are alike'
+bytes() { assay info --collection default --json | json 'd["late_bytes"]'; }
+code assay index docs.jsonl --late-pool 2
+assay index docs.jsonl --late late --late-codes i8 --json | json 'd["late"]'
+whole=$(bytes)
+assay index docs.jsonl --late-pool 2 --json | json 'd["late"]'
+assay info --collection default | grep late_pool
+[ $((10 * $(bytes))) -lt $((7 * whole)) ] && echo fewer bytes
+assay index docs.jsonl --json | json 'd["late"]'
+ask
+scores > kept
+sql 'DELETE FROM token_vectors WHERE passage = (SELECT min(passage) FROM token_vectors)' > /dev/null
+ask
+scores | python3 -c 'a, b = eval(input()), eval(open("kept").read())
+print(a.keys() == b.keys(), max(abs(a[k] - b[k]) for k in a) < 0.05)'
+assay index docs.jsonl --late-codes b2 --json | json 'd["late"]'
+find | tr -dc 'abcde\n'
+assay index docs.jsonl --late-pool 1 --json | json 'd["late"]'
+code assay index docs.jsonl --late-pool 17
+assay index docs.jsonl --late none > /dev/null
 echo '-- pipelines, other models, and what is refused'
 printf '{"retrieve": 10, "stages": [{"kind": "late", "keep": 2}, {"kind": "cross"}]}' > p.json
 assay search 'days of leave' --pipeline p.json --json | json '[[s["scored"] for s in d["stages"]], len(d["hits"])]'

@@ -33,8 +33,28 @@ all() {
     assay info --collection default --json | json '[d[k] for k in ("documents", "passages", "vectors", "tokenized", "text_bytes")]'
     assay check
 }
+# Late interaction with kept vectors, by itself and as a reranker.
+late() {
+    assay index docs "$@" --json 2>/dev/null | json 'd["late"]'
+    assay info --collection default --json | json '[d[k] for k in ("late_model", "late_vectors", "late_bytes", "late_codes", "late_pool")]'
+    for question in 'where is the archive' 'who takes visitors on leave'; do
+        for how in '--retriever late --rerank none' '--retriever late --rerank none --exact' '--rerank late'; do
+            assay search $question $how --json |
+                json '[(h["document"], h["score"]) for h in d["hits"]], d["scores"]["kept_vectors"]'
+            assay search $question $how --filter 'year > 2000 and not lang = "de"' --json |
+                json '[h["document"] for h in d["hits"]], d["filter"]'
+            assay search $question $how --filter 'year > 2000' --json |
+                json '[h["document"] for h in d["hits"]]'
+        done
+    done
+    assay check
+}
 all >sqlite.txt
+late --late late >>sqlite.txt
+late --late-codes b4 --late-pool 2 >>sqlite.txt
 ASSAY_STORE=$url all >postgres.txt
+ASSAY_STORE=$url late --late late >>postgres.txt
+ASSAY_STORE=$url late --late-codes b4 --late-pool 2 >>postgres.txt
 python3 - sqlite.txt postgres.txt <<'EOF'
 import re, sys
 ONE = re.compile(r"-?\d+\.\d+(?:e-?\d+)?")

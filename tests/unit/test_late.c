@@ -12,6 +12,7 @@
 
 #include "golden_model.h"
 #include "rank/late_interaction.h"
+#include "rank/token_pool.h"
 
 #define TOLERANCE 1e-5
 
@@ -74,6 +75,17 @@ static void compare(void *user, size_t item, float *vectors, size_t count)
     }
 }
 
+static void tokens_of(const assay_model *model, const assay_text *texts, size_t count,
+                      assay_tokens *tokens, assay_token_ids *ids)
+{
+    for (size_t i = 0; i < count; i++) {
+        tokens[i] = (assay_tokens){0};
+        assert_int_equal(assay_tokenizer_encode(assay_model_tokenizer(model), texts[i],
+                                                &tokens[i], NULL), ASSAY_OK);
+        ids[i] = (assay_token_ids){tokens[i].ids, tokens[i].count, tokens[i].count};
+    }
+}
+
 static void expect_vectors(const struct golden *g)
 {
     json_t *expected = expected_of(g);
@@ -92,12 +104,8 @@ static void expect_vectors(const struct golden *g)
     }
     k.expected = json_object_get(expected, "document_vectors");
     assay_token_ids ids[GOLDEN_TEXTS];
-    assay_tokens tokens[GOLDEN_TEXTS] = {{0}};
-    for (size_t i = 0; i < count; i++) {
-        assert_int_equal(assay_tokenizer_encode(assay_model_tokenizer(model), documents[i],
-                                                &tokens[i], NULL), ASSAY_OK);
-        ids[i] = (assay_token_ids){tokens[i].ids, tokens[i].count, tokens[i].count};
-    }
+    assay_tokens tokens[GOLDEN_TEXTS];
+    tokens_of(model, documents, count, tokens, ids);
     assert_int_equal(assay_late_encode(session, ids, count, compare, &k, NULL), ASSAY_OK);
     for (size_t i = 0; i < count; i++)
         assay_tokens_free(&tokens[i]);
@@ -111,6 +119,89 @@ static void vectors_are_those_of_the_reference(void **state)
     (void)state;
     for (size_t g = 0; g < GOLDENS; g++)
         expect_vectors(&goldens[g]);
+}
+
+/* ---- Pooling --------------------------------------------------------------------- */
+
+static double apart(const json_t *row, const float *vector, size_t dimensions)
+{
+    double most = 0;
+    for (size_t j = 0; j < dimensions; j++)
+        most = fmax(most, fabs(json_number_value(json_array_get(row, j)) - (double)vector[j]));
+    return most;
+}
+
+/* The same vectors, in any order but that of the first. */
+static void compare_pooled(void *user, size_t item, float *vectors, size_t count)
+{
+    const kept *k = user;
+    const json_t *rows = json_array_get(k->expected, item);
+    if (count != json_array_size(rows))
+        fail_msg("%s %zu: %zu vectors, expected %zu", k->what, item, count,
+                 json_array_size(rows));
+    assert_true(apart(json_array_get(rows, 0), vectors, k->dimensions) < TOLERANCE);
+    for (size_t i = 1; i < count; i++) {
+        const json_t *row = json_array_get(rows, i);
+        double least = INFINITY;
+        for (size_t j = 1; j < count; j++)
+            least = fmin(least, apart(row, vectors + j * k->dimensions, k->dimensions));
+        if (!(least < TOLERANCE))
+            fail_msg("%s %zu, cluster %zu is not there: the nearest is %g off", k->what, item, i,
+                     least);
+    }
+}
+
+static void pooled_vectors_are_those_of_pylate(void **state)
+{
+    (void)state;
+    for (size_t g = 0; goldens[g].prefix[0] == '\0'; g++) {
+        const struct golden file = {"", goldens[g].name, "expected_pool.json"};
+        json_t *expected = expected_of(&file), *factors, *rows;
+        const char *factor;
+        assay_model *model = open_golden(&file, ASSAY_PRECISION_FP32);
+        assay_session *session = golden_session(model, 2);
+        assay_text documents[GOLDEN_TEXTS];
+        assay_tokens tokens[GOLDEN_TEXTS];
+        assay_token_ids ids[GOLDEN_TEXTS];
+        size_t count = golden_texts(json_object_get(expected, "documents"), documents);
+        tokens_of(model, documents, count, tokens, ids);
+        factors = json_object_get(expected, "document_vectors");
+        assert_int_equal(json_object_size(factors), 3);
+        json_object_foreach(factors, factor, rows) {
+            kept k = {rows, session->model->info.dimensions, file.name};
+            session->pool = (uint32_t)atoi(factor);
+            assert_int_equal(assay_late_encode(session, ids, count, compare_pooled, &k, NULL),
+                             ASSAY_OK);
+        }
+        for (size_t i = 0; i < count; i++)
+            assay_tokens_free(&tokens[i]);
+        assay_session_close(session);
+        assay_model_close(model);
+        json_decref(expected);
+    }
+}
+
+static void vectors_that_are_the_same_become_one(void **state)
+{
+    (void)state;
+    enum { MANY = 40, D = 4 };
+    float vectors[MANY * D] = {0};
+    size_t count = MANY;
+    for (size_t i = 0; i < MANY; i++)
+        vectors[i * D + i % 3] = 1;
+    assert_int_equal(assay_token_pool(vectors, &count, D, 2, NULL), ASSAY_OK);
+    assert_int_equal(count, 1 + 3); /* the first of all stays by itself */
+    for (size_t i = 0; i < count; i++) {
+        float square = 0;
+        for (size_t j = 0; j < D; j++)
+            square += vectors[i * D + j] * vectors[i * D + j];
+        assert_true(fabsf(square - 1) < 1e-6f);
+    }
+    size_t counts[] = {0, 1, 2, 3}, left[] = {0, 1, 2, 2};
+    for (size_t i = 0; i < 4; i++) {
+        assert_int_equal(assay_token_pool(vectors, &counts[i], D, 2, NULL), ASSAY_OK);
+        assert_int_equal(counts[i], left[i]);
+    }
 }
 
 static void scores_are_those_of_the_reference(void **state)
@@ -336,6 +427,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(vectors_are_those_of_the_reference),
+        cmocka_unit_test(pooled_vectors_are_those_of_pylate),
+        cmocka_unit_test(vectors_that_are_the_same_become_one),
         cmocka_unit_test(scores_are_those_of_the_reference),
         cmocka_unit_test(scores_do_not_depend_on_the_batch),
         cmocka_unit_test(bytes_score_nearly_the_same),

@@ -1033,7 +1033,7 @@ static void newer_and_foreign_databases_are_refused(void **state)
     assay_store_close(store);
     sql(file, "PRAGMA user_version = 7");
     assert_fails(assay_store_open(home, NULL, &store, &error), ASSAY_E_VERSION, "assay.sqlite",
-                 "written by a newer assay (schema 7, this one knows 5)");
+                 "written by a newer assay (schema 7, this one knows 6)");
     sql(file, "PRAGMA user_version = 0");
     assert_fails(assay_store_open(home, NULL, &store, &error), ASSAY_E_CORRUPT, "assay.sqlite",
                  "schema number 0 with");

@@ -6,6 +6,8 @@ as they are, is by transformers.
 
 Usage: tools/golden/late.py [OUT]       (OUT: tests/golden/models)
 
+expected_pool.json has the vectors of documents whose tokens were pooled.
+
 Needs pylate. The layout of the ColBERT authors is computed by their formulas, too
 (QueryTokenizer, DocTokenizer and ColBERT of colbert-ir/ColBERT), which must agree with
 pylate. expected.json holds the inputs, the answers and the versions that gave them."""
@@ -16,6 +18,7 @@ import string
 import sys
 
 import pylate
+import scipy
 import sentence_transformers
 import torch
 import transformers
@@ -82,15 +85,32 @@ def new_folder(name):
     return folder
 
 
+POOL_FACTORS = [2, 3, 100]
+
+
+def pooled(folder, model):
+    """Documents' vectors with pool_factor, in pylate's order of clusters."""
+    vectors = {str(factor): [rounded(v) for v in model.encode(
+                   DOCUMENTS, is_query=False, convert_to_tensor=True, pool_factor=factor)]
+               for factor in POOL_FACTORS}
+    (folder / "expected_pool.json").write_text(json.dumps(
+        {"documents": DOCUMENTS, "document_vectors": vectors,
+         "versions": {**VERSIONS, "scipy": scipy.__version__}}, ensure_ascii=True) + "\n")
+
+
 def answer(folder, model):
+    pooled(folder, model)
     queries = model.encode(QUERIES, is_query=True, convert_to_tensor=True, batch_size=1)
     documents = [model.encode([d], is_query=False, convert_to_tensor=True)[0] for d in DOCUMENTS]
     return write(folder, [q.cpu() for q in queries], [d.cpu() for d in documents])
 
 
+def rounded(vectors):
+    return [[round(float(v), 7) for v in row] for row in vectors]
+
+
 def write(folder, queries, documents, name="expected.json", versions=VERSIONS):
     scores = [[float((q @ d.T).max(1).values.sum()) for d in documents] for q in queries]
-    rounded = lambda t: [[round(float(v), 7) for v in row] for row in t]
     expected = {"queries": QUERIES, "documents": DOCUMENTS, "scores": scores,
                 "query_vectors": [rounded(q) for q in queries],
                 "document_vectors": [rounded(d) for d in documents], "versions": versions}
