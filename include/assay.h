@@ -992,6 +992,9 @@ typedef struct assay_stage_result {
     uint32_t cached;       /* of those scored: the score is of an earlier search */
     uint32_t kept;         /* of those scored: token vectors were in the store */
     uint32_t damaged;      /* token vectors that were of no use, and computed */
+    uint64_t tokens;       /* that a model read for it: of pairs whose score was not in the
+                              cache; of late interaction the query's, and those of passages
+                              without vectors in the store; of llm as the API counts them */
     bool query_truncated;  /* the query's end was not seen */
     double query_seconds;  /* of the stage's: encoding the query, by late interaction */
     assay_error degraded;  /* code is not ASSAY_OK when it could not work on this
@@ -1031,6 +1034,7 @@ typedef struct assay_result {
     assay_error cache;
     uint32_t scored, left_out, spared, tokenized, cached, kept, damaged; /* sums over the
                                                                           stages */
+    uint64_t tokens;        /* that models read: the stages', and the query's for its vectors */
     uint32_t withheld;      /* passages before the last hit, or the end, for their
                                probability; all of them: count is 0 */
     float best_probability; /* of all passages; NAN: no stage told any */

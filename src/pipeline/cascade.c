@@ -436,6 +436,7 @@ static void add_up(assay_result *result, const assay_stage_result *stage)
     result->left_out += stage->left_out;
     result->spared += stage->spared;
     result->damaged += stage->damaged;
+    result->tokens += stage->tokens;
     if (stage->skipped.code == ASSAY_OK)
         result->rerank_seconds += stage->seconds;
 }

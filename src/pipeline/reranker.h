@@ -42,7 +42,7 @@ typedef struct assay_reranker_class {
      * begin, degrade: what was not scored keeps its order. All else ends the search. */
     assay_status (*score)(void *state, const assay_rerank_call *call, size_t first, size_t count,
                           assay_score *scores, assay_stage_result *result, assay_error *error);
-    /* After the first `done` were scored; tells what result->tokenized, cached and
+    /* After the first `done` were scored; tells what result->tokenized, cached, tokens and
      * cache are to say. NULL: there is nothing to do. */
     void (*end)(void *state, const assay_rerank_call *call, size_t done,
                 const assay_score *scores, assay_stage_result *result);

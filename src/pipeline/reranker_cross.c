@@ -104,6 +104,7 @@ static void end_cross(void *state, const assay_rerank_call *call, size_t done,
     assay_scorer_end(&((cross *)state)->scorer, done, scores, &sources);
     result->tokenized = sources.tokenized;
     result->cached = sources.cached;
+    result->tokens = sources.tokens;
     result->cache = sources.cache;
 }
 

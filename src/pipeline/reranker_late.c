@@ -98,8 +98,10 @@ static assay_status score_rest(late_stage *stage, const assay_rerank_call *call,
         result->tokenized += made;
     }
     ASSAY_TRY(assay_late_score(stage->late.session, ids, rest, found, error));
-    for (size_t i = 0; i < rest; i++)
+    for (size_t i = 0; i < rest; i++) {
         scores[places[i]] = found[i];
+        result->tokens += found[i].tokens;
+    }
     return ASSAY_OK;
 }
 
@@ -117,6 +119,7 @@ static assay_status begin_late(void *state, const assay_rerank_call *call, assay
     ASSAY_TRY(assay_late_query(stage->late.session, call->query, error));
     result->query_seconds = assay_seconds() - begun;
     result->query_truncated = stage->late.session->question.truncated;
+    result->tokens = stage->late.session->question.count;
     ASSAY_TRY(assay_late_kept_begin(&stage->kept, &stage->late, call->collection, error));
     double most = (double)assay_late_room(stage->late.session);
     for (size_t i = 0; i < call->count; i++)

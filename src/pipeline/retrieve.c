@@ -162,7 +162,7 @@ static assay_status search_store(assay_pipeline *p, size_t *count, assay_error *
 }
 
 static assay_status retrieve_dense(assay_pipeline *p, assay_text query, size_t *count,
-                                   bool *truncated, assay_error *error)
+                                   assay_result *result, assay_error *error)
 {
     assay_retrieval *r = &p->retrieval;
     bool in_store = assay_store_finds_vectors(p->store);
@@ -172,14 +172,15 @@ static assay_status retrieve_dense(assay_pipeline *p, assay_text query, size_t *
     assay_embedding_info info;
     ASSAY_TRY(assay_embed(r->session, &query, 1, r->query_vector, &info, error));
     assay_vector_scale(r->query_vector, p->collection.config.dimensions);
-    *truncated = info.truncated;
+    result->query_truncated = info.truncated;
+    result->tokens = info.tokens;
     ASSAY_TRY(in_store ? search_store(p, count, error) : search_files(p, count, error));
     assay_cost_learn(&p->dense_cost, 1, assay_seconds() - begun);
     return ASSAY_OK;
 }
 
 static assay_status retrieve_late(assay_pipeline *p, assay_text query, size_t *count,
-                                  bool *truncated, assay_error *error)
+                                  assay_result *result, assay_error *error)
 {
     const assay_pipeline_options *o = &p->settings.options;
     assay_retrieval *r = &p->retrieval;
@@ -191,8 +192,10 @@ static assay_status retrieve_late(assay_pipeline *p, assay_text query, size_t *c
         .exact = o->exact,
         .allowed = r->allowed.filter != NULL ? &r->allowed.selection.passages : NULL,
     };
-    return assay_late_retrieve(&r->late, &p->collection, query, &search, r->dense, count,
-                               truncated, error);
+    ASSAY_TRY(assay_late_retrieve(&r->late, &p->collection, query, &search, r->dense, count,
+                                  &result->query_truncated, error));
+    result->tokens = r->late.late.session->question.count;
+    return ASSAY_OK;
 }
 
 assay_status assay_retrieve(assay_pipeline *p, assay_text query, size_t *count,
@@ -212,11 +215,11 @@ assay_status assay_retrieve(assay_pipeline *p, assay_text query, size_t *count,
     if ((o->retriever & ASSAY_RETRIEVER_DENSE) &&
         !leave_dense_out(p, bm25.count, &result->degraded)) {
         dense.weight = o->dense_weight.value;
-        ASSAY_TRY(retrieve_dense(p, query, &dense.count, &result->query_truncated, error));
+        ASSAY_TRY(retrieve_dense(p, query, &dense.count, result, error));
     }
     if (o->retriever == ASSAY_RETRIEVER_LATE) {
         dense.weight = 1;
-        ASSAY_TRY(retrieve_late(p, query, &dense.count, &result->query_truncated, error));
+        ASSAY_TRY(retrieve_late(p, query, &dense.count, result, error));
     }
     r->bm25_count = bm25.count;
     r->dense_count = dense.count;

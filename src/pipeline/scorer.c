@@ -203,6 +203,7 @@ void assay_scorer_end(assay_scorer *scorer, size_t done, const assay_score *scor
     for (size_t i = 0; i < done; i++) {
         sources->tokenized += w->made[i];
         sources->cached += w->known[i];
+        sources->tokens += w->known[i] ? 0 : scores[i].tokens;
     }
     scorer->work = NULL;
 }

@@ -31,6 +31,7 @@ typedef struct assay_scorer {
 typedef struct assay_score_sources {
     uint32_t tokenized; /* passages whose ids were not in the store */
     uint32_t cached;    /* passages whose logit was in the cache */
+    uint64_t tokens;    /* of the other pairs */
     assay_error cache;  /* code is not ASSAY_OK: why the cache could not be used */
 } assay_score_sources;
 

@@ -375,6 +375,8 @@ static void sum_up(assay_job *job)
         } else if (job->lane->kind == ASSAY_JOB_EMBED) {
             job->tokens += job->infos[i].tokens;
             job->truncated += job->infos[i].truncated;
+        } else {
+            job->tokens += job->results[0].tokens + job->results[1].tokens;
         }
     }
 }

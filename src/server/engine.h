@@ -71,7 +71,7 @@ typedef struct assay_job {
     assay_outcome outcome;
     assay_error error;
     double queued_at, begun_at, done_at;
-    uint64_t tokens;            /* of the texts as the model saw them */
+    uint64_t tokens;            /* of the texts as the models saw them */
     uint32_t truncated;
 
     /* The engine's own. */

@@ -10,7 +10,8 @@
  *     admin             all of it
  *     at-once=N         requests under way at a time
  *     requests-a-day=N  from midnight to midnight, UTC
- *     tokens-a-day=N    of what models read of rerank and embedding requests
+ *     tokens-a-day=N    that models read, of questions and passages (what is known from an
+ *                       earlier search is not read again); documents put count as requests
  *
  * Tokens are known when the work is done: a request is refused when the day's are used up,
  * and what was under way then is still answered. What was used is kept in memory, so a

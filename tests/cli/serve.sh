@@ -45,6 +45,7 @@ printf 'eve 0c1cd0ff9cf5edd4c7b8d5a5b2b6c0b0 write\n' >wrong
 code assay serve --keys wrong --port 1 2>&1 | head -1
 printf 'dan %s 600\n' "$(printf dans-key | sha256sum | cut -d' ' -f1)" >>keys
 printf 'fay %s report requests-a-day=1\n' "$(printf fays-key | sha256sum | cut -d' ' -f1)" >>keys
+printf 'gil %s tokens-a-day=5\n' "$(printf gils-key | sha256sum | cut -d' ' -f1)" >>keys
 printf 'carol %s write\n' "$(printf carols-key | sha256sum | cut -d' ' -f1)" >>keys
 echo '{"keys": "keys", "quiet": true, "write": true, "model": ["cross", "mine=dense"]}' >config.json
 start --config config.json
@@ -70,6 +71,11 @@ GET /v1/report | X-Api-Key: dans-key
 GET /v1/report | X-Api-Key: fays-key
 
 GET /v1/models | X-Api-Key: fays-key
+
+POST /v1/search | X-Api-Key: gils-key
+{"query": "lockers", "collection": "notes"}
+
+GET /v1/models | X-Api-Key: gils-key
 
 POST /rerank
 {"query": "a", "texts": ["a"]}

@@ -641,6 +641,7 @@ static void expect_cached(assay_pipeline_options options, uint32_t cached, uint3
     assert_int_equal(found.cache.code, ASSAY_OK);
     assert_int_equal(found.cached, cached);
     assert_int_equal(found.scored, scored);
+    assert_int_equal(found.stages[0].tokens == 0, cached == scored); /* known is not read */
     if (expected != NULL)
         assert_same_hits(&found, expected);
     assay_result_free(&found);
@@ -656,6 +657,7 @@ static void cached_scores_change_no_bit(void **state)
     assay_result first = search(&options, "may holidays be carried over", 0);
     uint32_t all = first.scored;
     assert_true(all >= 6 && first.cached == 0);
+    assert_true(first.stages[0].tokens > 6 * all && first.tokens > first.stages[0].tokens);
     expect_cached(options, 0, all, &first); /* off: neither kept nor taken */
     options.no_cache = false;
     options.rerank = 2;
