@@ -6,7 +6,7 @@
 #   make install    DESTDIR= and PREFIX= as usual
 #   make deb        a Debian package of the command, in build/deb/
 #   make check-san  the tests under ASan and UBSan (SUITE=unit: unit tests only);
-#                   check-tsan under TSan
+#                   check-tsan under TSan, unit tests and those of the server
 #   make check-arm  the kernels' and models' tests, built for aarch64, under qemu
 #   make fuzz       coverage-guided fuzzing, FUZZ_SECONDS each (clang)
 #   make bench      speed against the hardware, with DATA= and $PYTHON peers (bench/run)
@@ -91,9 +91,10 @@ $(BUILD)/obj/%.o: src/%.c
 $(BUILD)/obj/server/page.o: $(wildcard web/*)
 
 # The plain objects, for tests, fuzzers and benches: they see internal symbols.
-$(BUILD)/internal.a: $(LIB) $(SERVER)
+INTERNAL := $(LIB) $(SERVER) $(filter-out %/main.o,$(CLI))
+$(BUILD)/internal.a: $(INTERNAL)
 	@rm -f $@
-	$(AR) rcs $@ $(LIB) $(SERVER)
+	$(AR) rcs $@ $(INTERNAL)
 
 # One relocatable object whose internal symbols are local: the static library
 # exports what assay.h declares, as the shared one does.
@@ -132,8 +133,11 @@ check-san:
 	$(MAKE) BUILD=$(BUILD)/san HARDEN= OPTIMISE=-O1 \
 	    SANITIZE="-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer" $(SUITE)
 
+# Threads meet in the library and in the server.
+SERVED := $(patsubst tests/cli/%.sh,%,$(wildcard tests/cli/serve*.sh))
 check-tsan:
-	$(MAKE) BUILD=$(BUILD)/tsan HARDEN= OPTIMISE=-O1 SANITIZE="-fsanitize=thread" unit
+	$(MAKE) BUILD=$(BUILD)/tsan HARDEN= OPTIMISE=-O1 SANITIZE="-fsanitize=thread" all unit
+	tests/run_cli $(BUILD)/tsan $(SERVED)
 
 check-arm:
 	tests/emulate_arm $(BUILD)/arm64 || [ $$? = 77 ]

@@ -15,7 +15,7 @@
 
 #include "server/serve.h"
 
-enum { HASH = 32, NAME = 64, MOST_KEYS = 10000, DAY = 86400 };
+enum { HASH = 32, NAME = 64, LINE = 512, MOST_KEYS = 10000, DAY = 86400 };
 
 /* What a key has used; stays when the file is read again. */
 typedef struct usage {
@@ -152,9 +152,16 @@ static assay_status sort_keys(const char *path, key *keys, size_t count, assay_e
     return ASSAY_OK;
 }
 
+/* Whether fgets has read all of the line: the rest of a long one is none of its own. */
+static bool is_whole(const char line[LINE], FILE *file)
+{
+    size_t length = strlen(line);
+    return length > 0 && (line[length - 1] == '\n' || (length < LINE - 1 && feof(file)));
+}
+
 static assay_status read_file(const char *path, key **out, size_t *count, assay_error *error)
 {
-    char line[512];
+    char line[LINE];
     size_t number = 0;
     key *keys = NULL;
     assay_status status = ASSAY_OK;
@@ -165,10 +172,12 @@ static assay_status read_file(const char *path, key **out, size_t *count, assay_
                     strerror(errno));
     while (status == ASSAY_OK && fgets(line, sizeof line, file) != NULL) {
         number++;
-        if (line[strspn(line, " \t\r\n")] == '\0' || line[0] == '#')
+        bool whole = is_whole(line, file);
+        if (whole && (line[strspn(line, " \t\r\n")] == '\0' || line[0] == '#'))
             continue;
         key one;
-        const char *wrong = read_line(line, &one);
+        const char *wrong = whole ? read_line(line, &one)
+                                  : "the line has more than 510 bytes, or a zero in it";
         key *more = wrong == NULL ? realloc(keys, (*count + 1) * sizeof *keys) : NULL;
         if (wrong != NULL)
             status = fail(error, ASSAY_E_FORMAT, path, number, wrong);

@@ -349,8 +349,13 @@ static assay_status run(assay_server *server, int signals, assay_error *error)
     return status;
 }
 
-static assay_status open_all(assay_server *server, assay_error *error)
+assay_status assay_server_open(assay_server *server, assay_error *error)
 {
+    server->started = assay_now();
+    server->started_at = (long long)time(NULL);
+    fill_defaults(&server->options);
+    pthread_mutex_init(&server->models.lock, NULL);
+    set_limits(server, &server->options);
     assay_status status = assay_http_load(error);
     if (status == ASSAY_OK && server->options.keys != NULL)
         status = assay_keys_open(server->options.keys, &server->keys, error);
@@ -377,7 +382,7 @@ static assay_status open_all(assay_server *server, assay_error *error)
     return status;
 }
 
-static void close_all(assay_server *server)
+void assay_server_close(assay_server *server)
 {
     assay_http_stop(server);
     assay_engine_close(server->engine);
@@ -393,11 +398,7 @@ static void close_all(assay_server *server)
 assay_status assay_serve(const assay_serve_options *options, assay_error *error)
 {
     sigset_t awaited, before;
-    assay_server server = {.options = *options, .started = assay_now(),
-                           .started_at = (long long)time(NULL)};
-    fill_defaults(&server.options);
-    pthread_mutex_init(&server.models.lock, NULL);
-    set_limits(&server, &server.options);
+    assay_server server = {.options = *options};
     sigemptyset(&awaited);
     sigaddset(&awaited, SIGTERM);
     sigaddset(&awaited, SIGINT);
@@ -405,10 +406,10 @@ assay_status assay_serve(const assay_serve_options *options, assay_error *error)
     signal(SIGPIPE, SIG_IGN);
     pthread_sigmask(SIG_BLOCK, &awaited, &before); /* all threads inherit it */
     int signals = signalfd(-1, &awaited, SFD_CLOEXEC);
-    assay_status status = open_all(&server, error);
+    assay_status status = assay_server_open(&server, error);
     if (status == ASSAY_OK)
         status = run(&server, signals, error);
-    close_all(&server);
+    assay_server_close(&server);
     close(signals);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return status;

@@ -42,4 +42,8 @@ typedef struct assay_server {
     size_t listener_count;
 } assay_server;
 
+/* Opens all that the options name, but no socket; to be closed even where that fails. serve.c's. */
+assay_status assay_server_open(assay_server *server, assay_error *error);
+void assay_server_close(assay_server *server);
+
 #endif

@@ -159,7 +159,23 @@ static void test_bad_files(void **state)
         assert_memory_equal(error.where, path, strlen(path));
     }
     assert_string_equal(error.message, "'alice' and 'bob' are the same key");
-    assay_keys *keys = keys_of("alice " HASH_ALICE "\n");
+}
+
+static void test_reading(void **state)
+{
+    (void)state;
+    char line[1024];
+    assay_keys *keys;
+    snprintf(line, sizeof line, "#%510s", ""); /* the rest of a long line is no key */
+    snprintf(line + 511, sizeof line - 511, "alice " HASH_ALICE "\n");
+    put(line);
+    assert_int_equal(assay_keys_open(path, &keys, &error), ASSAY_E_FORMAT);
+    assert_non_null(strstr(error.message, "510 bytes"));
+    snprintf(line, sizeof line, "%-510s\n", "alice " HASH_ALICE); /* as long as may be */
+    put(line);
+    assert_int_equal(assay_keys_open(path, &keys, &error), ASSAY_OK);
+    assay_keys_close(keys);
+    keys = keys_of("alice " HASH_ALICE); /* the end of the file ends a line, too */
     put("alice\n");
     assert_int_equal(assay_keys_reload(keys, &error), ASSAY_E_FORMAT);
     assert_int_equal(ask(keys, "alice", MIDNIGHT), ASSAY_KEY_KNOWN); /* as before */
@@ -171,7 +187,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rights),  cmocka_unit_test(test_rate),
         cmocka_unit_test(test_quotas),  cmocka_unit_test(test_at_once),
-        cmocka_unit_test(test_bad_files),
+        cmocka_unit_test(test_bad_files), cmocka_unit_test(test_reading),
     };
     int descriptor = mkstemp(path);
     if (descriptor < 0)
