@@ -389,13 +389,14 @@ static bool check_length(assay_call *call)
 static bool open_call(assay_call *call)
 {
     bool found = assay_route_find(call);
-    if (!found && call->dialect != NULL) {
+    if (!found && call->allowed[0] != '\0') {
         assay_call_header(call, "Allow", "%s", call->allowed);
         return assay_call_fail(call, ASSAY_FAULT_METHOD, NULL, "%.20s is not a method of %.200s",
                                call->method, call->path);
     }
     if (!found) {
-        call->dialect = &assay_dialect_own;
+        if (call->dialect == NULL)
+            call->dialect = &assay_dialect_own;
         return assay_call_fail(call, ASSAY_FAULT_PATH, NULL, "there is nothing at %.200s",
                                call->path);
     }

@@ -38,8 +38,8 @@ void assay_http_resume(assay_call *call);
 int assay_http_socket(const assay_call *call);
 
 /* The route of the call's method and path, into call->route and call->dialect. False
- * when there is none; call->dialect is then that of the path with another method,
- * or NULL. (routes.c) */
+ * when there is none; call->dialect is then that of the path with another method
+ * (call->allowed), or that whose name the path begins with, or NULL. (routes.c) */
 bool assay_route_find(assay_call *call);
 /* Turns to the dialect that the body is of, where several share the path. */
 void assay_route_choose(assay_call *call);

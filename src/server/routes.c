@@ -95,8 +95,10 @@ bool assay_route_find(assay_call *call)
         return false;
     for (size_t i = 0; i < DIALECTS; i++) {
         const char *behind = path_behind(path, dialects[i]->name);
-        if (behind != NULL)
-            return find_in(call, dialects[i], behind);
+        if (behind == NULL)
+            continue;
+        call->dialect = dialects[i]; /* even where it has no such path: its words for that */
+        return find_in(call, dialects[i], behind);
     }
     call->shared = is_shared(path);
     for (size_t i = 0; i < DIALECTS; i++) {
