@@ -45,6 +45,7 @@ typedef struct ask {
     assay_job job;
     assay_pair *pairs;
     assay_score *scores;
+    char (*texts)[64];
     atomic_int ended; /* which one it was to end; 0: not yet */
 } ask;
 
@@ -56,14 +57,20 @@ static void on_done(assay_job *job)
     atomic_store(&a->ended, atomic_fetch_add(&ended, 1) + 1);
 }
 
+/* Passages that differ, but for one in four: equal ones of a batch are scored once. */
 static void ask_make(ask *a, bench *b, size_t count, const char *query)
 {
     static const char *const texts[] = {"It is blue.", "It is 8 m tall and stands on a hill.",
                                         "", "The purser opens the lockers at nine."};
     a->pairs = calloc(count, sizeof *a->pairs);
     a->scores = calloc(count, sizeof *a->scores);
-    for (size_t i = 0; i < count; i++)
-        a->pairs[i] = (assay_pair){golden_text(query), golden_text(texts[i % 4])};
+    a->texts = calloc(count, sizeof *a->texts);
+    for (size_t i = 0; i < count; i++) {
+        const char *text = texts[i % 4];
+        if (text[0] != '\0')
+            snprintf(a->texts[i], sizeof *a->texts, "%zu: %s", i, text);
+        a->pairs[i] = (assay_pair){golden_text(query), golden_text(a->texts[i])};
+    }
     a->job = (assay_job){.lane = &b->lane, .pairs = a->pairs, .count = count, .client = -1,
                          .done = on_done, .user = a, .scores = a->scores};
     atomic_store(&a->ended, 0);
@@ -73,6 +80,7 @@ static void ask_free(ask *a)
 {
     free(a->pairs);
     free(a->scores);
+    free(a->texts);
 }
 
 static void ask_wait(ask *a)
