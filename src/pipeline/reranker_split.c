@@ -189,11 +189,13 @@ static assay_status score_split(void *state, const assay_rerank_call *call, size
     if (g.rest > 0)
         ASSAY_TRY(make_rest(stage, &g, call, first, result, error));
     ASSAY_TRY(assay_split_score(stage->late.session, g.passages, count, scores + first, error));
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
+        result->tokens += scores[first + i].tokens; /* the upper layers read them all */
         if (g.corrupt[i]) { /* weights that are no numbers */
             scores[first + i].status = ASSAY_E_CORRUPT;
             scores[first + i].logit = -INFINITY;
         }
+    }
     return ASSAY_OK;
 }
 
