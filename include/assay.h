@@ -792,8 +792,7 @@ typedef enum assay_reranker_kind {
  *     weight_before * z(score so far) + weight * z(its own score)
  * where z subtracts the mean of the passages that it scored and divides by their standard
  * deviation; its own scores by `spread`, where they deviate less: a reranker that scores
- * all nearly alike has no opinion. weight is weight_sure on queries where it gives a
- * passage a probability of at least `sure`. */
+ * all nearly alike has no opinion. */
 typedef struct assay_stage_options {
     assay_reranker_kind kind;
     const char *model;          /* NULL: the kind's own ("cross", "late", "cross-split",
@@ -805,8 +804,6 @@ typedef struct assay_stage_options {
     bool rerank_long;           /* work on queries of more words than the reranker
                                    was trained on (its query_words), too */
     assay_setting weight;       /* of llm: 1, else 0.4 */
-    assay_setting weight_sure;  /* weight */
-    assay_setting sure;         /* 0.9 */
     assay_setting spread;       /* of cross and cross-split: 3, in logits; else 0 */
     assay_setting weight_before; /* of llm: 0, else 1 */
     /* What its logit means: probability = 1 / (1 + exp(-slope * logit - offset)), as
@@ -1006,8 +1003,6 @@ typedef struct assay_stage_result {
                               trained on. The order as above */
     assay_error cache;     /* code is not ASSAY_OK when the score cache could not be
                               used; scores are the same, but took longer */
-    double weight;         /* of its scores in the order: the stage's weight or
-                              weight_sure; 0 when it changed nothing */
     assay_llm_usage llm;   /* of llm; cost and counts */
     double seconds;
 } assay_stage_result;

@@ -122,8 +122,6 @@ static void add_stage(assay_answer *answer, json_t *stages, const assay_pipeline
     assay_answer_set(answer, one, "model", assay_json_name(stage->model ? stage->model : ""));
     assay_answer_set(answer, one, "keep", assay_json_count(stage->keep));
     assay_answer_set(answer, one, "weight", assay_json_number(stage->weight.value));
-    assay_answer_set(answer, one, "weight_sure", assay_json_number(stage->weight_sure.value));
-    assay_answer_set(answer, one, "sure", assay_json_number(stage->sure.value));
     assay_answer_set(answer, one, "spread", assay_json_number(stage->spread.value));
     assay_answer_set(answer, one, "weight_before",
                      assay_json_number(stage->weight_before.value));

@@ -101,7 +101,6 @@ static void set_work_json(assay_answer *answer, const assay_result *result)
         assay_answer_set(answer, one, "left_out", assay_json_count(stage->left_out));
         assay_answer_set(answer, one, "spared", assay_json_count(stage->spared));
         assay_answer_set(answer, one, "cached", assay_json_count(stage->cached));
-        assay_answer_set(answer, one, "weight", assay_json_number(stage->weight));
         assay_answer_set(answer, one, "latency_ms", assay_json_number(stage->seconds * 1e3));
         assay_llm_json(answer, one, &stage->llm);
         if (stage->degraded.code != ASSAY_OK)

@@ -30,10 +30,7 @@ enum {
 
 #define COUNT_OF(array) (sizeof(array) / sizeof *(array))
 
-static const double one_weight[] = {0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1, 1.5, 2, 3};
-static const double unsure_weight[] = {0.05, 0.1, 0.2, 0.3};
-static const double sure_weight[] = {0.6, 1, 1.5};
-static const double sure_parts[] = {0.1, 0.25, 0.5, 0.75}; /* of the queries are sure ones */
+static const double weights[] = {0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1, 1.5, 2, 3};
 static const double reaches[] = {0, 0.25, 0.5, 0.75, 1, 1.25, 1.5, 2, 2.5, 3, INFINITY};
 static const double hopes[] = {0, 0.5, 1, 2, INFINITY};
 
@@ -60,7 +57,6 @@ typedef struct tuning {
     size_t counts[2];
     trial now, best; /* scratch */
     assay_judged_score *judged; /* [CALIBRATED * queries] */
-    double *probabilities;      /* [queries] */
 } tuning;
 
 /* -------------------------------------------------------------------- trials */
@@ -150,71 +146,20 @@ static void calibrate(tuning *t, size_t stage)
 
 /* --------------------------------------------------------------------- weights */
 
-static int by_value(const void *left, const void *right)
-{
-    double a = *(const double *)left, b = *(const double *)right;
-    return (a < b) - (a > b);
-}
-
-/* The probability from which on this part of the queries has a best passage. */
-static double sure_from(tuning *t, size_t stage, double part)
-{
-    const assay_stage_options *o = &t->stages[stage];
-    size_t count = 0;
-    for (size_t i = 0; i < t->counts[FITTED]; i++) {
-        assay_judged_score best[CALIBRATED];
-        if (best_passages(t, 2 * i + FITTED, stage, best) > 0)
-            t->probabilities[count++] = assay_platt(best[0].score, o->probability_slope.value,
-                                                    o->probability_offset.value);
-    }
-    qsort(t->probabilities, count, sizeof *t->probabilities, by_value);
-    return count > 0 ? t->probabilities[(size_t)(part * (double)(count - 1))] : 1;
-}
-
-/* Tries a weight; keeps it when it is the best so far. */
-static assay_status try_weight(tuning *t, size_t stage, double weight, double weight_sure,
-                               double sure, assay_stage_options *best, assay_error *error)
-{
-    assay_stage_options *o = &t->stages[stage];
-    o->weight.value = weight;
-    o->weight_sure.value = weight_sure;
-    o->sure.value = sure;
-    ASSAY_TRY(try_out(t, FITTED, &t->now, error));
-    if (t->now.mean > t->best.mean) {
-        *best = *o;
-        swap(&t->now, &t->best);
-    }
-    return ASSAY_OK;
-}
-
+/* Tries each weight; *best gets the best of them. */
 static assay_status try_weights(tuning *t, size_t stage, assay_stage_options *best,
                                 assay_error *error)
 {
-    for (size_t i = 0; i < COUNT_OF(one_weight); i++)
-        ASSAY_TRY(try_weight(t, stage, one_weight[i], one_weight[i], 1, best, error));
-    if (!t->stages[stage].probability_slope.set)
-        return ASSAY_OK;
-    for (size_t s = 0; s < COUNT_OF(sure_parts); s++) {
-        double sure = sure_from(t, stage, sure_parts[s]);
-        for (size_t i = 0; i < COUNT_OF(unsure_weight) * COUNT_OF(sure_weight); i++)
-            ASSAY_TRY(try_weight(t, stage, unsure_weight[i / COUNT_OF(sure_weight)],
-                                 sure_weight[i % COUNT_OF(sure_weight)], sure, best, error));
+    assay_stage_options *o = &t->stages[stage];
+    for (size_t i = 0; i < COUNT_OF(weights); i++) {
+        o->weight.value = weights[i];
+        ASSAY_TRY(try_out(t, FITTED, &t->now, error));
+        if (t->now.mean > t->best.mean) {
+            *best = *o;
+            swap(&t->now, &t->best);
+        }
     }
     return ASSAY_OK;
-}
-
-/* What is sure keeps its meaning when probabilities get another one. */
-static void keep_sure(assay_stage_options *o, const assay_stage_options *given)
-{
-    double p = given->sure.value, slope = 1, offset = 0;
-    if (!o->probability_slope.set || p <= 0 || p >= 1)
-        return;
-    if (given->probability_slope.set) {
-        slope = given->probability_slope.value;
-        offset = given->probability_offset.value;
-    }
-    double logit = slope > 0 ? (log(p / (1 - p)) - offset) / slope : 0;
-    o->sure.value = assay_platt(logit, o->probability_slope.value, o->probability_offset.value);
 }
 
 static assay_status fit_weights(tuning *t, size_t stage, assay_error *error)
@@ -287,10 +232,8 @@ static assay_status make_scratch(tuning *t, assay_error *error)
     ASSAY_TRY(make_trial(&t->now, t->counts[FITTED], error));
     ASSAY_TRY(make_trial(&t->best, t->counts[FITTED], error));
     t->judged = calloc(CALIBRATED * count + 1, sizeof *t->judged);
-    t->probabilities = calloc(count + 1, sizeof *t->probabilities);
-    return t->judged != NULL && t->probabilities != NULL
-               ? ASSAY_OK
-               : assay_fail_memory(error, CALIBRATED * count * sizeof *t->judged);
+    return t->judged != NULL ? ASSAY_OK
+                             : assay_fail_memory(error, CALIBRATED * count * sizeof *t->judged);
 }
 
 /* Retrieval alone, on those held out. */
@@ -327,10 +270,8 @@ static void tell_loss(tuning *t, const assay_stage_options *given,
 static assay_status fit_all_weights(tuning *t, assay_error *error)
 {
     for (size_t i = 0; i < t->stage_count; i++) {
-        assay_stage_options given = t->stages[i];
         set_thresholds(&t->stages[i], INFINITY, INFINITY, INFINITY);
         calibrate(t, i);
-        keep_sure(&t->stages[i], &given);
         ASSAY_TRY(fit_weights(t, i, error));
     }
     return ASSAY_OK;
@@ -492,7 +433,6 @@ static assay_status record_and_tune(assay_pipeline *p, const assay_queries *quer
     free(t.now.ndcg);
     free(t.best.ndcg);
     free(t.judged);
-    free(t.probabilities);
     assay_playback_free(&t.recording);
     return status;
 }

@@ -12,7 +12,7 @@
  * the rest behind these likewise: it is as if fewer had come.
  *
  * A reranker trained on one kind of question can hurt on another, hence the sum
- * instead of its order alone, and a weight that depends on whether it is sure.
+ * instead of its order alone.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -158,17 +158,6 @@ static float probability_of(const work *w, size_t i)
     return (float)(1 / (1 + exp(-slope * w->scores[i].logit - o->probability_offset.value)));
 }
 
-/* The stage's weight, going by the first `count` scores. */
-static double weight_of(const work *w, size_t count)
-{
-    float best = 0;
-    for (size_t i = 0; i < count; i++)
-        if (w->scores[i].status == ASSAY_OK && probability_of(w, i) > best)
-            best = probability_of(w, i);
-    return best >= w->options->sure.value ? w->options->weight_sure.value
-                                          : w->options->weight.value;
-}
-
 /* What the stage's own scores are normalised by. */
 static assay_moments own_moments(const work *w, size_t count)
 {
@@ -198,10 +187,9 @@ static void interpolate(work *w)
     list_scores(w, w->taken);
     assay_normalize(w->before, w->taken);
     assay_moments own = own_moments(w, w->taken);
-    w->result->weight = weight_of(w, w->taken);
     for (size_t i = 0; i < w->taken; i++)
         w->entries[i].score = w->options->weight_before.value * w->before[i] +
-                              w->result->weight * assay_z(w->own[i], own);
+                              w->options->weight.value * assay_z(w->own[i], own);
 }
 
 static int by_score(const void *left, const void *right)
@@ -302,7 +290,7 @@ static bool is_settled(void *user, size_t done)
         return false;
     list_scores(w, done);
     assay_moments before = assay_moments_of(w->before, done), own = own_moments(w, done);
-    double weight = weight_of(w, done), best = -INFINITY;
+    double weight = o->weight.value, best = -INFINITY;
     for (size_t i = 0; i < done; i++) {
         best = fmax(best, assay_z(w->own[i], own));
         w->before[i] = o->weight_before.value * assay_z(w->before[i], before) +

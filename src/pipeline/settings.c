@@ -15,7 +15,6 @@ enum { DEFAULT_RERANK = 30, MAX_RETRIEVE = 100000 };
 
 #define DEFAULT_BM25_WEIGHT 1.0
 #define DEFAULT_DENSE_WEIGHT 1.0
-#define DEFAULT_SURE 0.9
 
 static assay_status settle(assay_setting *setting, const char *name, double value, double high,
                            assay_error *error)
@@ -96,8 +95,6 @@ static assay_status settle_stage(assay_stage_options *stage, size_t number, uint
         stage->keep = *comes;
     *comes = stage->keep;
     ASSAY_TRY(settle(&stage->weight, "weight", class->weight, 1e6, error));
-    ASSAY_TRY(settle(&stage->weight_sure, "weight_sure", stage->weight.value, 1e6, error));
-    ASSAY_TRY(settle(&stage->sure, "sure", DEFAULT_SURE, 1, error));
     ASSAY_TRY(settle(&stage->spread, "spread", class->spread, 1e6, error));
     ASSAY_TRY(settle(&stage->weight_before, "weight_before", class->weight_before, 1e6, error));
     ASSAY_TRY(check(&stage->probability_slope, "probability_slope", 0, 1e3, error));
@@ -105,8 +102,7 @@ static assay_status settle_stage(assay_stage_options *stage, size_t number, uint
     ASSAY_TRY(check(&stage->within, "within", 0, 1e6, error));
     ASSAY_TRY(check(&stage->within_agreed, "within_agreed", 0, 1e6, error));
     ASSAY_TRY(check(&stage->hope, "hope", 0, 1e3, error));
-    if (stage->weight_before.value <= 0 &&
-        (stage->weight.value <= 0 || stage->weight_sure.value <= 0))
+    if (stage->weight_before.value <= 0 && stage->weight.value <= 0)
         return assay_fail(error, ASSAY_E_ARGUMENT, "weight, weight_before",
                           "both are 0; at least one must be more");
     return ASSAY_OK;

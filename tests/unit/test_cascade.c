@@ -150,36 +150,6 @@ static void the_short_form_is_a_list_of_one(void **state)
     assay_result_free(&b);
 }
 
-/* A reranker that is sure weighs otherwise; one weight that is set is the weight
- * of both. */
-static void the_weight_depends_on_whether_it_is_sure(void **state)
-{
-    (void)state;
-    static const struct {
-        assay_stage_options stage;
-        double weight; /* in force */
-    } cases[] = {
-        {{.model = CROSS}, 0.4},
-        {{.model = CROSS, .sure = {true, 0}}, 0.4},
-        {{.model = CROSS, .sure = {true, 0}, .weight = {true, 0.7}}, 0.7},
-        {{.model = CROSS, .sure = {true, 1}, .weight = {true, 0.7}}, 0.7},
-        {{.model = CROSS, .sure = {true, 0}, .weight_sure = {true, 3}}, 3.0},
-        {{.model = CROSS, .sure = {true, 1}, .weight_sure = {true, 3}}, 0.4},
-    };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        assay_stage_options plain = {.model = CROSS, .weight = {true, cases[i].weight}};
-        assay_pipeline_options options = {.stages = &cases[i].stage, .stage_count = 1};
-        assay_result result = search(&options);
-        options.stages = &plain;
-        assay_result same = search(&options);
-        assert_true(result.stages[0].weight == cases[i].weight);
-        for (size_t j = 0; j < result.count; j++)
-            assert_true(result.hits[j].score == same.hits[j].score);
-        assay_result_free(&result);
-        assay_result_free(&same);
-    }
-}
-
 /* Scores are divided by their deviation, or by `spread` where that is more. */
 static void what_scores_nearly_alike_weighs_little(void **state)
 {
@@ -218,7 +188,6 @@ static void a_stage_that_fails_changes_nothing(void **state)
     assay_result failed = search(&options);
     assert_int_equal(failed.degraded.code, ASSAY_E_LIMIT);
     assert_int_equal(failed.stages[0].scored, 0);
-    assert_true(failed.stages[0].weight == 0);
     for (size_t i = 0; i < failed.count; i++) {
         assert_int_equal(failed.hits[i].rank, failed.hits[i].rank_first);
         assert_false(failed.hits[i].reranked);
@@ -370,7 +339,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_stage_sees_what_the_last_one_kept),
         cmocka_unit_test(the_short_form_is_a_list_of_one),
-        cmocka_unit_test(the_weight_depends_on_whether_it_is_sure),
         cmocka_unit_test(what_scores_nearly_alike_weighs_little),
         cmocka_unit_test(a_stage_that_fails_changes_nothing),
         cmocka_unit_test(wrong_stages_are_refused),

@@ -386,8 +386,7 @@ static void a_recording_plays_what_a_search_would_do(void **state)
     static const assay_stage_options settings[][2] = {
         {{.model = CROSS, .keep = 20}, {.kind = KNOWING, .keep = 5}},
         {{.model = CROSS, .keep = 20, .weight = {true, 2}}, {.kind = KNOWING, .keep = 5}},
-        {{.model = CROSS, .keep = 20, .sure = {true, 0.3}, .weight_sure = {true, 3}},
-         {.kind = KNOWING, .weight = {true, 0}}},
+        {{.model = CROSS, .keep = 20, .spread = {true, 0}}, {.kind = KNOWING, .weight = {true, 0}}},
         {{.model = CROSS, .keep = 12, .within = {true, 1}}, {.kind = KNOWING, .hope = {true, 0}}},
         {{.model = CROSS, .keep = 12, .hope = {true, 0.5}, .within_agreed = {true, 0.1}},
          {.kind = KNOWING, .within = {true, 0.5}, .probability_slope = {true, 2}}},
@@ -451,7 +450,7 @@ static void one_that_knows_gets_weight(void **state)
     assay_pipeline_file_options(file, &tuned);
     assert_true(report.weighted > report.given + 2 * report.weighted_error);
     assert_true(report.spared >= report.weighted - 0.01);
-    assert_true(tuned.stages[0].weight_sure.value > 0.2);
+    assert_true(tuned.stages[0].weight.value > 0.2);
     assert_true(isnan(report.log_loss_given));
     assert_true(report.log_loss < 0.1);
     double slope = tuned.stages[0].probability_slope.value;
