@@ -145,11 +145,10 @@ static CURL *free_handle(assay_http *http, const flight *flights, size_t count)
     return NULL;
 }
 
-static void send_one(flight *f, CURL *handle, double now, double deadline)
+static void send_one(flight *f, CURL *handle, double now)
 {
     assay_http *http = f->http;
     assay_http_request *r = f->request;
-    double seconds = fmin(http->limits.timeout, deadline - now);
     assay_buffer_clear(&r->answer);
     f->handle = handle;
     f->phase = SENT;
@@ -164,8 +163,10 @@ static void send_one(flight *f, CURL *handle, double now, double deadline)
     assay_curl.curl_easy_setopt(handle, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)r->body_length);
     assay_curl.curl_easy_setopt(handle, CURLOPT_WRITEFUNCTION, on_body);
     assay_curl.curl_easy_setopt(handle, CURLOPT_WRITEDATA, f);
-    /* Rounded up: what ends at the deadline is to be seen to have reached it. */
-    assay_curl.curl_easy_setopt(handle, CURLOPT_TIMEOUT_MS, (long)fmax(1, ceil(seconds * 1e3)));
+    /* Of the attempt alone. Deadlines are the loop's: libcurl counts whole milliseconds, and may
+     * end one that is given to it before it is reached. */
+    assay_curl.curl_easy_setopt(handle, CURLOPT_TIMEOUT_MS,
+                                (long)fmax(1, ceil(http->limits.timeout * 1e3)));
     if (http->key[0] != '\0') {
         assay_curl.curl_easy_setopt(handle, CURLOPT_HTTPAUTH, (long)CURLAUTH_BEARER);
         assay_curl.curl_easy_setopt(handle, CURLOPT_XOAUTH2_BEARER, http->key);
@@ -333,7 +334,7 @@ static size_t send_due(traffic *t, double now, double *next)
             *next = fmin(*next, f->after);
             continue;
         }
-        send_one(f, free_handle(t->http, t->flights, t->count), now, t->deadline);
+        send_one(f, free_handle(t->http, t->flights, t->count), now);
         sent++;
     }
     *next = fmin(*next, t->deadline);
