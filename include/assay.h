@@ -783,7 +783,28 @@ typedef enum assay_reranker_kind {
                                  apart; their part of passages may be kept in the collection
                                  (assay_index_options.split), and is rounded to bytes in any
                                  case. CROSS takes such a model, too, without rounding */
+    ASSAY_RERANKER_VISION,    /* model that sees, behind a chat API: whether the image of a
+                                 document's page answers; those that do not go behind, or
+                                 out */
 } assay_reranker_kind;
+
+/* What becomes of a page that is found not to answer. */
+typedef enum assay_rejected {
+    ASSAY_REJECTED_DEMOTE = 0, /* it goes behind all others that came to the stage */
+    ASSAY_REJECTED_DROP,       /* it is no hit any more */
+} assay_rejected;
+
+/* Where the images of pages are, which a stage of the kind vision looks at. Metadata name
+ * them: a path below image_folder, or an URL, which the API fetches and assay does not. At
+ * least one of folder and URLs is given. */
+typedef struct assay_page_options {
+    const char *image_field;  /* of the metadata; NULL: "image" */
+    const char *image_folder; /* no file outside it is read, links followed; NULL: none is */
+    const char *image_urls;   /* what an URL has to begin with, host and a '/' at the end
+                                 included; NULL: none is passed on */
+    uint32_t image_bytes;     /* of a file; 0: 10 MiB */
+    assay_rejected rejected;
+} assay_page_options;
 
 #define ASSAY_STAGES_MAX 8u
 
@@ -803,9 +824,9 @@ typedef struct assay_stage_options {
     uint32_t max_tokens;        /* of query and passage; 0: the model's limit */
     bool rerank_long;           /* work on queries of more words than the reranker
                                    was trained on (its query_words), too */
-    assay_setting weight;       /* of llm: 1, else 0.4 */
+    assay_setting weight;       /* of llm and vision: 1, else 0.4 */
     assay_setting spread;       /* of cross and cross-split: 3, in logits; else 0 */
-    assay_setting weight_before; /* of llm: 0, else 1 */
+    assay_setting weight_before; /* of llm and vision: 0, else 1 */
     /* What its logit means: probability = 1 / (1 + exp(-slope * logit - offset)), as
      * fitted to judgments (Platt 1999; assay_pipeline_tune). Not set: the reranker's own. */
     assay_setting probability_slope, probability_offset;
@@ -818,7 +839,8 @@ typedef struct assay_stage_options {
      * 10 where that is 0) would stay, were the next passage scored as well as the best so
      * far and so many standard deviations better. */
     assay_setting hope;
-    assay_llm_options llm;      /* of llm; its model is the one above */
+    assay_llm_options llm;      /* of llm and vision; its model is the one above */
+    assay_page_options page;    /* of vision */
 } assay_stage_options;
 
 typedef struct assay_pipeline_options {
@@ -882,7 +904,7 @@ ASSAY_API assay_status assay_pipeline_text(const assay_pipeline_options *options
                                            assay_error *error);
 ASSAY_API assay_status assay_pipeline_schema(char **out, assay_error *error);
 
-/* "cross", "late", "llm", "cross-split". Never NULL. */
+/* "cross", "late", "llm", "cross-split", "vision". Never NULL. */
 ASSAY_API const char *assay_reranker_name(assay_reranker_kind kind);
 
 /* A collection opened for searching, with its models. One thread. The store
@@ -936,10 +958,26 @@ ASSAY_API assay_status assay_pipeline_filter(assay_pipeline *pipeline, const cha
  * out. What is late all the same is what nobody could foresee. */
 ASSAY_API void assay_pipeline_deadline(assay_pipeline *pipeline, uint32_t milliseconds);
 
+/* The probability that hits of the searches that follow must have; not set: as the options
+ * say. ARGUMENT when it is none, or no stage tells probabilities. */
+ASSAY_API assay_status assay_pipeline_min_probability(assay_pipeline *pipeline,
+                                                      assay_setting least, assay_error *error);
+
 /* The model of a stage (0 is the first): what precision it runs at, and its
  * notice. False when there is no such stage, or its model is not assay's. */
 ASSAY_API bool assay_pipeline_reranker(const assay_pipeline *pipeline, size_t stage,
                                        assay_model_info *out);
+
+/* What a stage of the kind vision found of a page. */
+typedef enum assay_verdict {
+    ASSAY_VERDICT_NONE = 0, /* it was not looked at, or has no image */
+    ASSAY_VERDICT_YES,
+    ASSAY_VERDICT_NO,
+    ASSAY_VERDICT_FAILED,   /* there was no answer: it stayed where it was */
+} assay_verdict;
+
+/* "none", "yes", "no", "failed". Never NULL. */
+ASSAY_API const char *assay_verdict_name(assay_verdict verdict);
 
 /* A hit at one stage. */
 typedef struct assay_hit_stage {
@@ -951,6 +989,9 @@ typedef struct assay_hit_stage {
     float logit;        /* what the stage's reranker said itself */
     float probability;
     assay_status status; /* not ASSAY_OK: it failed on this passage */
+    assay_verdict verdict; /* of vision; probability is then by the confidence in it, */
+    const char *reason;    /* and this why, in the model's words; of FAILED why there is no
+                              answer; else NULL */
 } assay_hit_stage;
 
 typedef struct assay_hit {
@@ -970,7 +1011,8 @@ typedef struct assay_hit {
     float score_bm25;      /* NAN when rank_bm25 is 0 */
     float score_dense;     /* cosine, of late a sum of them; NAN when rank_dense is 0 */
     const assay_hit_stage *stages; /* [stage_count of the result] */
-    bool reranked;         /* a stage scored it; the rest is of the last that did: */
+    bool reranked;         /* a stage scored it; the rest is of the last that did (vision
+                              aside, which judges and does not score): */
     bool truncated;        /* the reranker did not see the passage's end */
     uint32_t tokens;
     float logit;
@@ -1003,7 +1045,10 @@ typedef struct assay_stage_result {
                               trained on. The order as above */
     assay_error cache;     /* code is not ASSAY_OK when the score cache could not be
                               used; scores are the same, but took longer */
-    assay_llm_usage llm;   /* of llm; cost and counts */
+    assay_llm_usage llm;   /* of llm and vision; cost and counts */
+    uint32_t accepted;     /* of vision: passages whose page answers, and does not */
+    uint32_t rejected;
+    uint32_t dropped;      /* passages taken out, those of rejected pages */
     double seconds;
 } assay_stage_result;
 
@@ -1027,9 +1072,10 @@ typedef struct assay_result {
     assay_error degraded;   /* of retrieval or the first stage that has one, and so are */
     assay_error skipped;
     assay_error cache;
-    uint32_t scored, left_out, spared, tokenized, cached, kept, damaged; /* sums over the
-                                                                          stages */
+    uint32_t scored, left_out, spared, tokenized, cached, kept, damaged, dropped; /* sums
+                                                                          over the stages */
     uint64_t tokens;        /* that models read: the stages', and the query's for its vectors */
+    assay_setting least;    /* the probability that hits must have, if any */
     uint32_t withheld;      /* passages before the last hit, or the end, for their
                                probability; all of them: count is 0 */
     float best_probability; /* of all passages; NAN: no stage told any */

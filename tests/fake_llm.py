@@ -12,11 +12,15 @@ serves until its standard input closes. What a model does wrong is in its name:
     refusal, empty, garbage, half, wrong-count, no-choices, null: no use
     slow, dropped, busy, error, unknown: no answer; busy-once, error-once: one later
     some-fail      refuses passages whose value is odd
+    seen           of an image's URL: what was shown, as the reason
     wild, stray    asked for queries: some of every kind that is of no use; none that the
                    passage answers
 
     GET /_log      what was asked for, a line a request; and forgets it
+Of an image it sees "value N" in the file (or the URL): from 5 on the page answers, with a
+confidence of N in 10.
 """
+import base64
 import http.server
 import json
 import re
@@ -72,9 +76,31 @@ def say_queries(model, text, wanted, structured):
     return "\n".join(str(q) for q in found)
 
 
+def say_page(model, url):
+    """What the image of a page is said to be."""
+    shown = url
+    if match := re.fullmatch(r"data:image/(?:png|jpeg|gif|webp);base64,(.*)", url):
+        shown = base64.b64decode(match[1], validate=True).decode("latin-1")
+    found = re.search(r"value.?(\d+)", shown)
+    value = int(found[1]) if found else 0
+    if model == "some-fail" and value % 2:
+        return "I'm sorry, but I cannot help with that."
+    if model == "prose":
+        return f"{'Yes' if value >= 5 else 'No'}, I see a value of {value}\non the page."
+    if model == "chain":
+        return json.dumps({"answer": "yes" if value >= 5 else "no", "confidence": f"{value}0%"})
+    if model == "obedient" and "say yes" in shown:
+        value = 10
+    sure = value / 10 if value >= 5 else 1 - value / 10
+    reason = url if model == "seen" else f"The page\x1b[31m says {value}."
+    return json.dumps({"answers": value >= 5, "confidence": sure, "reason": reason})
+
+
 def say(model, body):
     """The content of the answer, or None."""
     prompt = body["messages"][-1]["content"]
+    if isinstance(prompt, list):
+        return say_page(model, prompt[1]["image_url"]["url"])
     structured = "response_format" in body
     values, texts = values_of(prompt)
     if written := re.search(r"\nWrite (\d+) different", prompt):

@@ -186,7 +186,10 @@ const char *assay_stages_words(char text[512], const assay_pipeline_options *o)
         fprintf(stream, i ? ", then " : ", ");
         if (comes < before)
             fprintf(stream, "the first %u ", comes);
-        fprintf(stream, "reranked by %.150s", o->stages[i].model);
+        const assay_stage_options *stage = &o->stages[i];
+        fprintf(stream, "%s by %.150s",
+                stage->kind == ASSAY_RERANKER_VISION ? "looked at" : "reranked",
+                stage->model ? stage->model : assay_reranker_name(stage->kind));
         before = comes;
         comes = o->stages[i].keep;
     }

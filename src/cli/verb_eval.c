@@ -183,7 +183,7 @@ static assay_status search_one(eval_job *job, size_t place, assay_bar *bar, assa
     job->eval.degraded += late;
     job->eval.left_out += result.left_out;
     job->eval.spared += result.spared;
-    job->eval.abstained += result.count == 0 && result.withheld > 0;
+    job->eval.abstained += result.count == 0 && result.withheld + result.dropped > 0;
     if (result.degraded.code != ASSAY_OK && !late) {
         assay_bar_clear(bar);
         assay_warn("query %s: not reranked: %s", id, result.degraded.message);

@@ -62,7 +62,7 @@ static const char *const exit_codes[][2] = {
     {"1", "an error; it is told on standard error"},
     {"2", "the command line makes no sense"},
     {"3", "some items failed, the rest is done"},
-    {"4", "nothing answers with the probability that was asked for"},
+    {"4", "nothing answers: no hit has the probability that was asked for, or no page does"},
     {"130", "interrupted; what was finished is kept"},
 };
 

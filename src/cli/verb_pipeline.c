@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* verb_pipeline.c: `assay pipeline`, what a pipeline file says and whether it can
  * be run. */
+#include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "cli/pipeline_tune.h"
 #include "cli/stages.h"
@@ -77,19 +79,33 @@ static const char *folder_of(const assay_stage_options *stage)
     return plain && assay_model_find(name, path, sizeof path, NULL) != ASSAY_OK ? "dense" : name;
 }
 
+/* Whether the folder of images that a stage names is there. */
+static assay_status check_folder(const assay_stage_options *stage, assay_error *error)
+{
+    struct stat status;
+    const char *folder = stage->page.image_folder;
+    if (stage->kind != ASSAY_RERANKER_VISION || !folder ||
+        (stat(folder, &status) == 0 && S_ISDIR(status.st_mode)))
+        return ASSAY_OK;
+    *error = (assay_error){.code = ASSAY_E_NOT_FOUND, .where = "image_folder"};
+    snprintf(error->message, sizeof error->message, "%.400s is no folder", folder);
+    return error->code;
+}
+
 /* Whether the model that a stage names is there; a language model is not asked. */
 static assay_status check_model(const assay_stage_options *stage, assay_error *error)
 {
     char path[4096];
     assay_llm *llm;
-    if (stage->kind != ASSAY_RERANKER_LLM)
+    if (stage->kind != ASSAY_RERANKER_LLM && stage->kind != ASSAY_RERANKER_VISION)
         return assay_model_find(folder_of(stage), path, sizeof path, error);
     assay_llm_options options = stage->llm;
     options.model = stage->model;
     assay_status status = assay_llm_open(&options, &llm, error);
-    if (status == ASSAY_OK)
-        assay_llm_close(llm);
-    return status;
+    if (status != ASSAY_OK)
+        return status;
+    assay_llm_close(llm);
+    return check_folder(stage, error);
 }
 
 static int check_models(const assay_pipeline_options *options)
@@ -185,8 +201,9 @@ const assay_verb assay_verb_pipeline = {
     .summary = "check, show and tune pipeline files",
     .description =
         "A pipeline is a JSON file that says how candidates are retrieved and which stages "
-        "rerank them, how many go on from each to the next, and how their scores are weighed. "
-        "`search` and `eval` run it with --pipeline. check tells whether files are right and "
+        "rerank them, how many go on from each to the next, and how their scores are weighed. A "
+        "stage is a cross-encoder, late interaction, a language model behind an API, or one that "
+        "looks at the images of pages. `search` and `eval` run it with --pipeline. check tells whether files are right and "
         "their models are there; show prints one with every default filled in, or lists the "
         "presets; schema prints the JSON Schema of such files.\n\n"
         "tune FOLDER [FILE|PRESET] fits a pipeline (default: the preset default) to the judged "

@@ -20,10 +20,10 @@ typedef struct search_settings {
 
 /* ------------------------------------------------------------------- JSON */
 
-/* Something was found, and nothing of it was probable enough. */
+/* Something was found, and nothing of it was probable enough, or answers. */
 static bool abstained(const assay_result *result)
 {
-    return result->count == 0 && result->withheld > 0;
+    return result->count == 0 && result->withheld + result->dropped > 0;
 }
 
 static void set_retriever_json(assay_answer *answer, json_t *one, const char *rank_name,
@@ -58,6 +58,11 @@ static void set_stages_json(assay_answer *answer, json_t *one, const assay_hit *
         assay_answer_set(answer, place, "rank", assay_json_count(stage->rank));
         assay_answer_set(answer, place, "score", assay_json_number((double)stage->score));
         assay_answer_set(answer, place, "scored", json_boolean(stage->scored));
+        if (stage->verdict != ASSAY_VERDICT_NONE) {
+            assay_answer_set(answer, place, "verdict",
+                             json_string(assay_verdict_name(stage->verdict)));
+            assay_answer_set(answer, place, "reason", assay_json_name(stage->reason));
+        }
         if (!stage->scored)
             continue;
         assay_answer_set(answer, place, "logit", assay_json_number((double)stage->logit));
@@ -90,8 +95,24 @@ static void add_hit_json(assay_answer *answer, json_t *hits, const assay_hit *hi
     set_stages_json(answer, one, hit, stages);
 }
 
+static bool validates(const assay_pipeline *pipeline, size_t stage)
+{
+    assay_pipeline_options options;
+    assay_pipeline_describe(pipeline, &options);
+    return options.stages[stage].kind == ASSAY_RERANKER_VISION;
+}
+
+static void set_validation_json(assay_answer *answer, json_t *one,
+                                const assay_stage_result *stage)
+{
+    assay_answer_set(answer, one, "accepted", assay_json_count(stage->accepted));
+    assay_answer_set(answer, one, "rejected", assay_json_count(stage->rejected));
+    assay_answer_set(answer, one, "dropped", assay_json_count(stage->dropped));
+}
+
 /* What each stage did. */
-static void set_work_json(assay_answer *answer, const assay_result *result)
+static void set_work_json(assay_answer *answer, const assay_pipeline *pipeline,
+                          const assay_result *result)
 {
     json_t *stages = assay_answer_array(answer, answer->root, "stages");
     for (size_t i = 0; i < result->stage_count; i++) {
@@ -102,6 +123,8 @@ static void set_work_json(assay_answer *answer, const assay_result *result)
         assay_answer_set(answer, one, "spared", assay_json_count(stage->spared));
         assay_answer_set(answer, one, "cached", assay_json_count(stage->cached));
         assay_answer_set(answer, one, "latency_ms", assay_json_number(stage->seconds * 1e3));
+        if (validates(pipeline, i))
+            set_validation_json(answer, one, stage);
         assay_llm_json(answer, one, &stage->llm);
         if (stage->degraded.code != ASSAY_OK)
             assay_answer_set(answer, one, "degraded", assay_json_name(stage->degraded.message));
@@ -111,15 +134,12 @@ static void set_work_json(assay_answer *answer, const assay_result *result)
 }
 
 /* Only where a probability is asked for. */
-static void set_probability_json(assay_answer *answer, const assay_pipeline *pipeline,
-                                 const assay_result *result)
+static void set_probability_json(assay_answer *answer, const assay_result *result)
 {
-    assay_pipeline_options options;
-    assay_pipeline_describe(pipeline, &options);
-    if (!options.min_probability.set)
+    if (!result->least.set)
         return;
     json_t *one = assay_answer_object(answer, answer->root, "probability");
-    assay_answer_set(answer, one, "least", assay_json_number(options.min_probability.value));
+    assay_answer_set(answer, one, "least", assay_json_number(result->least.value));
     assay_answer_set(answer, one, "best", assay_json_number((double)result->best_probability));
     assay_answer_set(answer, one, "withheld", assay_json_count(result->withheld));
     assay_answer_set(answer, one, "abstained", json_boolean(abstained(result)));
@@ -169,8 +189,8 @@ static int print_json(const search_settings *settings, const char *question,
     assay_answer_set(&answer, scores, "cache_error",
                      result->cache.code == ASSAY_OK ? json_null()
                                                     : assay_json_name(result->cache.message));
-    set_probability_json(&answer, pipeline, result);
-    set_work_json(&answer, result);
+    set_probability_json(&answer, result);
+    set_work_json(&answer, pipeline, result);
     json_t *latency = assay_answer_object(&answer, answer.root, "latency_ms");
     assay_answer_set(&answer, latency, "first", assay_json_number(result->first_seconds * 1e3));
     assay_answer_set(&answer, latency, "rerank", assay_json_number(result->rerank_seconds * 1e3));
@@ -216,6 +236,28 @@ static void print_found_by(const assay_hit *hit)
     printf("%s\n", assay_style_code(ASSAY_STYLE_PLAIN));
 }
 
+/* "page: yes (0.92): The table names it." */
+static void print_verdicts(const assay_hit *hit, size_t stages)
+{
+    for (size_t i = 0; i < stages; i++) {
+        const assay_hit_stage *stage = &hit->stages[i];
+        if (stage->verdict == ASSAY_VERDICT_NONE)
+            continue;
+        printf("%*s%spage: %s", INDENT, "",
+               assay_style_code(stage->verdict == ASSAY_VERDICT_YES  ? ASSAY_STYLE_GOOD
+                                : stage->verdict == ASSAY_VERDICT_NO ? ASSAY_STYLE_BAD
+                                                                     : ASSAY_STYLE_DIM),
+               assay_verdict_name(stage->verdict));
+        if (stage->scored && isfinite(stage->probability))
+            printf(" (probability %.2f)", (double)stage->probability);
+        if (stage->reason != NULL && stage->reason[0] != '\0') {
+            printf(": ");
+            assay_print_text(stdout, stage->reason, strlen(stage->reason));
+        }
+        printf("%s\n", assay_style_code(ASSAY_STYLE_PLAIN));
+    }
+}
+
 static void print_line(const char *text, assay_style style)
 {
     if (!text || !*text)
@@ -242,7 +284,7 @@ static void print_source(const assay_hit *hit)
     printf("%s\n", assay_style_code(ASSAY_STYLE_PLAIN));
 }
 
-static void print_hit(const assay_hit *hit, const assay_explanation *explanation,
+static void print_hit(const assay_hit *hit, size_t stages, const assay_explanation *explanation,
                       assay_text question)
 {
     const char *name = hit->title && *hit->title ? hit->title : hit->document;
@@ -252,6 +294,7 @@ static void print_hit(const assay_hit *hit, const assay_explanation *explanation
     print_move(hit);
     putchar('\n');
     print_found_by(hit);
+    print_verdicts(hit, stages);
     print_line(hit->heading, ASSAY_STYLE_PLAIN);
     print_source(hit);
     if (explanation)
@@ -269,13 +312,16 @@ static void print_people(const search_settings *settings, const char *question,
     assay_pipeline_options options;
     assay_pipeline_describe(pipeline, &options);
     for (size_t i = 0; i < result->count; i++)
-        print_hit(&result->hits[i], explanations ? &explanations[i] : NULL,
+        print_hit(&result->hits[i], result->stage_count, explanations ? &explanations[i] : NULL,
                   (assay_text){question, strlen(question)});
     if (result->filtered && result->allowed == 0)
         printf("The filter lets nothing of '%s' through.\n", settings->collection);
+    else if (abstained(result) && result->withheld == 0)
+        printf("Nothing in '%s' answers: none of the pages that were found does.\n",
+               settings->collection);
     else if (abstained(result))
         printf("Nothing in '%s' answers with a probability of %g; the best reached %.3f.\n",
-               settings->collection, options.min_probability.value,
+               settings->collection, result->least.value,
                (double)result->best_probability);
     else if (result->count == 0)
         printf("Nothing was found in '%s'%s.\n", settings->collection,
@@ -292,6 +338,8 @@ static void print_people(const search_settings *settings, const char *question,
         printf(", the filter lets %llu passages through", (unsigned long long)result->allowed);
     if (result->rerank_seconds > 0)
         printf(", reranked in %.0f ms", result->rerank_seconds * 1e3);
+    if (result->dropped > 0)
+        printf(", %u passages dropped for their pages", result->dropped);
     if (result->spared > 0)
         printf(", %u passages were not worth it", result->spared);
     if (result->cached > 0)
@@ -306,7 +354,7 @@ static void print_people(const search_settings *settings, const char *question,
     if (result->skipped.code != ASSAY_OK)
         printf("Not reranked: %s (--rerank-long does it anyway)\n",
                result->skipped.message);
-    if (options.min_probability.set && !isfinite(result->best_probability) && result->count > 0)
+    if (result->least.set && !isfinite(result->best_probability) && result->count > 0)
         printf("How probable these answers are is not known: no stage worked that tells it.\n");
 }
 
@@ -339,8 +387,8 @@ static void warn_degraded(const assay_error *degraded, const char *first)
     if (degraded->code == ASSAY_OK ||
         (degraded->message != first && strcmp(degraded->message, first) == 0))
         return;
-    bool late = strcmp(degraded->where, "deadline") == 0;
-    assay_warn("%s%s", late ? "" : "not reranked: ", degraded->message);
+    bool whole = strcmp(degraded->where, "deadline") == 0 || strcmp(degraded->where, "page") == 0;
+    assay_warn("%s%s", whole ? "" : "not reranked: ", degraded->message);
 }
 
 static int search_with(const search_settings *settings, assay_pipeline *pipeline,

@@ -207,7 +207,8 @@ static assay_status make_shell(assay_pipeline *p, assay_playback *out, assay_err
     replay *replays = assay_arena_small(out->arena, ASSAY_STAGES_MAX * sizeof *replays);
     if (replays == NULL)
         return assay_fail_memory(error, ASSAY_STAGES_MAX * sizeof *replays);
-    out->shell = (assay_pipeline){.settings = p->settings, .deadline = INFINITY};
+    out->shell = (assay_pipeline){.settings = p->settings, .deadline = INFINITY,
+                                  .least = p->least};
     out->shell.settings.options.stages = out->shell.settings.stages;
     for (size_t i = 0; i < ASSAY_STAGES_MAX; i++) {
         replays[i] = (replay){.stage = i};
@@ -278,7 +279,8 @@ assay_status assay_playback_run(assay_playback *recording, size_t i, assay_playe
         ((replay *)p->rerankers[s])->at = at;
     p->retrieval.fused = at->fused;
     assay_result result = {0};
-    ASSAY_TRY(assay_cascade_run(p, at->text, entries, at->count, ASSAY_PLAYBACK_TOP,
+    size_t count = at->count;
+    ASSAY_TRY(assay_cascade_run(p, at->text, entries, &count, ASSAY_PLAYBACK_TOP,
                                 recording->scratch, &result, error));
     *out = (assay_played){.ndcg = ndcg(at, entries)};
     for (size_t s = 0; s < result.stage_count; s++) {

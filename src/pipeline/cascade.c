@@ -13,6 +13,9 @@
  *
  * A reranker trained on one kind of question can hurt on another, hence the sum
  * instead of its order alone.
+ *
+ * A stage that validates gives no scores of a reranker: it says yes or no. What it says no
+ * to goes behind the rest of what came to it, or, if that is asked for, out.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -129,6 +132,7 @@ typedef struct work {
     size_t taken;  /* of those that come to the stage, then of those that it scored */
     const assay_passage_view **views; /* [count] */
     assay_score *scores;              /* [count] */
+    assay_validation *validations;    /* [count]; NULL: the stage does not validate */
     double *before, *own, *effort;    /* [count] */
     uint32_t *ranks;                  /* [2 * count] */
     size_t wanted; /* first places whose order matters */
@@ -224,7 +228,12 @@ static void note_scores(work *w)
             .probability = probability_of(w, i),
             .status = score->status,
         };
-        e->last = (uint32_t)w->number + 1;
+        if (w->validations == NULL) {
+            e->last = (uint32_t)w->number + 1;
+            continue;
+        }
+        e->stages[w->number].verdict = w->validations[i].verdict;
+        e->stages[w->number].reason = w->validations[i].reason;
     }
 }
 
@@ -237,6 +246,28 @@ static void reorder(work *w)
     interpolate(w);
     qsort(w->entries, w->taken, sizeof *w->entries, by_score);
     shift_rest(w);
+}
+
+/* Takes out the documents of pages that do not answer, where that is asked for. */
+static assay_status drop_rejected(work *w, assay_arena *arena, assay_error *error)
+{
+    size_t kept = 0;
+    if (w->options->page.rejected != ASSAY_REJECTED_DROP || w->result->rejected == 0)
+        return ASSAY_OK;
+    bool *out = assay_arena_small(arena, w->count * sizeof *out);
+    if (out == NULL)
+        return assay_fail_memory(error, w->count * sizeof *out);
+    for (size_t i = 0; i < w->count; i++)
+        out[i] = false;
+    for (size_t i = 0; i < w->count; i++)
+        if (w->entries[i].stages[w->number].verdict == ASSAY_VERDICT_NO)
+            out[w->entries[i].document] = true;
+    for (size_t i = 0; i < w->count; i++)
+        if (!out[w->entries[i].document])
+            w->entries[kept++] = w->entries[i];
+    w->result->dropped = (uint32_t)(w->count - kept);
+    w->count = kept;
+    return number_documents(w->entries, kept, arena, error);
 }
 
 /* What a reranker that cannot work on this query is allowed to fail with. */
@@ -271,7 +302,7 @@ static size_t count_near(work *w)
     while (near < w->taken && w->before[0] - w->before[near] <= reach)
         near++;
     /* One alone has nobody to be ordered with. */
-    return near == 1 && !w->pipeline->settings.options.min_probability.set ? 0 : near;
+    return near == 1 && !w->pipeline->least.set ? 0 : near;
 }
 
 static int by_value(const void *left, const void *right)
@@ -354,6 +385,7 @@ static assay_status score(work *w, assay_text query, assay_arena *arena, assay_e
         .count = w->taken,
         .keep = w->options->keep,
         .deadline = deadline_of(w),
+        .validations = w->validations,
         .arena = arena,
     };
     assay_blocks blocks = {
@@ -386,6 +418,12 @@ static assay_status run_stage(work *w, assay_text query, assay_arena *arena, ass
     size_t near = count_near(w);
     w->result->spared = (uint32_t)(w->taken - near);
     w->taken = near;
+    w->validations = NULL;
+    if (w->class->validates) {
+        w->validations = assay_arena_small(arena, w->count * sizeof *w->validations);
+        if (w->validations == NULL)
+            return assay_fail_memory(error, w->count * sizeof *w->validations);
+    }
     assay_status status = near > 0 ? score(w, query, arena, &problem) : ASSAY_OK;
     if (status != ASSAY_OK && !degrades(status)) {
         if (error != NULL)
@@ -396,6 +434,7 @@ static assay_status run_stage(work *w, assay_text query, assay_arena *arena, ass
         w->result->degraded = problem;
     if (w->taken > 0)
         reorder(w);
+    ASSAY_TRY(drop_rejected(w, arena, error));
     rank_documents(w->entries, w->count, w->ranks + w->count, w->ranks);
     for (size_t i = 0; i < w->count; i++) {
         w->entries[i].stages[w->number].rank = w->ranks[i];
@@ -425,16 +464,17 @@ static void add_up(assay_result *result, const assay_stage_result *stage)
     result->spared += stage->spared;
     result->damaged += stage->damaged;
     result->tokens += stage->tokens;
+    result->dropped += stage->dropped;
     if (stage->skipped.code == ASSAY_OK)
         result->rerank_seconds += stage->seconds;
 }
 
 assay_status assay_cascade_run(assay_pipeline *p, assay_text query, assay_entry *entries,
-                               size_t count, uint32_t top, assay_arena *arena,
+                               size_t *count, uint32_t top, assay_arena *arena,
                                assay_result *result, assay_error *error)
 {
     const assay_pipeline_options *o = &p->settings.options;
-    work w = {.pipeline = p, .entries = entries, .count = count};
+    work w = {.pipeline = p, .entries = entries, .count = *count};
     result->stages = assay_arena_small(arena, o->stage_count * sizeof *result->stages);
     if (result->stages == NULL)
         return assay_fail_memory(error, o->stage_count * sizeof *result->stages);
@@ -447,15 +487,16 @@ assay_status assay_cascade_run(assay_pipeline *p, assay_text query, assay_entry 
         w.class = p->classes[i];
         w.reranker = p->rerankers[i];
         w.number = i;
-        w.taken = comes < count ? comes : count;
+        w.taken = comes < w.count ? comes : w.count;
         w.wanted = i + 1 < o->stage_count ? w.options->keep : top > 0 ? top : WANTED;
         w.result = &result->stages[i];
         *w.result = (assay_stage_result){0};
-        if (count > 0)
+        if (w.count > 0)
             ASSAY_TRY(run_stage(&w, query, arena, error));
         w.result->seconds = assay_seconds() - begun;
         add_up(result, w.result);
         comes = w.options->keep;
     }
+    *count = w.count;
     return ASSAY_OK;
 }

@@ -28,6 +28,9 @@ typedef struct assay_settings {
  * depends on the collection is assay_settings_fit. */
 assay_status assay_settings_fill(const assay_pipeline_options *given, assay_arena *arena,
                                  assay_settings *out, assay_error *error);
+/* Whether hits can be asked to be so probable. */
+assay_status assay_settings_check_probability(const assay_pipeline_options *options,
+                                              assay_setting least, assay_error *error);
 assay_status assay_settings_fit(assay_settings *settings, const assay_collection *collection,
                                 assay_error *error);
 
@@ -61,6 +64,7 @@ struct assay_pipeline {
     assay_cost dense_cost;              /* and of a question's vector and its neighbours */
     uint32_t deadline_ms; /* of the searches that follow; 0: none */
     double deadline;      /* assay_seconds, of the search at hand; INFINITY: none */
+    assay_setting least;  /* probability of hits of the searches that follow */
     assay_late explainer; /* of assay_pipeline_explain, once it is needed */
 };
 
@@ -98,10 +102,10 @@ typedef struct assay_entry {
 assay_status assay_entries_read(assay_pipeline *pipeline, size_t candidates, assay_arena *arena,
                                 assay_entry **out, size_t *count, assay_error *error);
 
-/* Runs the stages: reorders entries[count], tells in *result (its stages and
- * sums) what each did. `top` as in assay_search. */
+/* Runs the stages: reorders entries[*count], of which some may be taken out, tells in
+ * *result (its stages and sums) what each did. `top` as in assay_search. */
 assay_status assay_cascade_run(assay_pipeline *pipeline, assay_text query, assay_entry *entries,
-                               size_t count, uint32_t top, assay_arena *arena,
+                               size_t *count, uint32_t top, assay_arena *arena,
                                assay_result *result, assay_error *error);
 
 #endif

@@ -42,6 +42,8 @@ typedef struct field {
 #define OF_CROSS (1u << ASSAY_RERANKER_CROSS | 1u << ASSAY_RERANKER_SPLIT)
 #define OF_MODELS (OF_CROSS | 1u << ASSAY_RERANKER_LATE)
 #define OF_LLM (1u << ASSAY_RERANKER_LLM)
+#define OF_VISION (1u << ASSAY_RERANKER_VISION)
+#define OF_APIS (OF_LLM | OF_VISION)
 
 static const field pipeline_fields[] = {
     {"retriever", WORD, IN_PIPELINE(retriever), "auto|bm25|dense|hybrid|late", 0, 0,
@@ -71,7 +73,7 @@ static const field pipeline_fields[] = {
 
 static const field stage_fields[] = {
     {"kind", WORD, IN_STAGE(kind), assay_reranker_names, 0, 0, "the reranker", 0},
-    {"model", TEXT, IN_STAGE(model), NULL, 0, 0, "its model: a name or a folder; of llm as the API calls it, $ASSAY_LLM_MODEL when absent", 0},
+    {"model", TEXT, IN_STAGE(model), NULL, 0, 0, "its model: a name or a folder; of llm and vision as the API calls it, $ASSAY_LLM_MODEL when absent", 0},
     {"precision", WORD, IN_STAGE(precision), "auto|fp32|int8|bf16", 0, 0, "of its arithmetic", OF_MODELS},
     {"keep", COUNT, IN_STAGE(keep), NULL, 1, 100000,
      "how many passages go on to the next stage; all when absent", 0},
@@ -98,13 +100,13 @@ static const field stage_fields[] = {
      "stop when the next passage would have to be so many standard deviations better than the "
      "best to come among the first; never when absent", 0},
     {"url", TEXT, IN_STAGE(llm.url), NULL, 0, 0,
-     "an OpenAI-compatible chat API, up to and with /v1; $ASSAY_LLM_URL when absent", OF_LLM},
+     "an OpenAI-compatible chat API, up to and with /v1; $ASSAY_LLM_URL when absent", OF_APIS},
     {"mode", WORD, IN_STAGE(llm.mode), "listwise|pointwise|yesno|pairwise", 0, 0,
      "what the model is asked for: an order, a grade each, a yes or no each, the better of two",
      OF_LLM},
     {"key_env", TEXT, IN_STAGE(llm.key_env), NULL, 0, 0,
-     "environment variable that holds the key; ASSAY_LLM_KEY when absent", OF_LLM},
-    {"key_file", TEXT, IN_STAGE(llm.key_file), NULL, 0, 0, "a file that holds the key", OF_LLM},
+     "environment variable that holds the key; ASSAY_LLM_KEY when absent", OF_APIS},
+    {"key_file", TEXT, IN_STAGE(llm.key_file), NULL, 0, 0, "a file that holds the key", OF_APIS},
     {"passage_tokens", COUNT, IN_STAGE(llm.passage_tokens), NULL, 8, 100000,
      "what is shown of a passage; 300 when absent", OF_LLM},
     {"tokenizer", TEXT, IN_STAGE(llm.tokenizer), NULL, 0, 0,
@@ -114,20 +116,32 @@ static const field stage_fields[] = {
     {"step", COUNT, IN_STAGE(llm.step), NULL, 1, 1000,
      "listwise: how far the window moves; half of it when absent", OF_LLM},
     {"parallel", COUNT, IN_STAGE(llm.parallel), NULL, 1, 256,
-     "requests at a time; 4 when absent", OF_LLM},
+     "requests at a time; 4 when absent", OF_APIS},
     {"timeout_ms", COUNT, IN_STAGE(llm.timeout_ms), NULL, 1, 3600000,
-     "of one attempt; 60000 when absent", OF_LLM},
+     "of one attempt; 60000 when absent", OF_APIS},
     {"attempts", COUNT, IN_STAGE(llm.attempts), NULL, 1, 20, "of one request; 4 when absent",
-     OF_LLM},
+     OF_APIS},
     {"answer_tokens", COUNT, IN_STAGE(llm.answer_tokens), NULL, 1, 1000000,
      "longest answer; as the mode needs when absent, which is too few for a model that thinks "
-     "first", OF_LLM},
-    {"seed", COUNT, IN_STAGE(llm.seed), NULL, 0, 2147483647, "sent with temperature 0", OF_LLM},
-    {"plain", FLAG, IN_STAGE(llm.plain), NULL, 0, 0, "never ask for structured output", OF_LLM},
+     "first", OF_APIS},
+    {"seed", COUNT, IN_STAGE(llm.seed), NULL, 0, 2147483647, "sent with temperature 0", OF_APIS},
+    {"plain", FLAG, IN_STAGE(llm.plain), NULL, 0, 0, "never ask for structured output", OF_APIS},
     {"price_input", NUMBER, IN_STAGE(llm.price_input), NULL, 0, 1e9,
-     "of a million tokens read, for the account", OF_LLM},
+     "of a million tokens read, for the account", OF_APIS},
     {"price_output", NUMBER, IN_STAGE(llm.price_output), NULL, 0, 1e9,
-     "of a million tokens written", OF_LLM},
+     "of a million tokens written", OF_APIS},
+    {"image_field", TEXT, IN_STAGE(page.image_field), NULL, 0, 0,
+     "metadata field that names the image of a document's page; image when absent", OF_VISION},
+    {"image_folder", TEXT, IN_STAGE(page.image_folder), NULL, 0, 0,
+     "folder below which images are files; no other is read", OF_VISION},
+    {"image_urls", TEXT, IN_STAGE(page.image_urls), NULL, 0, 0,
+     "what an image's URL has to begin with, host and a / at the end included; the API fetches "
+     "it", OF_VISION},
+    {"image_bytes", COUNT, IN_STAGE(page.image_bytes), NULL, 1, 67108864,
+     "of an image file at most; 10485760 when absent", OF_VISION},
+    {"rejected", WORD, IN_STAGE(page.rejected), "demote|drop", 0, 0,
+     "what is done with a page that does not answer: it goes behind the others that were looked "
+     "at, or out", OF_VISION},
 };
 
 #define COUNT_OF(array) (sizeof(array) / sizeof *(array))

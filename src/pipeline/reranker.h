@@ -11,6 +11,12 @@
 
 #include "store/store.h"
 
+/* What a class that validates says of a passage. */
+typedef struct assay_validation {
+    assay_verdict verdict;
+    const char *reason; /* in the call's arena; NULL: none */
+} assay_validation;
+
 typedef struct assay_rerank_call {
     assay_text query;
     const assay_collection *collection;
@@ -19,7 +25,8 @@ typedef struct assay_rerank_call {
     size_t keep;        /* the best so many go on; what is behind them matters less */
     double deadline;    /* assay_seconds by which to be done; INFINITY: none. One that
                            is `whole` sees to it itself */
-    assay_arena *arena; /* scratch */
+    assay_validation *validations; /* [count], to be filled; NULL: the class does not */
+    assay_arena *arena; /* as long as the search's result */
 } assay_rerank_call;
 
 typedef struct assay_reranker_class {
@@ -32,6 +39,7 @@ typedef struct assay_reranker_class {
                          const assay_pipeline_options *options, void **out, assay_error *error);
     void (*close)(void *state); /* takes NULL */
     bool whole; /* all passages are scored together, or none */
+    bool validates; /* it says yes or no: its scores are no reranker's */
     /* Gets ready for a query. work[count]: what scoring each passage will take, in
      * units of the class's own; 0: nothing, its score is known. Leaving the query out
      * on purpose is ASSAY_OK with result->skipped. */
@@ -54,6 +62,7 @@ extern const assay_reranker_class assay_reranker_cross;
 extern const assay_reranker_class assay_reranker_late;
 extern const assay_reranker_class assay_reranker_llm;
 extern const assay_reranker_class assay_reranker_split;
+extern const assay_reranker_class assay_reranker_vision;
 
 /* Whether the query has more words than the model called `name` was trained on, 0: any
  * number; *skipped then says so. */

@@ -7,9 +7,10 @@ static const assay_reranker_class *classes[] = {
     [ASSAY_RERANKER_LATE] = &assay_reranker_late,
     [ASSAY_RERANKER_LLM] = &assay_reranker_llm,
     [ASSAY_RERANKER_SPLIT] = &assay_reranker_split,
+    [ASSAY_RERANKER_VISION] = &assay_reranker_vision,
 };
 
-const char assay_reranker_names[] = "cross|late|llm|cross-split";
+const char assay_reranker_names[] = "cross|late|llm|cross-split|vision";
 
 const assay_reranker_class *assay_reranker_class_of(assay_reranker_kind kind)
 {
@@ -29,4 +30,10 @@ const char *assay_reranker_name(assay_reranker_kind kind)
 {
     const assay_reranker_class *found = assay_reranker_class_of(kind);
     return found != NULL ? found->name : "unknown";
+}
+
+const char *assay_verdict_name(assay_verdict verdict)
+{
+    static const char *const names[] = {"none", "yes", "no", "failed"};
+    return (unsigned)verdict < sizeof names / sizeof *names ? names[verdict] : "unknown";
 }

@@ -31,6 +31,7 @@ static assay_status open_parts(assay_pipeline *p, const char *name,
     ASSAY_TRY(assay_settings_fill(&asked, p->arena, &p->settings, error));
     ASSAY_TRY(assay_settings_fit(&p->settings, &p->collection, error));
     p->deadline_ms = o->deadline_ms;
+    p->least = o->min_probability;
     ASSAY_TRY(assay_retrieval_open(p, error));
     for (size_t i = 0; i < o->stage_count; i++) {
         p->classes[i] = assay_reranker_class_of(o->stages[i].kind);
@@ -80,6 +81,15 @@ void assay_pipeline_deadline(assay_pipeline *pipeline, uint32_t milliseconds)
     uint32_t own = pipeline->settings.options.deadline_ms;
     bool asked = milliseconds > 0 && (own == 0 || milliseconds < own);
     pipeline->deadline_ms = asked ? milliseconds : own;
+}
+
+assay_status assay_pipeline_min_probability(assay_pipeline *pipeline, assay_setting least,
+                                            assay_error *error)
+{
+    const assay_pipeline_options *o = &pipeline->settings.options;
+    ASSAY_TRY(assay_settings_check_probability(o, least, error));
+    pipeline->least = least.set ? least : o->min_probability;
+    return ASSAY_OK;
 }
 
 void assay_pipeline_describe(const assay_pipeline *pipeline, assay_pipeline_options *out)
@@ -148,9 +158,8 @@ static float best_probability(const assay_pipeline *p, const assay_entry *entrie
  * knows, and all are shown. */
 static bool withhold(const assay_pipeline *p, const assay_entry *e, float best)
 {
-    const assay_setting *least = &p->settings.options.min_probability;
-    return least->set && !isnan(best) &&
-           !(probability_of(e, p->settings.options.stage_count) >= least->value);
+    return p->least.set && !isnan(best) &&
+           !(probability_of(e, p->settings.options.stage_count) >= p->least.value);
 }
 
 /* The best passage of each document, until there are `top`. */
@@ -163,6 +172,7 @@ static assay_status collect_hits(const assay_pipeline *p, const assay_entry *ent
     if (result->hits == NULL || seen == NULL)
         return assay_fail_memory(error, count * sizeof *result->hits);
     memset(seen, 0, count * sizeof *seen);
+    result->least = p->least;
     result->best_probability = best_probability(p, entries, count);
     for (size_t i = 0; i < count && (top == 0 || result->count < top); i++) {
         if (seen[entries[i].document])
@@ -200,7 +210,7 @@ static assay_status run(assay_pipeline *p, assay_text query, uint32_t top, assay
     ASSAY_TRY(assay_entries_read(p, candidates, arena, &entries, &count, error));
     result->candidates = (uint32_t)count;
     result->first_seconds = assay_seconds() - begun;
-    ASSAY_TRY(assay_cascade_run(p, query, entries, count, top, arena, result, error));
+    ASSAY_TRY(assay_cascade_run(p, query, entries, &count, top, arena, result, error));
     return collect_hits(p, entries, count, top, arena, result, error);
 }
 

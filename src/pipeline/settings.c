@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "pipeline/pipeline.h"
+#include "rank/page_image.h"
 
 enum { DEFAULT_RERANK = 30, MAX_RETRIEVE = 100000 };
 
@@ -75,7 +76,21 @@ static assay_status copy_strings(assay_arena *arena, assay_stage_options *stage,
     ASSAY_TRY(copy(arena, &stage->llm.url, error));
     ASSAY_TRY(copy(arena, &stage->llm.key_env, error));
     ASSAY_TRY(copy(arena, &stage->llm.key_file, error));
+    ASSAY_TRY(copy(arena, &stage->page.image_field, error));
+    ASSAY_TRY(copy(arena, &stage->page.image_folder, error));
+    ASSAY_TRY(copy(arena, &stage->page.image_urls, error));
     return copy(arena, &stage->llm.tokenizer, error);
+}
+
+static assay_status settle_pages(assay_page_options *page, assay_error *error)
+{
+    if (page->image_field == NULL)
+        page->image_field = "image";
+    if (page->image_folder == NULL && page->image_urls == NULL)
+        return assay_fail(error, ASSAY_E_ARGUMENT, "image_folder, image_urls",
+                          "neither is given: a stage of the kind vision looks at files below a "
+                          "folder, or at URLs that begin as it is told");
+    return page->image_urls != NULL ? assay_page_urls_check(page->image_urls, error) : ASSAY_OK;
 }
 
 /* One stage. `comes` is how many passages come to it, then how many go on. */
@@ -90,6 +105,8 @@ static assay_status settle_stage(assay_stage_options *stage, size_t number, uint
                           (int)stage->kind);
     if (stage->model == NULL)
         stage->model = class->model;
+    if (stage->kind == ASSAY_RERANKER_VISION)
+        ASSAY_TRY(settle_pages(&stage->page, error));
     ASSAY_TRY(copy_strings(arena, stage, error));
     if (stage->keep == 0 || stage->keep > *comes)
         stage->keep = *comes;
@@ -112,20 +129,21 @@ static assay_status settle_stage(assay_stage_options *stage, size_t number, uint
 static bool tells_probability(const assay_stage_options *stage)
 {
     return stage->kind == ASSAY_RERANKER_CROSS || stage->kind == ASSAY_RERANKER_SPLIT ||
-           stage->probability_slope.set ||
+           stage->kind == ASSAY_RERANKER_VISION || stage->probability_slope.set ||
            (stage->kind == ASSAY_RERANKER_LLM && stage->llm.mode == ASSAY_LLM_YESNO);
 }
 
-static assay_status settle_probability(const assay_pipeline_options *o, assay_error *error)
+assay_status assay_settings_check_probability(const assay_pipeline_options *o,
+                                              assay_setting least, assay_error *error)
 {
-    ASSAY_TRY(check(&o->min_probability, "min_probability", 0, 1, error));
-    bool told = !o->min_probability.set;
+    ASSAY_TRY(check(&least, "min_probability", 0, 1, error));
+    bool told = !least.set;
     for (size_t i = 0; i < o->stage_count && !told; i++)
         told = tells_probability(&o->stages[i]);
     return told ? ASSAY_OK
                 : assay_fail(error, ASSAY_E_ARGUMENT, "min_probability",
-                             "no stage tells probabilities: cross does, llm with the mode yesno, "
-                             "and any with a probability_slope");
+                             "no stage tells probabilities: cross does, vision, llm with the mode "
+                             "yesno, and any with a probability_slope");
 }
 
 /* "late", "late:NAME", which is a model's name, too; "cross-split", "cross-split:NAME";
@@ -185,7 +203,7 @@ assay_status assay_settings_fill(const assay_pipeline_options *given, assay_aren
     uint32_t comes = o->rerank;
     for (size_t i = 0; i < o->stage_count; i++)
         ASSAY_TRY(settle_stage(&out->stages[i], i + 1, &comes, arena, error));
-    return settle_probability(o, error);
+    return assay_settings_check_probability(o, o->min_probability, error);
 }
 
 assay_status assay_settings_fit(assay_settings *settings, const assay_collection *collection,

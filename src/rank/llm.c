@@ -247,6 +247,16 @@ assay_status assay_llm_show(assay_llm *llm, assay_text passage, assay_arena *are
 
 /* ---- Requests -------------------------------------------------------------------- */
 
+/* Text, or text and an image beside it. */
+static json_t *content_of(const assay_llm_question *q, const assay_buffer *text)
+{
+    if (q->image.length == 0)
+        return json_stringn(text->data, text->length);
+    return json_pack("[{s:s, s:s%}, {s:s, s:{s:s%}}]", "type", "text", "text", text->data,
+                     text->length, "type", "image_url", "image_url", "url", q->image.data,
+                     q->image.length);
+}
+
 static json_t *messages(const assay_llm *llm, const assay_llm_question *q)
 {
     assay_buffer text;
@@ -255,8 +265,9 @@ static json_t *messages(const assay_llm *llm, const assay_llm_question *q)
     assay_buffer_format(&text, " %s", assay_llm_form(q->shape, llm->structured));
     json_t *list = NULL;
     if (text.failed == ASSAY_OK)
-        list = json_pack("[{s:s, s:s}, {s:s, s:s%}]", "role", "system", "content",
-                         assay_llm_system(q->shape), "role", "user", "content", text.data, text.length);
+        list = json_pack("[{s:s, s:s}, {s:s, s:o}]", "role", "system", "content",
+                         assay_llm_system(q->shape), "role", "user", "content",
+                         content_of(q, &text));
     assay_buffer_free(&text);
     return list;
 }
@@ -268,6 +279,7 @@ static json_int_t answer_tokens(const assay_llm *llm, const assay_llm_question *
         return llm->options.answer_tokens;
     json_int_t item = q->shape == ASSAY_LLM_SHAPE_ORDER     ? 8
                       : q->shape == ASSAY_LLM_SHAPE_QUERIES ? 80
+                      : q->shape == ASSAY_LLM_SHAPE_PAGE    ? 200
                                                             : 0;
     return 32 + item * (json_int_t)q->items;
 }
@@ -422,6 +434,8 @@ static assay_status make_key(const assay_llm *llm, assay_llm_question *q, assay_
     assay_hasher_add(hasher, system, strlen(system));
     assay_hasher_add(hasher, numbers, sizeof numbers);
     assay_hasher_add(hasher, q->text.data, q->text.length);
+    if (q->image.length > 0)
+        assay_hasher_add(hasher, q->image.data, q->image.length);
     q->key = assay_hasher_finish(hasher);
     return ASSAY_OK;
 }

@@ -4,6 +4,7 @@
  *
  *     llm_modes.c   passages -> questions -> scores, for each way of asking
  *     llm_write.c   passages -> questions -> queries that they answer
+ *     llm_page.c    images of pages -> questions -> whether they answer
  *     llm_prompt.c  what is asked, in words
  *     llm.c         the client: requests, cache, account
  *     llm_reply.c   an API's answer -> what the model said
@@ -54,6 +55,21 @@ assay_status assay_llm_write(assay_llm *llm, const assay_llm_cache *cache, uint3
                              assay_llm_wish *wishes, size_t count, assay_arena *arena,
                              assay_llm_usage *usage, assay_error *error);
 
+/* A page that is looked at, and what came of it. */
+typedef struct assay_llm_page {
+    assay_text image;      /* its URL (page_image.h) */
+    assay_verdict verdict; /* YES, NO, or FAILED, for this reason: */
+    assay_status status;
+    assay_error error;
+    float confidence;      /* in the verdict, 0 to 1; NAN: not told */
+    const char *reason;    /* the model's, on one line; in the arena */
+} assay_llm_page;
+
+/* Asks of each page whether it answers the call's query. Fails only for want of memory. */
+assay_status assay_llm_look(assay_llm *llm, const assay_llm_call *call, assay_llm_page *pages,
+                            size_t count, assay_arena *arena, assay_llm_usage *usage,
+                            assay_error *error);
+
 /* ---- Between the files above ------------------------------------------------- */
 
 /* What an answer is to look like, if the API can be told. */
@@ -63,12 +79,14 @@ typedef enum assay_llm_shape {
     ASSAY_LLM_SHAPE_YES, /* a word, and the probability of its tokens */
     ASSAY_LLM_SHAPE_CHOICE,
     ASSAY_LLM_SHAPE_QUERIES,
+    ASSAY_LLM_SHAPE_PAGE,
 } assay_llm_shape;
 
 typedef struct assay_llm_question {
     assay_llm_shape shape;
     assay_buffer text;      /* all that is asked, but for the form of the answer */
     size_t items;           /* passages asked about, or queries asked for */
+    assay_text image;       /* URL of one that is shown with it; length 0: none */
     /* What came of it: */
     assay_llm_reply reply;
     assay_status status;    /* not ASSAY_OK: there is no reply, for this reason: */

@@ -10,6 +10,8 @@
 #include "rank/llm_answer.h"
 
 #include <jansson.h>
+#include <math.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -524,4 +526,83 @@ assay_llm_verdict assay_llm_read_queries(assay_text answer, size_t most, assay_a
     if (q.count == 0)
         return ASSAY_LLM_FAILED;
     return q.seen == most ? ASSAY_LLM_OK : ASSAY_LLM_REPAIRED;
+}
+
+/* ---- Pages -------------------------------------------------------------------- */
+
+typedef struct page_answer {
+    assay_arena *arena;
+    bool yes, whole; /* whole: as asked for */
+    double confidence;
+    assay_text reason;
+} page_answer;
+
+/* The reason as a query would be taken: trimmed, on one line. */
+static void take_reason(page_answer *p, assay_text text)
+{
+    query_list one = {.arena = p->arena, .list = &p->reason, .most = 1};
+    p->reason = (assay_text){"", 0};
+    take_query(&one, text);
+}
+
+/* 0.9, "0.9", 90, "90%"; NAN for anything else. */
+static double confidence_of(const json_t *value)
+{
+    const char *text = json_string_value(value);
+    char *end = NULL;
+    double number = json_is_number(value) ? json_number_value(value) : NAN;
+    if (text != NULL && is_digit(text[0]))
+        number = strtod(text, &end);
+    bool percent = number > 1 || (end != NULL && *end == '%');
+    number = percent ? number / 100 : number;
+    return number >= 0 && number <= 1 ? number : NAN;
+}
+
+static const json_t *member(const json_t *object, const char *const *names, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (json_object_get(object, names[i]) != NULL)
+            return json_object_get(object, names[i]);
+    return NULL;
+}
+
+static bool take_page(void *out, const json_t *value, const json_t *list)
+{
+    static const char *const names[] = {"answers", "answer", "verdict", "relevant", "yes"};
+    page_answer *p = out;
+    (void)list;
+    const json_t *answers = member(value, names, sizeof names / sizeof *names);
+    const json_t *sure = json_object_get(value, "confidence");
+    const json_t *reason = json_object_get(value, "reason");
+    bool word = json_is_string(answers) &&
+                assay_llm_read_yes((assay_text){json_string_value(answers),
+                                                json_string_length(answers)},
+                                   &p->yes) != ASSAY_LLM_FAILED;
+    if (!word && !json_is_boolean(answers))
+        return false;
+    if (!word)
+        p->yes = json_is_true(answers);
+    p->confidence = confidence_of(sure);
+    take_reason(p, json_is_string(reason)
+                       ? (assay_text){json_string_value(reason), json_string_length(reason)}
+                       : (assay_text){"", 0});
+    p->whole = !word && json_is_string(reason) && json_is_number(sure) &&
+               json_number_value(sure) >= 0 && json_number_value(sure) <= 1;
+    return true;
+}
+
+assay_llm_verdict assay_llm_read_page(assay_text answer, assay_arena *arena, bool *yes,
+                                      double *confidence, assay_text *reason)
+{
+    page_answer p = {.arena = arena, .confidence = NAN};
+    assay_text text = without_thoughts(answer);
+    if (!take_json(text, JSON_ALLOW_NUL, take_page, &p)) {
+        if (refuses(bare(text)) || assay_llm_read_yes(text, &p.yes) == ASSAY_LLM_FAILED)
+            return ASSAY_LLM_FAILED;
+        take_reason(&p, text);
+    }
+    *yes = p.yes;
+    *confidence = p.confidence;
+    *reason = p.reason;
+    return p.whole ? ASSAY_LLM_OK : ASSAY_LLM_REPAIRED;
 }

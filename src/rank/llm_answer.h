@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * llm_answer.h: what a language model said, read as an order, a grade, a yes or
- * no, a choice of two, or a list of queries.
+ * no, a choice of two, a list of queries, or what it thinks of a page.
  *
  * Models were asked for one form and return many. Whatever the text, an order is
  * a permutation of what was asked about: nothing can get lost, or in twice.
@@ -35,5 +35,10 @@ assay_llm_verdict assay_llm_read_choice(assay_text answer, int *choice);
  * list, or else one a line without its numbering. FAILED too for want of memory. */
 assay_llm_verdict assay_llm_read_queries(assay_text answer, size_t most, assay_arena *arena,
                                          assay_text *queries, size_t *count);
+
+/* Whether a page answers, how sure the model is (0 to 1; NAN: it does not say), and its
+ * reason, on one line and in the arena: JSON, or else a yes or no and all that was said. */
+assay_llm_verdict assay_llm_read_page(assay_text answer, assay_arena *arena, bool *yes,
+                                      double *confidence, assay_text *reason);
 
 #endif

@@ -24,6 +24,9 @@ void assay_llm_prompt(assay_llm_mode mode, assay_text query,
 void assay_llm_prompt_write(assay_query_kind kind, uint32_t count,
                             const assay_llm_passage *passage, assay_llm_question *question);
 
+/* Asks whether the page that is shown answers the query. */
+void assay_llm_prompt_page(assay_text query, assay_llm_question *question);
+
 /* Text made safe to show: valid UTF-8, no control characters, "[3]" as "(3)". */
 void assay_llm_defuse(assay_text text, assay_buffer *out);
 

@@ -126,6 +126,22 @@ bool assay_call_count(assay_call *call, const json_t *object, const char *name, 
     return true;
 }
 
+bool assay_call_number(assay_call *call, const char *name, double low, double high,
+                       assay_setting *out)
+{
+    const json_t *value = field_of(call->json, name);
+    if (value == NULL)
+        return true;
+    if (!json_is_number(value))
+        return assay_call_fail(call, ASSAY_FAULT_FIELD, name, "%s: expected a number, found %s",
+                               name, type_name(value));
+    *out = (assay_setting){true, json_number_value(value)};
+    if (out->value >= low && out->value <= high)
+        return true;
+    return assay_call_fail(call, ASSAY_FAULT_FIELD, name, "%s: %.17g is not between %g and %g",
+                           name, out->value, low, high);
+}
+
 const json_t *assay_call_list(assay_call *call, const char *name)
 {
     const json_t *value = field_of(call->json, name);

@@ -158,6 +158,8 @@ bool assay_call_name(assay_call *call, const char *name, const char **out);
 bool assay_call_flag(assay_call *call, const json_t *object, const char *name, bool *out);
 bool assay_call_count(assay_call *call, const json_t *object, const char *name, uint64_t low,
                       uint64_t high, uint64_t *out);
+bool assay_call_number(assay_call *call, const char *name, double low, double high,
+                       assay_setting *out);
 const json_t *assay_call_list(assay_call *call, const char *name); /* NULL: after a fault */
 assay_text assay_json_text_of(const json_t *string);
 

@@ -343,6 +343,8 @@ static assay_status run_search(assay_lane *lane, assay_job *job, assay_error *er
         set_deadline(lane->pipelines[i], job);
         status = assay_pipeline_filter(lane->pipelines[i], job->filter, error);
         if (status == ASSAY_OK)
+            status = assay_pipeline_min_probability(lane->pipelines[i], job->least, error);
+        if (status == ASSAY_OK)
             status = assay_search(lane->pipelines[i], job->query, job->top, &job->results[i],
                                   error);
     }

@@ -54,6 +54,7 @@ typedef struct assay_job {
     size_t count;             /* SEARCH: 1 */
     assay_text query;         /* SEARCH */
     const char *filter;       /* of it; NULL: none */
+    assay_setting least;      /* probability of its hits; not set: as the pipeline has it */
     uint32_t top;
     uint32_t explain;         /* so many hits of the first result; 0: none */
     double deadline;          /* assay_now() then; 0: none */

@@ -101,6 +101,7 @@ bool assay_search_in(assay_call *call, const char *name)
     if (!assay_call_text(call, "query", true, &call->job.query) ||
         !assay_call_count(call, call->json, "top", 1, MOST_TOP, &top) ||
         !read_filter(call) ||
+        !assay_call_number(call, "min_probability", 0, 1, &call->job.least) ||
         !assay_call_flag(call, call->json, "explain", &explain) ||
         !assay_call_flag(call, call->json, "record", &record) || !read_session(call))
         return false;
@@ -192,6 +193,16 @@ static void write_reranked(assay_writer *out, const assay_hit *hit)
     assay_write_bool(out, hit->reranked && hit->truncated);
 }
 
+static void write_verdict(assay_writer *out, const assay_hit_stage *stage)
+{
+    assay_write_name(out, "verdict");
+    assay_write_string(out, assay_verdict_name(stage->verdict));
+    assay_write_name(out, "probability");
+    assay_write_float(out, stage->scored ? stage->probability : NAN);
+    assay_write_name(out, "reason");
+    assay_write_string(out, stage->reason);
+}
+
 static void write_stages(assay_writer *out, const assay_hit *hit, size_t count)
 {
     assay_write_name(out, "stages");
@@ -204,6 +215,8 @@ static void write_stages(assay_writer *out, const assay_hit *hit, size_t count)
         assay_write_bool(out, stage->scored);
         assay_write_name(out, "logit");
         assay_write_float(out, stage->scored ? stage->logit : NAN);
+        if (stage->verdict != ASSAY_VERDICT_NONE)
+            write_verdict(out, stage);
         assay_write_mark(out, '}');
     }
     assay_write_mark(out, ']');
@@ -328,6 +341,25 @@ static void write_origin(const assay_call *call, assay_writer *out)
     assay_write_string(out, call->trial == ASSAY_TRIAL_INTERLEAVED ? call->rival : NULL);
 }
 
+/* Only where a probability is asked for, of the first result. */
+static void write_probability(const assay_call *call, assay_writer *out)
+{
+    const assay_result *result = &call->job.results[0];
+    if (!result->least.set)
+        return;
+    assay_write_name(out, "probability");
+    assay_write_mark(out, '{');
+    assay_write_name(out, "least");
+    assay_write_double(out, result->least.value);
+    assay_write_name(out, "best");
+    assay_write_float(out, result->best_probability);
+    assay_write_name(out, "withheld");
+    assay_write_count(out, result->withheld);
+    assay_write_name(out, "abstained");
+    assay_write_bool(out, call->hit_count == 0 && result->withheld + result->dropped > 0);
+    assay_write_mark(out, '}');
+}
+
 static void write_work(const assay_result *result, assay_writer *out)
 {
     assay_write_name(out, "candidates");
@@ -355,6 +387,10 @@ bool assay_search_finish(assay_call *call)
     if (job->outcome == ASSAY_OUTCOME_FAILED && job->error.code == ASSAY_E_FORMAT)
         return assay_call_fail(call, ASSAY_FAULT_FIELD, "filter", "%s: %s", job->error.where,
                                job->error.message);
+    if (job->outcome == ASSAY_OUTCOME_FAILED &&
+        strcmp(job->error.where, "min_probability") == 0)
+        return assay_call_fail(call, ASSAY_FAULT_FIELD, "min_probability", "%s: %s",
+                               job->error.where, job->error.message);
     if (!assay_call_check(call))
         return false;
     if (!(call->trial == ASSAY_TRIAL_INTERLEAVED ? take_interleaved(call) : take_plain(call)))
@@ -363,6 +399,7 @@ bool assay_search_finish(assay_call *call)
     write_origin(call, out);
     write_hits(call);
     write_work(&job->results[0], out);
+    write_probability(call, out);
     write_times(call, out);
     assay_write_mark(out, '}');
     return true;

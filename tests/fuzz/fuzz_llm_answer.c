@@ -3,8 +3,23 @@
  * line of something. The first byte is how many passages were asked about. */
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "rank/llm_answer.h"
+
+static void read_page(assay_text answer)
+{
+    bool yes;
+    double confidence;
+    assay_text reason;
+    assay_arena *arena = assay_arena_new(0);
+    if (arena == NULL)
+        return;
+    if (assay_llm_read_page(answer, arena, &yes, &confidence, &reason) != ASSAY_LLM_FAILED &&
+        (confidence < 0 || confidence > 1 || memchr(reason.data, '\n', reason.length) != NULL))
+        abort();
+    assay_arena_free(arena);
+}
 
 static void read_queries(assay_text answer, size_t most)
 {
@@ -51,5 +66,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (assay_llm_read_choice(answer, &choice) != ASSAY_LLM_FAILED && (choice < -1 || choice > 1))
         abort();
     read_queries(answer, count);
+    read_page(answer);
     return 0;
 }

@@ -75,7 +75,19 @@ def searches():
                          {"query": "the purser", "explain": True, "top": 1})
     check("an explanation", len(answer["hits"]) == 1 and
           len(answer["hits"][0]["explanation"]["matches"]) > 2, answer)
+    sure = {"query": "the purser", "min_probability": 1, "record": False}
+    status, answer = ask("POST", "/v1/collections/notes/search", sure)
+    check("nothing is probable enough", (status, answer["hits"]) == (200, []) and
+          answer["probability"]["withheld"] == 3 and answer["probability"]["abstained"] and
+          0 < answer["probability"]["best"] < answer["probability"]["least"], answer)
+    status, answer = ask("POST", "/v1/collections/notes/search", {**sure, "min_probability": 0})
+    check("everything is", len(answer["hits"]) == 3 and not answer["probability"]["abstained"], answer)
+    status, answer = ask("POST", "/v1/collections/notes/search", {"query": "the purser", "record": False})
+    check("and the next search asks for none", len(answer["hits"]) == 3 and "probability" not in answer, answer)
     for body, status, field in (
+            ({"query": "a", "min_probability": 2}, 422, "min_probability"),
+            ({"query": "a", "min_probability": "1"}, 422, "min_probability"),
+            ({"query": "a", "min_probability": 0.5, "pipeline": "words"}, 422, "min_probability"),
             ({"query": "a", "pipeline": "none"}, 404, "pipeline"), ({"query": "a", "pipeline": 1}, 422, "pipeline"),
             ({"query": "a", "session": "x" * 2000}, 422, "session"), ({"query": "a", "explain": 1}, 422, "explain"),
             ({"query": "a", "filter": "year <"}, 422, "filter"),

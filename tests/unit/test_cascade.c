@@ -17,9 +17,9 @@
 #include <cmocka.h>
 #include <jansson.h>
 
-#include <assay.h>
-
+#include "pipeline/reranker.h"
 #include "assert_ok.h"
+#include "fake_reranker.h"
 
 #define DENSE "tests/golden/models/dense-mean"
 #define CROSS "tests/golden/models/cross-f32"
@@ -209,6 +209,143 @@ static void a_stage_that_fails_changes_nothing(void **state)
     assay_result_free(&second);
 }
 
+/* ---- A stage that says yes or no -------------------------------------------- */
+
+/* Documents d00, d03, ... do not answer, d01, d04, ... had no answer, the others do. */
+static assay_verdict verdict_on(const char *document)
+{
+    static const assay_verdict verdicts[] = {ASSAY_VERDICT_NO, ASSAY_VERDICT_FAILED,
+                                             ASSAY_VERDICT_YES};
+    return verdicts[atoi(strrchr(document, 'd') + 1) % 3];
+}
+
+static assay_status score_judge(void *state, const assay_rerank_call *call, size_t first,
+                                size_t count, assay_score *scores, assay_stage_result *result,
+                                assay_error *problem)
+{
+    (void)state, (void)problem;
+    for (size_t i = first; i < first + count; i++) {
+        assay_verdict verdict = verdict_on(call->passages[i]->id);
+        call->validations[i] = (assay_validation){verdict, assay_verdict_name(verdict)};
+        scores[i] = (assay_score){
+            .logit = verdict == ASSAY_VERDICT_NO ? -1 : 1,
+            .probability = verdict == ASSAY_VERDICT_NO ? 0.1f : 0.9f,
+            .status = verdict == ASSAY_VERDICT_FAILED ? ASSAY_E_NETWORK : ASSAY_OK,
+        };
+        result->rejected += verdict == ASSAY_VERDICT_NO;
+    }
+    return ASSAY_OK;
+}
+
+static const assay_reranker_class judge = {
+    .name = "judge", .weight = 1, .whole = true, .validates = true, .open = open_fake,
+    .close = close_fake, .begin = begin_fake, .score = score_judge,
+};
+
+static assay_result search_judged(const assay_stage_options *stages, size_t count,
+                                  assay_setting least)
+{
+    const assay_pipeline_options options = {.rerank = 12, .stages = stages, .stage_count = count,
+                                            .no_cache = true, .min_probability = least};
+    const assay_reranker_class *before = assay_reranker_replace(ASSAY_RERANKER_VISION, &judge);
+    assay_result result = search(&options);
+    assay_reranker_replace(ASSAY_RERANKER_VISION, before);
+    return result;
+}
+
+/* Of 12 that are looked at, those that do not answer go behind the others, which keep their
+ * order, and before those that were not looked at. What a reranker said of them stays. */
+static void what_does_not_answer_goes_behind(void **state)
+{
+    (void)state;
+    const assay_stage_options stages[] = {
+        {.model = CROSS, .weight_before = {true, 0}},
+        {.kind = ASSAY_RERANKER_VISION, .page = {.image_folder = "."}},
+    };
+    assay_result before = search_judged(stages, 1, (assay_setting){0});
+    assay_result result = search_judged(stages, 2, (assay_setting){0});
+    assert_int_equal(result.count, DOCUMENTS);
+    uint32_t rejected = 0;
+    for (size_t i = 0; i < 12; i++)
+        rejected += verdict_on(before.hits[i].document) == ASSAY_VERDICT_NO;
+    assert_true(rejected > 0 && rejected < 12);
+    assert_int_equal(result.stages[1].rejected, rejected);
+    for (size_t i = 0; i < DOCUMENTS; i++) {
+        const assay_hit *hit = &result.hits[i];
+        const assay_hit_stage *stage = &hit->stages[1];
+        bool looked = hit->stages[0].rank <= 12;
+        assert_int_equal(stage->verdict,
+                         looked ? verdict_on(hit->document) : ASSAY_VERDICT_NONE);
+        assert_int_equal(stage->scored, looked && stage->verdict != ASSAY_VERDICT_FAILED);
+        assert_int_equal(stage->verdict == ASSAY_VERDICT_NO, i >= 12 - rejected && i < 12);
+        assert_true(looked ? hit->logit == hit->stages[0].logit : !hit->reranked);
+        if (looked)
+            assert_string_equal(stage->reason, assay_verdict_name(stage->verdict));
+        if (i > 0 && i != 12 - rejected)
+            assert_true(hit->stages[0].rank > hit[-1].stages[0].rank);
+    }
+    assay_result_free(&before);
+    assay_result_free(&result);
+}
+
+/* Or out: the next stage does not see them, and nothing else is lost. */
+static void or_out(void **state)
+{
+    (void)state;
+    const assay_page_options page = {.image_folder = ".", .rejected = ASSAY_REJECTED_DROP};
+    const assay_stage_options stages[] = {
+        {.model = CROSS},
+        {.kind = ASSAY_RERANKER_VISION, .page = page},
+        {.model = CROSS},
+        {.kind = ASSAY_RERANKER_VISION, .page = page},
+    };
+    assay_result result = search_judged(stages, 4, (assay_setting){0});
+    assert_true(result.dropped > 0);
+    assert_int_equal(result.count, DOCUMENTS - result.dropped);
+    assert_int_equal(result.stages[1].dropped, result.stages[1].rejected);
+    assert_int_equal(result.stages[2].scored, 12);
+    for (size_t i = 0; i < result.count; i++) {
+        assert_int_equal(result.hits[i].rank, i + 1);
+        assert_true(result.hits[i].stages[3].rank == i + 1);
+        assert_true(result.hits[i].stages[1].verdict != ASSAY_VERDICT_NO &&
+                    result.hits[i].stages[3].verdict != ASSAY_VERDICT_NO);
+    }
+    assay_result_free(&result);
+}
+
+/* What a search asks for goes before what the pipeline has, and back. */
+static void each_search_may_ask_for_a_probability(void **state)
+{
+    (void)state;
+    assay_pipeline *pipeline;
+    assay_result result;
+    const assay_text query = {"soup in lockers", 15};
+    const assay_pipeline_options options = {.reranker = CROSS, .min_probability = {true, 0}};
+    assert_ok(assay_pipeline_open(store, "c", &options, &pipeline, &error));
+    const struct {
+        assay_setting least;
+        double in_force;
+        size_t hits;
+    } cases[] = {{{0}, 0, DOCUMENTS}, {{true, 1}, 1, 0}, {{0}, 0, DOCUMENTS}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        assert_ok(assay_pipeline_min_probability(pipeline, cases[i].least, &error));
+        assert_ok(assay_search(pipeline, query, 0, &result, &error));
+        assert_true(result.least.set && result.least.value == cases[i].in_force);
+        assert_int_equal(result.count, cases[i].hits);
+        assert_int_equal(result.withheld, DOCUMENTS - cases[i].hits);
+        assay_result_free(&result);
+    }
+    assert_int_equal(assay_pipeline_min_probability(pipeline, (assay_setting){true, 1.5}, &error),
+                     ASSAY_E_ARGUMENT);
+    assay_pipeline_close(pipeline);
+    assert_ok(assay_pipeline_open(store, "c", NULL, &pipeline, &error));
+    assert_int_equal(assay_pipeline_min_probability(pipeline, (assay_setting){true, 0.5}, &error),
+                     ASSAY_E_ARGUMENT);
+    assert_string_equal(error.where, "min_probability");
+    assert_ok(assay_pipeline_min_probability(pipeline, (assay_setting){0}, &error));
+    assay_pipeline_close(pipeline);
+}
+
 static void expect_refused(const assay_pipeline_options *options, const char *part)
 {
     assay_pipeline *pipeline;
@@ -341,6 +478,9 @@ int main(void)
         cmocka_unit_test(the_short_form_is_a_list_of_one),
         cmocka_unit_test(what_scores_nearly_alike_weighs_little),
         cmocka_unit_test(a_stage_that_fails_changes_nothing),
+        cmocka_unit_test(what_does_not_answer_goes_behind),
+        cmocka_unit_test(or_out),
+        cmocka_unit_test(each_search_may_ask_for_a_probability),
         cmocka_unit_test(wrong_stages_are_refused),
         cmocka_unit_test(errors_name_file_field_and_what_is_right),
         cmocka_unit_test(what_is_written_reads_the_same),

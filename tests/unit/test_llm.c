@@ -419,6 +419,60 @@ static void passages_are_data(void **state)
     assert_int_equal(asked.order[2], 0);
 }
 
+/* ---- Pages ------------------------------------------------------------------------- */
+
+/* "yes 0.9 The page says 9." of each image, one a line. */
+static const char *look(const char *model, const char *const *urls, size_t count)
+{
+    static char text[2048];
+    assay_llm *llm;
+    assay_llm_page list[8] = {{.image = {0}}};
+    size_t length = 0;
+    const assay_llm_options options = {.url = server.url, .model = model, .attempts = 1};
+    const assay_llm_call call = {.query = {"which is best?", 14}, .deadline = INFINITY};
+    assay_arena *arena = assay_arena_new(0);
+    assert_non_null(arena);
+    memset(&asked, 0, sizeof asked);
+    for (size_t i = 0; i < count; i++)
+        list[i].image = (assay_text){urls[i], strlen(urls[i])};
+    assert_int_equal(assay_llm_open(&options, &llm, &error), ASSAY_OK);
+    assert_int_equal(assay_llm_look(llm, &call, list, count, arena, &asked.usage, &error),
+                     ASSAY_OK);
+    for (size_t i = 0; i < count; i++)
+        length += (size_t)snprintf(text + length, sizeof text - length, "%s %g %s\n",
+                                   assay_verdict_name(list[i].verdict),
+                                   isnan(list[i].confidence) ? -1 : (double)list[i].confidence,
+                                   list[i].reason);
+    assay_llm_close(llm);
+    assay_arena_free(arena);
+    return text;
+}
+
+static void pages_are_looked_at(void **state)
+{
+    (void)state;
+    need_server();
+    const char *urls[] = {"http://pages.example/value9.png", "http://pages.example/value1.png",
+                          "data:image/png;base64,dmFsdWUgNg=="};
+    assert_string_equal(look("good", urls, 3), "yes 0.9 The page [31m says 9.\n"
+                        "no 0.9 The page [31m says 1.\nyes 0.6 The page [31m says 6.\n");
+    assert_int_equal(asked.usage.ok, 3);
+    assert_string_equal(look("bad-form", urls, 1), "yes 0.9 The page [31m says 9.\n");
+    assert_string_equal(look("prose", urls, 2), "yes -1 Yes, I see a value of 9 on the page.\n"
+                        "no -1 No, I see a value of 1 on the page.\n");
+    assert_int_equal(asked.usage.repaired, 2);
+    assert_string_equal(look("chain", urls, 2), "yes 0.9 \nno 0.1 \n");
+    assert_string_equal(look("some-fail", urls, 3),
+                        "failed -1 \nfailed -1 \nyes 0.6 The page [31m says 6.\n");
+    assert_int_equal(asked.usage.failed, 2);
+    static const char *const useless[] = {"refusal", "empty", "null", "garbage", "half",
+                                          "no-choices", "error", "dropped", "unknown"};
+    for (size_t i = 0; i < sizeof useless / sizeof *useless; i++) {
+        assert_string_equal(look(useless[i], urls, 1), "failed -1 \n");
+        assert_int_equal(asked.usage.failed, 1);
+    }
+}
+
 /* A passage is cut at a token, and says so. */
 static void long_passages_are_cut_visibly(void **state)
 {
@@ -450,6 +504,7 @@ int main(void)
         cmocka_unit_test(the_account),
         cmocka_unit_test(the_key_goes_where_it_should),
         cmocka_unit_test(passages_are_data),
+        cmocka_unit_test(pages_are_looked_at),
         cmocka_unit_test(long_passages_are_cut_visibly),
     };
     return cmocka_run_group_tests(tests, server_start, server_stop);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_llm_answer.c: what models say, read as orders, grades, yes or no, choices. */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -165,6 +166,57 @@ static void choices(void **state)
     }
 }
 
+/* "yes 0.9 because": what an answer about a page is read as, and how well. */
+static const char *read_page(const char *answer)
+{
+    static char text[512];
+    static const char *const verdicts[] = {"ok", "repaired", "failed"};
+    bool yes;
+    double confidence;
+    assay_text reason;
+    assay_arena *arena = assay_arena_new(0);
+    assert_non_null(arena);
+    assay_llm_verdict verdict = assay_llm_read_page(text_of(answer), arena, &yes, &confidence,
+                                                    &reason);
+    if (verdict == ASSAY_LLM_FAILED)
+        snprintf(text, sizeof text, "failed");
+    else
+        snprintf(text, sizeof text, "%s %g '%.*s' %s", yes ? "yes" : "no",
+                 isnan(confidence) ? -1 : confidence, (int)reason.length, reason.data,
+                 verdicts[verdict]);
+    assay_arena_free(arena);
+    return text;
+}
+
+static void pages(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *answer, *read;
+    } cases[] = {
+        {"{\"answers\": true, \"confidence\": 0.9, \"reason\": \"It says so.\"}",
+         "yes 0.9 'It says so.' ok"},
+        {"```json\n{\"answers\": false, \"confidence\": 1, \"reason\": \"a\\n b\"}\n```",
+         "no 1 'a b' ok"},
+        {"<think>{\"answers\": true}</think>{\"answers\": false, \"confidence\": 0, "
+         "\"reason\": \"\"}", "no 0 '' ok"},
+        {"{\"answers\": \"yes\", \"confidence\": \"90%\", \"reason\": \"x\"}", "yes 0.9 'x' repaired"},
+        {"{\"answer\": \"No.\", \"confidence\": 75}", "no 0.75 '' repaired"},
+        {"{\"answers\": true, \"confidence\": -1, \"reason\": 3}", "yes -1 '' repaired"},
+        {"{\"answers\": true, \"confidence\": 1e9}", "yes -1 '' repaired"},
+        {"Sure: {\"page\": 1} {\"answers\": true}", "yes -1 '' repaired"},
+        {"Yes, the table names it.", "yes -1 'Yes, the table names it.' repaired"},
+        {"**No**", "no -1 'No' repaired"},
+        {"{\"answers\": tr", "failed"},
+        {"{\"confidence\": 1}", "failed"},
+        {"{\"answers\": 7}", "failed"},
+        {"I'm sorry, I cannot say yes to that.", "failed"},
+        {"", "failed"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        assert_string_equal(read_page(cases[i].answer), cases[i].read);
+}
+
 /* ---- 10,000 mutated answers ----------------------------------------------------- */
 
 static uint64_t random_state = 6;
@@ -182,6 +234,7 @@ static size_t write_answer(char *text, size_t size, size_t count)
         {"", "[%zu]", " > "}, {"{\"order\": [", "%zu", ", "}, {"Ranking:\n", "%zu", "\n"},
         {"<think>1 > 2</think>", "%zu", ">"}, {"Sure! ", "[%zu]", ", "},
         {"[", "{\"id\": %zu}", ","}, {"", "Passage %zu", ".\n2. "},
+        {"{\"answers\": true, \"reason\": \"because\", \"confidence\": 0.", "%zu", "},"},
     };
     const char *const *form = forms[random_below(sizeof forms / sizeof *forms)];
     size_t length = (size_t)snprintf(text, size, "%s", form[0]);
@@ -224,6 +277,20 @@ static size_t mutate(char *text, size_t length, size_t size)
     return length;
 }
 
+static void check_page(assay_text answer)
+{
+    bool yes;
+    double confidence;
+    assay_text reason;
+    assay_arena *arena = assay_arena_new(0);
+    assert_non_null(arena);
+    if (assay_llm_read_page(answer, arena, &yes, &confidence, &reason) != ASSAY_LLM_FAILED) {
+        assert_true(isnan(confidence) || (confidence >= 0 && confidence <= 1));
+        assert_null(memchr(reason.data, '\n', reason.length));
+    }
+    assay_arena_free(arena);
+}
+
 static void no_candidate_is_lost_in_10000_mutated_answers(void **state)
 {
     (void)state;
@@ -247,6 +314,7 @@ static void no_candidate_is_lost_in_10000_mutated_answers(void **state)
             assert_true(grade >= 0 && grade <= 10);
         assay_llm_read_choice(answer, &choice);
         assay_llm_read_yes(answer, &yes);
+        check_page(answer);
     }
     /* They are mutated, not noise: most say something. */
     assert_true(verdicts[ASSAY_LLM_OK] > 100 && verdicts[ASSAY_LLM_REPAIRED] > 5000);
@@ -260,6 +328,7 @@ int main(void)
         cmocka_unit_test(grades),
         cmocka_unit_test(yes_and_no),
         cmocka_unit_test(choices),
+        cmocka_unit_test(pages),
         cmocka_unit_test(no_candidate_is_lost_in_10000_mutated_answers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
