@@ -9,6 +9,7 @@ serves until its standard input closes. What a model does wrong is in its name:
     prefers-first  of two passages the first, whatever they are
     obedient       does what a passage tells it
     bad-form, old  refuses structured output; newer parameters are wanted
+    object         knows json_object alone, and answers the rest with 500, as llama-cpp-python
     refusal, empty, garbage, half, wrong-count, no-choices, null: no use
     slow, dropped, busy, error, unknown: no answer; busy-once, error-once: one later
     some-fail      refuses passages whose value is odd
@@ -199,6 +200,8 @@ class Api(http.server.BaseHTTPRequestHandler):
             return self.answer(500, b"<html>oops</html>")
         if model == "bad-form" and ("response_format" in body or "logprobs" in body):
             return self.answer(400, b'{"error": {"message": "unknown field response_format"}}')
+        if model == "object" and body.get("response_format", {}).get("type") == "json_schema":
+            return self.answer(500, b'{"error": {"message": "response_format.type: unknown"}}')
         if model == "old" and "max_tokens" in body:
             return self.answer(400, b'{"error": {"message": "use max_completion_tokens"}}')
         if model == "garbage":

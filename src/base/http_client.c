@@ -234,7 +234,9 @@ static void judge(flight *f, CURLcode result, bool *again, bool *final)
     } else if (r->code >= 200 && r->code < 300) {
         r->status = ASSAY_OK;
     } else {
-        *again = assay_curl_passing_code(r->code);
+        r->refused = r->code == 500 && r->refusal != NULL && r->answer.data != NULL &&
+                     strstr(r->answer.data, r->refusal) != NULL;
+        *again = assay_curl_passing_code(r->code) && !r->refused;
         *final = is_final(r->code);
         judge_code(f);
     }
@@ -376,6 +378,7 @@ assay_status assay_http_post(assay_http *http, assay_http_request *requests, siz
         requests[i].status = ASSAY_E_NETWORK;
         requests[i].attempts = 0;
         requests[i].code = 0;
+        requests[i].refused = false;
         requests[i].error = (assay_error){0};
     }
     run(&t);

@@ -31,11 +31,14 @@ void assay_http_close(assay_http *http);
 typedef struct assay_http_request {
     const char *body;    /* JSON */
     size_t body_length;
+    const char *refusal; /* a failure of the server (500) whose answer has this in it is not
+                            worth another attempt; NULL: none is */
     /* What came of it: */
     assay_buffer answer; /* the caller frees it, whatever the status */
     assay_status status; /* NETWORK: refused, lost, or no time left */
     long code;           /* of the last answer; 0: none */
     uint32_t attempts;   /* 0: it was never sent */
+    bool refused;        /* it was such a failure */
     double seconds;      /* of the attempt that succeeded */
     assay_error error;
 } assay_http_request;

@@ -5,7 +5,8 @@
  * The request is that of OpenAI's chat completions, which llama.cpp, vLLM, Ollama
  * and the large services all answer, with temperature 0 and a seed. What an API
  * does not know (structured output, probabilities, the names that newer models
- * take) it answers with 400 or 422: that is left out then, and remembered.
+ * take) it answers with 400 or 422, or with 500 and the name of the field: that is left
+ * out then, and remembered.
  */
 #include "rank/llm.h"
 
@@ -22,9 +23,18 @@ enum {
     ANSWER_BYTES = 4 << 20,
     KEY_BYTES = 4096,
     BYTES_A_TOKEN = 4, /* without a tokenizer */
-    DIALECTS = 4,      /* rounds in which something may be left out */
+    DIALECTS = 5,      /* rounds in which something may be left out */
     TOP_LOGPROBS = 10,
 };
+
+/* How an answer's form is asked for besides in words. */
+typedef enum form {
+    FORM_SCHEMA, /* response_format json_schema, as OpenAI has it */
+    FORM_OBJECT, /* json_object with a schema, as llama.cpp had it first; others read "JSON" */
+    FORM_WORDS,
+} form;
+
+static const char form_field[] = "response_format";
 
 struct assay_llm {
     assay_llm_options options; /* in force */
@@ -34,7 +44,8 @@ struct assay_llm {
     assay_tokens tokens;
     assay_buffer scratch;
     /* What the API understands, as far as it is known. */
-    bool structured, odds, newer;
+    form form;
+    bool odds, newer;
 };
 
 /* ---- Opening -------------------------------------------------------------------- */
@@ -176,7 +187,7 @@ assay_status assay_llm_open(const assay_llm_options *options, assay_llm **out, a
         return assay_fail_memory(error, sizeof *llm);
     if (options != NULL)
         llm->options = *options;
-    llm->structured = !llm->options.plain;
+    llm->form = llm->options.plain ? FORM_WORDS : FORM_SCHEMA;
     llm->odds = true;
     assay_buffer_init(&llm->scratch, 0);
     assay_status status = open_parts(llm, error);
@@ -262,7 +273,7 @@ static json_t *messages(const assay_llm *llm, const assay_llm_question *q)
     assay_buffer text;
     assay_buffer_init(&text, 0);
     assay_buffer_append(&text, q->text.data, q->text.length);
-    assay_buffer_format(&text, " %s", assay_llm_form(q->shape, llm->structured));
+    assay_buffer_format(&text, " %s", assay_llm_form(q->shape, llm->form != FORM_WORDS));
     json_t *list = NULL;
     if (text.failed == ASSAY_OK)
         list = json_pack("[{s:s, s:s}, {s:s, s:o}]", "role", "system", "content",
@@ -284,6 +295,17 @@ static json_int_t answer_tokens(const assay_llm *llm, const assay_llm_question *
     return 32 + item * (json_int_t)q->items;
 }
 
+static json_t *response_format(const assay_llm *llm, assay_llm_shape shape)
+{
+    json_t *schema = assay_llm_schema(shape);
+    if (llm->form == FORM_SCHEMA)
+        return schema;
+    const json_t *of = json_object_get(json_object_get(schema, "json_schema"), "schema");
+    json_t *object = json_pack("{s:s, s:O}", "type", "json_object", "schema", of);
+    json_decref(schema);
+    return object;
+}
+
 /* The body of a request; NULL: memory. */
 static char *body_of(const assay_llm *llm, const assay_llm_question *q)
 {
@@ -293,8 +315,8 @@ static char *body_of(const assay_llm *llm, const assay_llm_question *q)
     json_object_set_new(root, limit, json_integer(answer_tokens(llm, q)));
     if (!llm->newer)
         json_object_set_new(root, "temperature", json_integer(0));
-    if (llm->structured && q->shape != ASSAY_LLM_SHAPE_YES)
-        json_object_set_new(root, "response_format", assay_llm_schema(q->shape));
+    if (llm->form != FORM_WORDS && q->shape != ASSAY_LLM_SHAPE_YES)
+        json_object_set_new(root, form_field, response_format(llm, q->shape));
     if (llm->odds && q->shape == ASSAY_LLM_SHAPE_YES) {
         json_object_set_new(root, "logprobs", json_true());
         json_object_set_new(root, "top_logprobs", json_integer(TOP_LOGPROBS));
@@ -310,14 +332,14 @@ static bool adapt(assay_llm *llm, const assay_llm_question *q, const assay_buffe
 {
     const char *said = answer->data != NULL ? answer->data : "";
     bool odds = llm->odds && q->shape == ASSAY_LLM_SHAPE_YES;
-    bool structured = llm->structured && q->shape != ASSAY_LLM_SHAPE_YES;
+    bool structured = llm->form != FORM_WORDS && q->shape != ASSAY_LLM_SHAPE_YES;
     if (!llm->newer && (strstr(said, "max_completion_tokens") || strstr(said, "temperature")))
         return llm->newer = true;
     if (structured)
-        return !(llm->structured = false);
-    if (odds)
-        return !(llm->odds = false);
-    return false;
+        llm->form++;
+    else if (odds)
+        llm->odds = false;
+    return structured || odds;
 }
 
 /* A batch of requests and the questions they are of. */
@@ -357,7 +379,8 @@ static assay_status make_batch(const assay_llm *llm, assay_llm_question *questio
             return assay_fail_memory(error, q->text.length * 2);
         out->of[out->count] = q;
         out->requests[out->count++] =
-            (assay_http_request){.body = body, .body_length = strlen(body)};
+            (assay_http_request){.body = body, .body_length = strlen(body),
+                                 .refusal = form_field};
     }
     return ASSAY_OK;
 }
@@ -377,6 +400,11 @@ static void take_answer(const assay_llm *llm, assay_http_request *request, assay
     assay_buffer_init(&request->answer, 0);
 }
 
+static bool refuses(const assay_http_request *request)
+{
+    return request->code == 400 || request->code == 422 || request->refused;
+}
+
 /* Whether the round is to be repeated: the API refused a form that can be left out. */
 static bool take_answers(assay_llm *llm, batch *b, assay_llm_usage *usage)
 {
@@ -387,8 +415,7 @@ static bool take_answers(assay_llm *llm, batch *b, assay_llm_usage *usage)
         usage->retries += request->attempts > 1 ? request->attempts - 1 : 0;
         if (request->status == ASSAY_OK) {
             take_answer(llm, request, q, usage);
-        } else if ((request->code == 400 || request->code == 422) &&
-                   (again || adapt(llm, q, &request->answer))) {
+        } else if (refuses(request) && (again || adapt(llm, q, &request->answer))) {
             again = true;
         } else {
             q->status = request->status;

@@ -299,14 +299,15 @@ static void apis_differ(void **state)
     (void)state;
     need_server();
     read_log();
-    const char *models[] = {"bad-form", "old"};
-    for (size_t i = 0; i < 2; i++) {
+    const char *models[] = {"bad-form", "old", "object"};
+    for (size_t i = 0; i < 3; i++) {
         for (int mode = 0; mode <= ASSAY_LLM_PAIRWISE; mode++) {
             rank_values(&(assay_llm_options){.model = models[i], .mode = (assay_llm_mode)mode},
                         five, 5);
             expect_order(mode == ASSAY_LLM_YESNO && i == 0 ? (const size_t[]){1, 3, 4, 0, 2}
                                                            : five_ranked, 5);
             assert_int_equal(asked.usage.failed, 0);
+            assert_int_equal(asked.usage.retries, 0);
         }
     }
 }
