@@ -13,9 +13,10 @@ if [ -z "$model" ]; then
 fi
 unset http_proxy https_proxy all_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY ASSAY_LLM_KEY
 port=$(free_port)
-"$python" -m llama_cpp.server --model "$model" --n_ctx 8192 --logits_all true \
+"$python" -m llama_cpp.server --model "$model" --n_ctx 4096 --logits_all true \
     --host 127.0.0.1 --port "$port" >printed 2>&1 &
 server=$!
+trap "kill $server 2>/dev/null" EXIT
 for _ in $(seq 600); do
     python3 -c "import urllib.request
 urllib.request.urlopen('http://127.0.0.1:$port/v1/models')" 2>/dev/null && break
@@ -40,6 +41,3 @@ ask yesno 5
 json 'all(h["probability"] is None or 0 <= h["probability"] <= 1 for h in d["hits"])' <answer
 ask pairwise 3
 ask pairwise 11
-kill $server
-wait $server 2>/dev/null
-true
