@@ -161,6 +161,8 @@ assay_status assay_sequences_pair(assay_sequences *s, const char *query, const c
     ASSAY_TRY(assay_tokenizer_encode_first(s->tokenizer, (assay_text){query, strlen(query)},
                                            room / 2, &s->first, error));
     size_t first = least(s->first.count, room / 2);
+    if (s->config->split > 0)
+        room = first + least(room - first, assay_split_room(s->config) - layout->special);
     ASSAY_TRY(assay_tokenizer_encode_first(s->tokenizer, (assay_text){passage, strlen(passage)},
                                            room - first, &s->second, error));
     return add(s, layout, -1, first, least(s->second.count, room - first), error);

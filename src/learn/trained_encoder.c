@@ -214,6 +214,11 @@ static assay_status check_sequence(const assay_model_config *config, const assay
         return assay_fail(error, ASSAY_E_ARGUMENT, "sequences",
                           "number %zu has %u tokens, %u of them unseen, expected 1 to %u",
                           number, s->count, s->unseen, config->longest);
+    if (config->split > 0 && s->second < s->count &&
+        s->count - s->second > assay_split_room(config))
+        return assay_fail(error, ASSAY_E_ARGUMENT, "sequences",
+                          "number %zu has %u tokens of the second text, expected at most %u",
+                          number, s->count - s->second, assay_split_room(config));
     for (uint32_t t = 0; t < s->count; t++)
         if (s->ids[t] < 0 || (uint32_t)s->ids[t] >= config->vocabulary)
             return assay_fail(error, ASSAY_E_ARGUMENT, "sequences",
@@ -246,7 +251,7 @@ static void number_tokens(assay_trained_pass *pass)
         for (uint32_t t = 0; t < s->count; t++, row++) {
             int32_t id = s->ids[t];
             if (config->split > 0 && t == s->second)
-                last = config->padding;
+                last = config->padding + (int32_t)config->second_position;
             pass->ids[row] = (uint32_t)id;
             pass->positions[row] = (uint32_t)(id == config->padding ? id : ++last);
             pass->types[row] = t >= s->second && config->types > 1 ? 1 : 0;

@@ -224,7 +224,7 @@ static void embed(const run *r, size_t first, size_t end)
         int32_t last = padding; /* position so far */
         for (size_t t = 0; t < sequence->count && row < end; t++, row++) {
             if (r->encoder->config->split > 0 && t == sequence->second)
-                last = padding;
+                last = padding + (int32_t)r->encoder->config->second_position;
             int32_t id = sequence->ids[t];
             size_t position = (size_t)(id == padding ? padding : ++last), at = row * r->hidden;
             if (row >= first)
@@ -637,6 +637,8 @@ assay_status assay_encoder_try(const assay_encoder *encoder, const assay_encodin
                                assay_audit *audit, assay_error *error)
 {
     assay_sequence sequence = {.ids = text->ids, .count = (uint32_t)text->count};
+    if (encoder->config->split > 0 && sequence.count > assay_split_room(encoder->config))
+        sequence.count = assay_split_room(encoder->config);
     while (sequence.second < sequence.count && text->types[sequence.second] == 0)
         sequence.second++;
     size_t floats = assay_encoder_scratch(encoder, text->count, 1, text->count);

@@ -11,8 +11,9 @@
  * What comes out for a sequence is the same bits in any block, however it is cut.
  *
  * A model may be split (config->split): in its lower layers a pair's two texts are apart,
- * each with positions of its own from the first on, so that what those layers make of a
- * text depends on nothing else and can be kept (MacAvaney et al. 2020, PreTTR). Then there
+ * and the second one's positions begin at a place of their own, behind most queries, so
+ * that what those layers make of a text depends on nothing else and can be kept (MacAvaney
+ * et al. 2020, PreTTR). Then there
  * are passes through these layers alone, of either text, and through the others, which
  * begin with what was kept.
  */

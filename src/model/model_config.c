@@ -21,6 +21,7 @@ enum {
     MAX_POSITIONS = 1 << 17,
     MAX_TYPES = 1024,
     MAX_QUERY_WORDS = 1000000,
+    SPLIT_POSITIONS = 8, /* one in so many is left to the query */
 };
 
 static assay_status refuse(assay_error *error, const char *where, const char *field,
@@ -220,6 +221,7 @@ assay_status assay_model_config_split(const char *where, uint64_t split, assay_m
 {
     const char *field = "assay_split";
     out->split = (uint32_t)split;
+    out->second_position = split > 0 ? out->positions / SPLIT_POSITIONS : 0;
     if (split == 0)
         return ASSAY_OK;
     if (out->kind != ASSAY_MODEL_CROSS_ENCODER)

@@ -42,6 +42,7 @@ typedef struct assay_model_config {
     uint32_t query_words;    /* assay_query_words; 0: they say nothing */
     uint32_t split;          /* assay_split: layers in which query and passage do not see
                                 each other; 0: none */
+    uint32_t second_position; /* of a model that is split: of the passage's first token */
     float epsilon;
     assay_activation activation;
     char weights[2048];      /* folder of config.json, weights and tokenizer */
@@ -51,6 +52,12 @@ typedef struct assay_model_config {
  * field. The files' bytes are added to the digest. */
 assay_status assay_model_config_read(const char *folder, assay_hasher *digest,
                                      assay_model_config *out, assay_error *error);
+
+/* Tokens that a passage may have in a model that is split, special ones counted. */
+static inline uint32_t assay_split_room(const assay_model_config *config)
+{
+    return config->longest - config->second_position;
+}
 
 /* Lets the model's texts meet after the first `split` layers; 0: in all. ARGUMENT-like
  * errors are those of a file: FORMAT, UNSUPPORTED. */

@@ -3,7 +3,7 @@
  * cross_encoder.c: query and passage through the model together (Nogueira & Cho
  * 2019); see assay_rerank. Input is a pair as the tokenizer lays it out, with
  * BERT's [CLS] query [SEP] passage [SEP]; the passage alone is cut to fit. Of a model
- * that is split (model/encoder.h) each text has positions, and so room, of its own.
+ * that is split (model/encoder.h) each text has room of its own.
  */
 #include "rank/cross_encoder.h"
 
@@ -110,8 +110,12 @@ assay_status assay_cross_query(assay_session *session, assay_text query, assay_e
 /* What is read of a passage may depend on the query only where what is made of it does. */
 size_t assay_cross_room(const assay_session *session)
 {
-    size_t room = session->max_tokens - session->pair->special;
-    return session->model->config.split > 0 ? room : room - session->first.count;
+    const assay_model_config *config = &session->model->config;
+    size_t special = session->pair->special, room = session->max_tokens - special;
+    if (config->split == 0)
+        return room - session->first.count;
+    size_t most = assay_split_room(config) - special;
+    return room < most ? room : most;
 }
 
 void assay_cross_cut(const assay_session *session, assay_token_ids *passage)

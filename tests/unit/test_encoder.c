@@ -34,7 +34,7 @@ static bool make_block(const assay_model *model, const size_t *lengths, block *o
     out->count = out->tokens = out->longest = 0;
     for (; lengths[out->count] > 0; out->count++) {
         size_t length = lengths[out->count];
-        if (length > model->config.longest)
+        if (length > assay_split_room(&model->config))
             return false;
         out->sequences[out->count] = (assay_sequence){.ids = out->ids + out->tokens,
                                                       .count = (uint32_t)length,

@@ -279,7 +279,7 @@ def score_split(model, tokenizer, positions, split):
     def ids(text):
         return tokenizer(text, add_special_tokens=False)["input_ids"]
     first = [tokenizer.cls_token_id, *ids(QUERY), tokenizer.sep_token_id]
-    pairs = [(first + ids(p)[:positions - 3] + [tokenizer.sep_token_id], len(first))
+    pairs = [(first + ids(p)[:positions - positions // 8 - 3] + [tokenizer.sep_token_id], len(first))
              for p in PASSAGES]
     with torch.no_grad():
         logits = [apart.logits(model, [pair], split).item() for pair in pairs]

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A BERT cross-encoder of transformers whose lower layers keep the two texts of a pair apart
 (MacAvaney et al. 2020, PreTTR), as "assay_split" of a config.json asks for: in these layers
-attention is masked between them, and each text's positions begin at 0."""
+attention is masked between them, and the second's positions begin at an eighth of all."""
 import torch
 
 
@@ -25,9 +25,10 @@ def logits(model, pairs, split):
     of = segments(pairs)
     ids = torch.zeros_like(of)
     positions = torch.zeros_like(of)
+    begin = model.config.max_position_embeddings // 8
     for i, (tokens, second) in enumerate(pairs):
         ids[i, :len(tokens)] = torch.tensor(tokens)
-        positions[i, :len(tokens)] = torch.tensor([*range(second), *range(len(tokens) - second)])
+        positions[i, :len(tokens)] = torch.tensor([*range(second), *range(begin, begin + len(tokens) - second)])
     there = (of >= 0)[:, None, :].expand(-1, of.shape[1], -1)
     joined, apart = mask(there), mask(there & (of[:, :, None] == of[:, None, :]))
     states = model.bert.embeddings(input_ids=ids, token_type_ids=of.clamp(min=0),
