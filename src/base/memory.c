@@ -4,7 +4,9 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 /* The first number of a file; false when there is none ("max"). */
 static bool read_number(const char *folder, const char *name, uint64_t *out)
@@ -68,4 +70,19 @@ static uint64_t system_left(void)
 uint64_t assay_memory_available(void)
 {
     return least(system_left(), cgroup_left());
+}
+
+#define HUGE_PAGE (2u << 20)
+
+void *assay_memory_take(uint64_t bytes)
+{
+    uint64_t unit = bytes >= HUGE_PAGE ? HUGE_PAGE : 64;
+    uint64_t size = (bytes + unit - 1) / unit * unit;
+    void *memory = aligned_alloc(unit, size > 0 ? size : unit);
+    if (memory == NULL)
+        return NULL;
+    if (unit == HUGE_PAGE)
+        madvise(memory, size, MADV_HUGEPAGE);
+    memset(memory, 0, size);
+    return memory;
 }

@@ -27,7 +27,7 @@ static void sink(assay_best *best)
     }
 }
 
-void assay_best_add(assay_best *best, assay_candidate candidate)
+void assay_best_put(assay_best *best, assay_candidate candidate)
 {
     if (candidate.score != candidate.score || best->limit == 0)
         return;

@@ -30,7 +30,15 @@ typedef struct assay_best {
     size_t count, limit;
 } assay_best;
 
-void assay_best_add(assay_best *best, assay_candidate candidate);
+void assay_best_put(assay_best *best, assay_candidate candidate);
+
+/* Most candidates are worse than all that are kept, which is found out here. */
+static inline void assay_best_add(assay_best *best, assay_candidate candidate)
+{
+    if (best->count < best->limit ||
+        (best->count > 0 && candidate.score >= best->items[0].score))
+        assay_best_put(best, candidate);
+}
 
 /* Sorts items best first; the heap is spent then. */
 void assay_best_sort(assay_best *best);

@@ -3,27 +3,11 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
+#include "base/memory.h"
 #include "index/hnsw_graph.h"
 
 enum { DEFAULT_M = 16, DEFAULT_EF = 200, LEAST_M = 4, MAX_DIMENSIONS = 1 << 16 };
-
-#define HUGE_PAGE (2u << 20)
-
-/* Zeroed; large ones in large pages, as walks jump about in them. */
-static void *take(uint64_t bytes)
-{
-    uint64_t unit = bytes >= HUGE_PAGE ? HUGE_PAGE : 64;
-    uint64_t size = (bytes + unit - 1) / unit * unit;
-    void *memory = aligned_alloc(unit, size > 0 ? size : unit);
-    if (memory == NULL)
-        return NULL;
-    if (unit == HUGE_PAGE)
-        madvise(memory, size, MADV_HUGEPAGE);
-    memset(memory, 0, size);
-    return memory;
-}
 
 assay_status assay_hnsw_check_options(assay_hnsw_options *o, assay_error *error)
 {
@@ -98,8 +82,8 @@ static assay_status allocate_builder(assay_hnsw *h, assay_error *error)
     uint64_t bytes = h->capacity * (uint64_t)assay_code_bytes(ASSAY_CODE_I8, d);
     if (h->options.codes != ASSAY_CODE_B1)
         return ASSAY_OK;
-    h->builder = assay_codes_over(ASSAY_CODE_I8, d, take(bytes),
-                                  take(h->capacity * sizeof(float)));
+    h->builder = assay_codes_over(ASSAY_CODE_I8, d, assay_memory_take(bytes),
+                                  assay_memory_take(h->capacity * sizeof(float)));
     if (h->builder.rows == NULL || h->builder.scales == NULL)
         return assay_fail_memory(error, bytes);
     return ASSAY_OK;
@@ -121,7 +105,7 @@ assay_status assay_hnsw_allocate(assay_hnsw *h, uint32_t capacity, assay_error *
     h->upper_capacity = h->upper_lists + upper_for(capacity, h->options.m);
     for (assay_hnsw_section s = 0; s < HNSW_SECTIONS; s++) {
         uint64_t bytes = assay_hnsw_section_bytes(h, s, capacity, h->upper_capacity);
-        h->sections[s] = take(bytes);
+        h->sections[s] = assay_memory_take(bytes);
         if (h->sections[s] == NULL)
             return assay_fail_memory(error, bytes);
     }
@@ -204,7 +188,8 @@ const float *assay_hnsw_vector(const assay_hnsw *h, uint32_t slot)
 assay_flat *assay_hnsw_flat(const assay_hnsw *h)
 {
     const assay_flat_stamp stamp = {h->collection, h->generation, h->options.dimensions};
-    return assay_flat_over(h->vectors, h->sections[HNSW_KEYS], atomic_load(&h->slots), &stamp);
+    return assay_flat_over(h->vectors, &h->codes, h->sections[HNSW_KEYS], atomic_load(&h->slots),
+                           &stamp);
 }
 
 uint32_t assay_hnsw_read_list(const assay_hnsw *h, uint32_t slot, uint32_t level, uint32_t *out)

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/bits.h"
+#include "base/memory.h"
 #include "base/threads.h"
 #include "index/ivf_lists.h"
 #include "kernels/kernels.h"
@@ -75,12 +76,10 @@ static assay_status make(const assay_ivf_options *options, size_t count, assay_i
     ivf->count = (uint32_t)count;
     assay_status status = assay_ivf_check_options(options, error);
     for (assay_ivf_section s = 0; s < IVF_SECTIONS && status == ASSAY_OK; s++) {
-        uint64_t bytes = (assay_ivf_section_bytes(ivf, s) + 63) / 64 * 64;
-        ivf->sections[s] = aligned_alloc(64, bytes > 0 ? bytes : 64);
+        uint64_t bytes = assay_ivf_section_bytes(ivf, s);
+        ivf->sections[s] = assay_memory_take(bytes);
         if (ivf->sections[s] == NULL)
             status = assay_fail_memory(error, bytes);
-        else
-            memset(ivf->sections[s], 0, bytes);
     }
     if (status != ASSAY_OK) {
         assay_ivf_free(ivf);
@@ -97,8 +96,23 @@ void assay_ivf_free(assay_ivf *ivf)
         return;
     for (assay_ivf_section s = 0; !ivf->mapped && s < IVF_SECTIONS; s++)
         free(ivf->sections[s]);
+    free(ivf->routes.rows);
+    free(ivf->routes.scales);
     assay_map_close(&ivf->mapping);
     free(ivf);
+}
+
+assay_status assay_ivf_make_routes(assay_ivf *ivf, assay_error *error)
+{
+    uint32_t d = ivf->options.dimensions, lists = ivf->options.lists;
+    uint64_t bytes = lists * (uint64_t)assay_code_bytes(ASSAY_CODE_I8, d);
+    ivf->routes = assay_codes_over(ASSAY_CODE_I8, d, assay_memory_take(bytes),
+                                   assay_memory_take(lists * sizeof(float)));
+    if (ivf->routes.rows == NULL || ivf->routes.scales == NULL)
+        return assay_fail_memory(error, bytes);
+    for (uint32_t l = 0; l < lists; l++)
+        assay_codes_put(&ivf->routes, l, ivf->centres + (size_t)l * d, NULL);
+    return ASSAY_OK;
 }
 
 uint32_t assay_ivf_longest(const assay_ivf *ivf)
@@ -112,6 +126,8 @@ uint32_t assay_ivf_longest(const assay_ivf *ivf)
 
 void assay_ivf_describe(const assay_ivf *ivf, assay_ivf_info *out)
 {
+    uint64_t route = assay_code_bytes(ASSAY_CODE_I8, ivf->options.dimensions) + sizeof(float);
+    uint64_t routes = ivf->options.lists * route;
     *out = (assay_ivf_info){
         .options = ivf->options,
         .collection = ivf->collection,
@@ -121,7 +137,7 @@ void assay_ivf_describe(const assay_ivf *ivf, assay_ivf_info *out)
         .trained = ivf->trained,
         .list_bytes = assay_ivf_section_bytes(ivf, IVF_CENTRES) +
                       assay_ivf_section_bytes(ivf, IVF_STARTS) +
-                      assay_ivf_section_bytes(ivf, IVF_KEYS),
+                      assay_ivf_section_bytes(ivf, IVF_KEYS) + routes,
         .code_bytes = assay_ivf_section_bytes(ivf, IVF_CODES) +
                       assay_ivf_section_bytes(ivf, IVF_SCALES),
         .vector_bytes = assay_ivf_section_bytes(ivf, IVF_VECTORS),
@@ -136,7 +152,7 @@ uint64_t assay_ivf_key(const assay_ivf *ivf, uint32_t slot)
 assay_flat *assay_ivf_flat(const assay_ivf *ivf)
 {
     const assay_flat_stamp stamp = {ivf->collection, ivf->generation, ivf->options.dimensions};
-    return assay_flat_over(ivf->vectors, ivf->keys, ivf->count, &stamp);
+    return assay_flat_over(ivf->vectors, &ivf->codes, ivf->keys, ivf->count, &stamp);
 }
 
 /* ----------------------------------------------------------------- filling */
@@ -325,6 +341,8 @@ assay_status assay_ivf_build(const assay_ivf_options *options, const uint64_t *k
         status = assay_ivf_assign(ivf, vectors, NULL, count, threads, f.lists, &work, error);
     if (status == ASSAY_OK)
         status = fill(&f, error);
+    if (status == ASSAY_OK)
+        status = assay_ivf_make_routes(ivf, error);
     filling_free(&f);
     if (status != ASSAY_OK) {
         assay_ivf_free(ivf);
@@ -393,6 +411,8 @@ assay_status assay_ivf_change(const assay_ivf *from, const uint64_t *gone, size_
         take_over(from, to);
         status = fill(&f, error);
     }
+    if (status == ASSAY_OK)
+        status = assay_ivf_make_routes(to, error);
     filling_free(&f);
     if (status != ASSAY_OK) {
         assay_ivf_free(to);

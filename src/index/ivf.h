@@ -86,7 +86,7 @@ typedef struct assay_ivf_find {
     uint32_t k;              /* wanted */
     uint32_t nprobe;         /* lists that are looked into; 0: by default */
     uint32_t ef;             /* candidates scored exactly; raised to k, cut at the scratch's
-                                most */
+                                most; 0: as the codes need */
     const uint64_t *allowed; /* bit i: slot i may be found; NULL: all */
 } assay_ivf_find;
 

@@ -163,6 +163,8 @@ assay_status assay_ivf_open(const char *path, assay_ivf **out, assay_error *erro
         status = arrange(ivf, &head, error);
     if (status == ASSAY_OK)
         status = check_starts(ivf, error);
+    if (status == ASSAY_OK)
+        status = assay_ivf_make_routes(ivf, error);
     if (status != ASSAY_OK) {
         assay_ivf_free(ivf);
         return status;

@@ -39,6 +39,7 @@ struct assay_ivf {
     uint64_t *keys;
     assay_codes codes;
     float *vectors;
+    assay_codes routes; /* the centres as bytes, by which lists are chosen; own memory */
     assay_mapping mapping; /* where it is of a file */
     bool mapped;
     uint64_t checksums[IVF_SECTIONS];
@@ -51,6 +52,8 @@ uint64_t assay_ivf_section_bytes(const assay_ivf *ivf, assay_ivf_section section
 void assay_ivf_arrange(assay_ivf *ivf);
 assay_status assay_ivf_check_options(const assay_ivf_options *options, assay_error *error);
 uint32_t assay_ivf_longest(const assay_ivf *ivf);
+/* Makes `routes` of the centres. */
+assay_status assay_ivf_make_routes(assay_ivf *ivf, assay_error *error);
 
 /* ---- Training (ivf_train.c) */
 

@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* ivf_search.c: searching lists: the nearest centres, the codes of their lists, and the
- * vectors of the best of these. */
+/*
+ * ivf_search.c: searching lists: the nearest centres, the codes of their lists, and the
+ * vectors of the best of these.
+ *
+ * Centres are compared as bytes, a quarter of what there is to read: lists whose centres
+ * are about as near are as likely to hold what is looked for.
+ */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,16 +19,18 @@ enum {
     RESCORED_AT_ONCE = 32,
     DEFAULT_SHARE = 24,    /* of the lists one in so many is looked into ... */
     DEFAULT_LEAST = 8,     /* ... and so many at least */
+    MORE_OF_BITS = 100,    /* than k are scored exactly by default */
+    MORE_OF_BYTES = 10,
 };
 
 struct assay_ivf_scratch {
     uint32_t most;
-    float *products;         /* [lists] */
     assay_candidate *lists;  /* [lists] nearest first; the passage is the list's number */
     assay_candidate *pool;   /* [most] best first; the passage is the slot */
     uint32_t slots[AT_ONCE];
     float scores[AT_ONCE];
     void *room;              /* of the query */
+    void *route;             /* ... and as the centres' bytes */
 };
 
 assay_ivf_scratch *assay_ivf_scratch_new(const assay_ivf *ivf, uint32_t most)
@@ -32,12 +39,13 @@ assay_ivf_scratch *assay_ivf_scratch_new(const assay_ivf *ivf, uint32_t most)
     if (s == NULL)
         return NULL;
     size_t room = assay_code_query_bytes(ivf->options.codes, ivf->options.dimensions);
+    size_t route = assay_code_query_bytes(ASSAY_CODE_I8, ivf->options.dimensions);
     s->most = most > 0 ? most : 1;
-    s->products = calloc(ivf->options.lists, sizeof *s->products);
     s->lists = calloc(ivf->options.lists, sizeof *s->lists);
     s->pool = calloc(s->most, sizeof *s->pool);
     s->room = aligned_alloc(64, (room + 63) / 64 * 64);
-    if (!s->products || !s->lists || !s->pool || !s->room) {
+    s->route = aligned_alloc(64, (route + 63) / 64 * 64);
+    if (!s->lists || !s->pool || !s->room || !s->route) {
         assay_ivf_scratch_free(s);
         return NULL;
     }
@@ -48,10 +56,10 @@ void assay_ivf_scratch_free(assay_ivf_scratch *s)
 {
     if (s == NULL)
         return;
-    free(s->products);
     free(s->lists);
     free(s->pool);
     free(s->room);
+    free(s->route);
     free(s);
 }
 
@@ -63,31 +71,33 @@ uint32_t assay_ivf_nprobe(const assay_ivf *ivf)
     return share < lists ? share : lists;
 }
 
+static void score_some(const assay_code_query *query, size_t count, assay_ivf_scratch *s,
+                       assay_best *best)
+{
+    assay_codes_score(query, s->slots, count, s->scores);
+    for (size_t i = 0; i < count; i++)
+        assay_best_add(best, (assay_candidate){s->slots[i], s->scores[i]});
+}
+
 /* The nearest lists, to s->lists; returns their number. */
 static size_t choose_lists(const assay_ivf *ivf, const float *query, uint32_t nprobe,
                            assay_ivf_scratch *s)
 {
-    uint32_t lists = ivf->options.lists;
     assay_best best = {.items = s->lists, .limit = nprobe};
-    assay_kernels_active()->dots_f32(query, ivf->centres, lists, ivf->options.dimensions,
-                                     s->products);
-    for (uint32_t l = 0; l < lists; l++)
-        assay_best_add(&best, (assay_candidate){l, s->products[l]});
+    assay_code_query route = assay_codes_ask(&ivf->routes, query, s->route);
+    for (uint32_t l = 0; l < ivf->options.lists;) {
+        size_t count = 0;
+        for (; count < AT_ONCE && l < ivf->options.lists; l++)
+            s->slots[count++] = l;
+        score_some(&route, count, s, &best);
+    }
     assay_best_sort(&best);
     return best.count;
 }
 
-static bool may_find(const assay_ivf *ivf, const uint64_t *allowed, uint32_t slot)
+static bool may_find(const uint64_t *allowed, uint32_t slot)
 {
-    return ivf->keys[slot] != 0 && (allowed == NULL || (allowed[slot / 64] >> slot % 64 & 1));
-}
-
-static void score_some(const assay_code_query *query, size_t count, assay_ivf_scratch *s,
-                       assay_best *pool)
-{
-    assay_codes_score(query, s->slots, count, s->scores);
-    for (size_t i = 0; i < count; i++)
-        assay_best_add(pool, (assay_candidate){s->slots[i], s->scores[i]});
+    return allowed == NULL || (allowed[slot / 64] >> slot % 64 & 1);
 }
 
 /* The codes of the chosen lists. */
@@ -99,7 +109,7 @@ static void scan(const assay_ivf *ivf, const assay_code_query *query, const uint
         uint32_t l = (uint32_t)s->lists[i].passage;
         for (uint32_t slot = ivf->starts[l]; slot < ivf->starts[l + 1]; slot++) {
             s->slots[count] = slot;
-            count += may_find(ivf, allowed, slot);
+            count += may_find(allowed, slot);
             if (count < AT_ONCE)
                 continue;
             score_some(query, count, s, pool);
@@ -150,14 +160,22 @@ static uint32_t lists_to_probe(const assay_ivf *ivf, const assay_ivf_find *find)
     return nprobe < lists ? (uint32_t)nprobe : lists;
 }
 
+static uint32_t scored_exactly(const assay_ivf *ivf, const assay_ivf_find *find)
+{
+    uint32_t k = find->k, ef = find->ef;
+    if (ivf->options.codes == ASSAY_CODE_F32)
+        return k;
+    if (ef == 0)
+        ef = ivf->options.codes == ASSAY_CODE_B1 ? k + MORE_OF_BITS : k + k / 2 + MORE_OF_BYTES;
+    return ef > k ? ef : k;
+}
+
 size_t assay_ivf_search(const assay_ivf *ivf, const float *query, const assay_ivf_find *find,
                         assay_ivf_scratch *s, assay_candidate *out)
 {
     if (ivf->count == 0 || find->k == 0)
         return 0;
-    uint32_t ef = find->ef > find->k ? find->ef : find->k;
-    if (ivf->options.codes == ASSAY_CODE_F32)
-        ef = find->k;
+    uint32_t ef = scored_exactly(ivf, find);
     assay_best pool = {.items = s->pool, .limit = ef < s->most ? ef : s->most};
     assay_code_query coded = assay_codes_ask(&ivf->codes, query, s->room);
     uint32_t lists = lists_to_probe(ivf, find), all = ivf->options.lists;
