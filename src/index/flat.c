@@ -20,6 +20,7 @@
 #include "index/flat.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -157,6 +158,7 @@ struct assay_flat {
     char path[512];
     header header;
     const float *vectors;  /* [count][dimensions] */
+    assay_codes codes;     /* of them, bytes; rows is NULL: there are none */
     const uint64_t *keys;  /* [count] */
 };
 
@@ -195,8 +197,8 @@ assay_status assay_flat_open(const char *path, assay_flat **out, assay_error *er
     return ASSAY_OK;
 }
 
-assay_flat *assay_flat_over(const float *vectors, const uint64_t *keys, uint64_t count,
-                            const assay_flat_stamp *stamp)
+assay_flat *assay_flat_over(const float *vectors, const assay_codes *codes, const uint64_t *keys,
+                            uint64_t count, const assay_flat_stamp *stamp)
 {
     assay_flat *flat = calloc(1, sizeof *flat);
     if (flat == NULL)
@@ -207,6 +209,8 @@ assay_flat *assay_flat_over(const float *vectors, const uint64_t *keys, uint64_t
                             .generation = stamp->generation};
     flat->vectors = vectors;
     flat->keys = keys;
+    if (codes != NULL && codes->kind == ASSAY_CODE_I8)
+        flat->codes = *codes;
     return flat;
 }
 
@@ -270,12 +274,14 @@ enum { CHUNK = 512 }; /* vectors that a worker scores at a time */
 typedef struct worker {
     assay_best best;
     float dots[CHUNK];
+    uint32_t at[CHUNK]; /* slots */
 } worker;
 
 struct assay_flat_scratch {
     uint32_t limit, workers;
     worker *each;           /* [workers] */
     assay_candidate *items; /* [workers][limit] */
+    void *room;             /* of the query as bytes */
 };
 
 assay_flat_scratch *assay_flat_scratch_new(uint32_t limit, uint32_t workers)
@@ -289,7 +295,8 @@ assay_flat_scratch *assay_flat_scratch_new(uint32_t limit, uint32_t workers)
     scratch->workers = workers;
     scratch->each = calloc(workers, sizeof *scratch->each);
     scratch->items = calloc((size_t)workers * limit + 1, sizeof *scratch->items);
-    if (scratch->each == NULL || scratch->items == NULL) {
+    scratch->room = aligned_alloc(64, assay_code_query_bytes(ASSAY_CODE_I8, MAX_DIMENSIONS));
+    if (scratch->each == NULL || scratch->items == NULL || scratch->room == NULL) {
         assay_flat_scratch_free(scratch);
         return NULL;
     }
@@ -306,6 +313,7 @@ void assay_flat_scratch_free(assay_flat_scratch *scratch)
         return;
     free(scratch->each);
     free(scratch->items);
+    free(scratch->room);
     free(scratch);
 }
 
@@ -315,7 +323,43 @@ typedef struct scan {
     const assay_bits *slots; /* NULL: all */
     assay_flat_scratch *scratch;
     const assay_kernels *kernels;
+    assay_code_query coded; /* the query, where there are codes */
+    float far;              /* how far a product may lie from that of the codes, for each
+                               unit of the vector's scale */
 } scan;
+
+/* With q and x and the bytes q' and x' made of them, q x - q' x' = (q - q') x + q' (x - x'). A
+ * coordinate is rounded by at most half its vector's scale, and is at most 127 scales; to which
+ * comes what the sum of the product itself is rounded by. */
+static void ask_codes(scan *s)
+{
+    float n = (float)s->flat->header.dimensions, length;
+    if (s->flat->codes.rows == NULL || s->slots != NULL)
+        return;
+    s->coded = assay_codes_ask(&s->flat->codes, s->query, s->scratch->room);
+    s->kernels->dots_f32(s->query, s->query, 1, s->flat->header.dimensions, &length);
+    length = sqrtf(length);
+    float rounded = s->coded.scale / 2 * sqrtf(n), most = ASSAY_I8_LIMIT + 1;
+    s->far = sqrtf(n) * (most * rounded + (length + rounded) / 2 + most * length * n * 0x1p-23f);
+}
+
+/* Scores those of a chunk whose product may be among the best. */
+static void scan_codes(const scan *s, worker *w, uint64_t first, size_t count)
+{
+    const assay_flat *flat = s->flat;
+    size_t some = 0;
+    for (size_t i = 0; i < count; i++)
+        w->at[i] = (uint32_t)(first + i);
+    assay_codes_score(&s->coded, w->at, count, w->dots);
+    float least = w->best.count == w->best.limit ? w->best.items[0].score : -INFINITY;
+    for (size_t i = 0; i < count; i++)
+        if (!(w->dots[i] + s->far * flat->codes.scales[first + i] < least) &&
+            flat->keys[first + i] != 0)
+            w->at[some++] = (uint32_t)(first + i);
+    s->kernels->dots_at_f32(s->query, flat->vectors, w->at, some, flat->header.dimensions, w->dots);
+    for (size_t i = 0; i < some; i++)
+        assay_best_add(&w->best, (assay_candidate){flat->keys[w->at[i]], w->dots[i]});
+}
 
 /* Where less than a quarter of a chunk is wanted, its vectors one by one; else all
  * of them at once, which reads memory at its full speed. */
@@ -341,6 +385,10 @@ static void scan_chunk(void *context, size_t item, uint32_t index)
     worker *w = &s->scratch->each[index];
     uint64_t first = (uint64_t)item * CHUNK;
     size_t count = h->count - first < CHUNK ? (size_t)(h->count - first) : CHUNK;
+    if (s->coded.row != NULL && w->best.limit > 0) {
+        scan_codes(s, w, first, count);
+        return;
+    }
     if (!score_chunk(s, first, count, w->dots))
         return;
     for (size_t i = 0; i < count; i++)
@@ -352,7 +400,9 @@ static void scan_chunk(void *context, size_t item, uint32_t index)
 size_t assay_flat_search(const assay_flat *flat, const float *query, const assay_bits *slots,
                          assay_flat_scratch *scratch, assay_candidate *out)
 {
-    scan s = {flat, query, slots, scratch, assay_kernels_active()};
+    scan s = {.flat = flat, .query = query, .slots = slots, .scratch = scratch,
+              .kernels = assay_kernels_active()};
+    ask_codes(&s);
     for (uint32_t i = 0; i < scratch->workers; i++)
         scratch->each[i].best.count = 0;
     size_t chunks = (size_t)((flat->header.count + CHUNK - 1) / CHUNK);

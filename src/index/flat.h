@@ -2,6 +2,10 @@
 /*
  * flat.h: exact nearest vectors by inner product, over a mapped file.
  *
+ * Where there are codes of bytes beside the vectors, as in a graph or lists, a search reads these,
+ * a quarter of the bytes, and of the vectors only those that might be among the best for all
+ * that rounding may have taken from their score. The result is the same to the bit.
+ *
  * Derived from the store: written whole, opened by mmap, thrown away and
  * written again when its stamp is not the collection's. The format stands at
  * the top of flat.c.
@@ -11,6 +15,7 @@
 
 #include "base/bits.h"
 #include "index/candidates.h"
+#include "index/codes.h"
 
 /* What a file was made from; a file with another stamp is out of date. */
 typedef struct assay_flat_stamp {
@@ -36,10 +41,10 @@ typedef struct assay_flat assay_flat; /* immutable; shared */
 /* Checks header, sizes and the header's checksum; not the vectors, which may be
  * gigabytes (assay_flat_verify does). NOT_FOUND, CORRUPT, VERSION. */
 assay_status assay_flat_open(const char *path, assay_flat **out, assay_error *error);
-/* The same over vectors[stamp.dimensions] and keys in memory, which must outlive it; a
- * key of 0 is none. NULL when memory is short. */
-assay_flat *assay_flat_over(const float *vectors, const uint64_t *keys, uint64_t count,
-                            const assay_flat_stamp *stamp);
+/* The same over vectors[stamp.dimensions], their codes (NULL: none) and keys in memory, which
+ * must outlive it; a key of 0 is none. NULL when memory is short. */
+assay_flat *assay_flat_over(const float *vectors, const assay_codes *codes, const uint64_t *keys,
+                            uint64_t count, const assay_flat_stamp *stamp);
 void assay_flat_close(assay_flat *flat);
 assay_flat_stamp assay_flat_stamp_of(const assay_flat *flat);
 uint64_t assay_flat_count(const assay_flat *flat);

@@ -120,6 +120,44 @@ static void search_is_exact_whatever_the_threads(void **state)
     assay_flat_close(flat);
 }
 
+/* By codes as without them, to the bit: also of vectors that bytes cannot tell apart. */
+static void codes_change_nothing(void **state)
+{
+    (void)state;
+    static float many[COUNT][DIMENSIONS], scales[COUNT];
+    static uint64_t keys[COUNT];
+    size_t bytes = assay_code_bytes(ASSAY_CODE_I8, DIMENSIONS);
+    void *rows = aligned_alloc(64, COUNT * bytes);
+    assay_codes codes = assay_codes_over(ASSAY_CODE_I8, DIMENSIONS, rows, scales);
+    uint64_t seed = 5;
+    for (uint32_t i = 0; i < COUNT; i++) {
+        keys[i] = i % 11 == 5 ? 0 : key_of(i);
+        for (size_t j = 0; j < DIMENSIONS; j++)
+            many[i][j] = i % 3 == 0 ? next_random(&seed)
+                                    : vectors[17][j] * (float)(1 + i % 7) + 1e-3f * next_random(&seed);
+        assay_codes_put(&codes, i, many[i], NULL);
+    }
+    assay_flat *with = assay_flat_over(many[0], &codes, keys, COUNT, &stamp);
+    assay_flat *without = assay_flat_over(many[0], NULL, keys, COUNT, &stamp);
+    for (uint32_t limit = 0; limit <= LIMIT; limit += 10) {
+        assay_flat_scratch *scratch = assay_flat_scratch_new(limit, 1 + limit / 10 % 2);
+        for (size_t q = 0; q < 40; q++) {
+            assay_candidate found[2][LIMIT];
+            size_t count = assay_flat_search(with, many[q * 7], NULL, scratch, found[0]);
+            assert_int_equal(assay_flat_search(without, many[q * 7], NULL, scratch, found[1]), count);
+            assert_int_equal(count, limit);
+            for (size_t i = 0; i < count; i++) {
+                assert_int_equal(found[0][i].passage, found[1][i].passage);
+                assert_true(found[0][i].score == found[1][i].score);
+            }
+        }
+        assay_flat_scratch_free(scratch);
+    }
+    assay_flat_close(with);
+    assay_flat_close(without);
+    free(rows);
+}
+
 static void empty_index_finds_nothing(void **state)
 {
     (void)state;
@@ -192,6 +230,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(best_keeps_the_first_in_order),
         cmocka_unit_test(search_is_exact_whatever_the_threads),
+        cmocka_unit_test(codes_change_nothing),
         cmocka_unit_test(empty_index_finds_nothing),
         cmocka_unit_test(damage_is_told),
     };
