@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/threads.h"
 #include "pipeline/nearest.h"
 #include "pipeline/pipeline.h"
 #include "pipeline/vector_choice.h"
@@ -32,9 +33,19 @@ enum {
     FINE = 32,           /* an effort is found to one in so many */
     EMBED_AT_ONCE = 64,
     KEYS_AT_ONCE = 4096,
+    ASK_AT_ONCE = 64,    /* by all threads, before they look up */
 };
 
 #define DEFAULT_RECALL 0.95
+
+/* A thread that asks questions. */
+typedef struct asker {
+    assay_nearest nearest;
+    assay_candidate *found; /* [k] */
+    size_t hits;
+    assay_status status;
+    assay_error error;
+} asker;
 
 typedef struct tuning {
     assay_store *store;
@@ -45,14 +56,16 @@ typedef struct tuning {
     float *queries;             /* [query_count][dimensions] */
     float *least;               /* [query_count] the k-th exact score ... */
     size_t *wanted;             /* ... and how many there are, at most k */
-    assay_candidate *found;     /* [k] */
     assay_vectors vectors;
-    assay_nearest nearest;
+    asker *askers;              /* [threads] */
+    uint32_t threads;
     uint32_t ef, nprobe;        /* of searches */
     uint64_t *keys;             /* [key_count] of the passages with vectors */
     uint64_t key_count;
     assay_vector_index_info index;
     bool in_store;              /* the database has the index */
+    bool exact;                 /* the same */
+    size_t first;               /* question of those that are asked at once */
     assay_progress_fn progress;
     void *user;
     uint64_t done, total;
@@ -60,7 +73,11 @@ typedef struct tuning {
 
 static void tuning_free(tuning *t)
 {
-    assay_nearest_free(&t->nearest);
+    for (uint32_t i = 0; t->askers != NULL && i < t->threads; i++) {
+        assay_nearest_free(&t->askers[i].nearest);
+        free(t->askers[i].found);
+    }
+    free(t->askers);
     assay_vectors_close(&t->vectors);
     assay_arena_free(t->arena);
     free(t->texts);
@@ -68,12 +85,12 @@ static void tuning_free(tuning *t)
     free(t->queries);
     free(t->least);
     free(t->wanted);
-    free(t->found);
 }
 
-static assay_status tell(tuning *t, assay_error *error)
+static assay_status tell(tuning *t, size_t more, assay_error *error)
 {
-    assay_progress step = {.phase = ASSAY_PHASE_TUNE, .done = ++t->done, .total = t->total};
+    t->done += more;
+    assay_progress step = {.phase = ASSAY_PHASE_TUNE, .done = t->done, .total = t->total};
     if (t->progress != NULL && !t->progress(&step, t->user))
         return assay_fail(error, ASSAY_E_INTERRUPTED, NULL, "interrupted");
     return ASSAY_OK;
@@ -192,31 +209,81 @@ static assay_status embed(tuning *t, assay_error *error)
 
 /* --------------------------------------------------------------- measuring */
 
-static assay_status search_store(tuning *t, const float *query, bool exact, size_t *count,
-                                 assay_error *error)
+static assay_status make_askers(tuning *t, assay_error *error)
+{
+    t->threads = t->in_store ? 1 : t->options.threads; /* a store is one thread's */
+    if (t->threads == 0 || t->threads > assay_cores())
+        t->threads = assay_cores();
+    t->askers = calloc(t->threads, sizeof *t->askers);
+    for (uint32_t i = 0; t->askers != NULL && i < t->threads; i++) {
+        t->askers[i].found = calloc(t->options.k, sizeof *t->askers[i].found);
+        if (t->askers[i].found == NULL)
+            return assay_fail_memory(error, t->options.k * sizeof *t->askers[i].found);
+    }
+    return t->askers != NULL ? ASSAY_OK : assay_fail_memory(error, t->threads * sizeof *t->askers);
+}
+
+static assay_status search_store(const tuning *t, const float *query, asker *a, size_t *count)
 {
     assay_vector_index kind;
     const assay_store_find options = {.k = t->options.k, .ef = t->ef, .nprobe = t->nprobe,
-                                      .exact = exact};
-    return assay_store_nearest(t->store, &t->collection, query, &options, t->found, count, &kind,
-                               error);
+                                      .exact = t->exact};
+    return assay_store_nearest(t->store, &t->collection, query, &options, a->found, count, &kind,
+                               &a->error);
 }
 
-static assay_status search(tuning *t, size_t query, bool exact, size_t *count,
-                           assay_error *error)
+static assay_status search(const tuning *t, const float *query, asker *a, size_t *count)
 {
-    const float *vector = t->queries + query * t->collection.config.dimensions;
-    if (t->in_store)
-        return search_store(t, vector, exact, count, error);
     const assay_nearest_options options = {
         .k = t->options.k,
         .ef = t->ef,
         .nprobe = t->nprobe,
-        .exact = exact,
-        .threads = t->options.threads,
+        .exact = t->exact,
+        .threads = 1,
     };
-    return assay_nearest_search(&t->nearest, &t->vectors, vector, &options, t->found, count,
-                                error);
+    if (t->in_store)
+        return search_store(t, query, a, count);
+    return assay_nearest_search(&a->nearest, &t->vectors, query, &options, a->found, count,
+                                &a->error);
+}
+
+/* One question. What is found exactly is what the others are measured by. */
+static void ask(void *context, size_t item, uint32_t worker)
+{
+    tuning *t = context;
+    asker *a = &t->askers[worker];
+    size_t query = t->first + item, count = 0;
+    if (a->status == ASSAY_OK)
+        a->status = search(t, t->queries + query * t->collection.config.dimensions, a, &count);
+    if (a->status != ASSAY_OK)
+        return;
+    if (t->exact) {
+        t->wanted[query] = count;
+        t->least[query] = count > 0 ? a->found[count - 1].score : 0;
+        return;
+    }
+    for (size_t j = 0; j < count; j++)
+        a->hits += a->found[j].score >= t->least[query];
+}
+
+/* All questions, shared out among threads; exact answers are told of as progress. */
+static assay_status ask_all(tuning *t, bool exact, assay_error *error)
+{
+    size_t count = t->options.query_count;
+    t->exact = exact;
+    for (t->first = 0; t->first < count; t->first += ASK_AT_ONCE) {
+        size_t some = count - t->first < ASK_AT_ONCE ? count - t->first : ASK_AT_ONCE;
+        assay_loop(some, t->threads, ask, t);
+        for (uint32_t i = 0; i < t->threads; i++)
+            if (t->askers[i].status != ASSAY_OK) {
+                if (error != NULL)
+                    *error = t->askers[i].error;
+                return t->askers[i].status;
+            }
+        if (exact)
+            ASSAY_TRY(tell(t, some, error));
+    }
+    return ASSAY_OK;
 }
 
 static assay_status measure_exact(tuning *t, assay_error *error)
@@ -224,32 +291,26 @@ static assay_status measure_exact(tuning *t, assay_error *error)
     size_t count = t->options.query_count;
     t->least = calloc(count, sizeof *t->least);
     t->wanted = calloc(count, sizeof *t->wanted);
-    t->found = calloc(t->options.k, sizeof *t->found);
-    if (t->least == NULL || t->wanted == NULL || t->found == NULL)
-        return assay_fail_memory(error, t->options.k * sizeof *t->found);
+    if (t->least == NULL || t->wanted == NULL)
+        return assay_fail_memory(error, count * sizeof *t->wanted);
     t->total = count;
-    for (size_t i = 0; i < count; i++) {
-        ASSAY_TRY(search(t, i, true, &t->wanted[i], error));
-        if (t->wanted[i] > 0)
-            t->least[i] = t->found[t->wanted[i] - 1].score;
-        ASSAY_TRY(tell(t, error));
-    }
-    return ASSAY_OK;
+    ASSAY_TRY(make_askers(t, error));
+    return ask_all(t, true, error);
 }
 
 static assay_status measure(tuning *t, double *recall, assay_error *error)
 {
     size_t hits = 0, wanted = 0;
-    for (size_t i = 0; i < t->options.query_count; i++) {
-        size_t count;
-        ASSAY_TRY(search(t, i, false, &count, error));
+    for (uint32_t i = 0; i < t->threads; i++)
+        t->askers[i].hits = 0;
+    ASSAY_TRY(ask_all(t, false, error));
+    for (uint32_t i = 0; i < t->threads; i++)
+        hits += t->askers[i].hits;
+    for (size_t i = 0; i < t->options.query_count; i++)
         wanted += t->wanted[i];
-        for (size_t j = 0; j < count; j++)
-            hits += t->found[j].score >= t->least[i];
-    }
     *recall = wanted > 0 ? (double)hits / (double)wanted : 1;
     t->total++;
-    return tell(t, error);
+    return tell(t, 1, error);
 }
 
 /* Makes *effort, t->ef or t->nprobe, the least within [least, most] that reaches the
