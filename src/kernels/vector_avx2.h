@@ -219,6 +219,18 @@ INLINE int32_t i_sum(integers a)
     return _mm_cvtsi128_si32(_mm_add_epi32(two, _mm_srli_si128(two, 4)));
 }
 
+/* The same of each of four. */
+INLINE void i_sum_4(const integers a[4], int32_t out[4])
+{
+    __m256i one = _mm256_hadd_epi32(_mm256_add_epi32(a[0].low, a[0].high),
+                                    _mm256_add_epi32(a[1].low, a[1].high));
+    __m256i other = _mm256_hadd_epi32(_mm256_add_epi32(a[2].low, a[2].high),
+                                      _mm256_add_epi32(a[3].low, a[3].high));
+    __m256i all = _mm256_hadd_epi32(one, other);
+    __m128i four = _mm_add_epi32(_mm256_castsi256_si128(all), _mm256_extracti128_si256(all, 1));
+    _mm_storeu_si128((__m128i *)(void *)out, four);
+}
+
 INLINE vector v_of_integers(integers a)
 {
     return (vector){_mm256_cvtepi32_ps(a.low), _mm256_cvtepi32_ps(a.high)};

@@ -185,6 +185,20 @@ INLINE int32_t i_sum(integers a)
     return _mm512_reduce_add_epi32(a);
 }
 
+/* The same of each of four. */
+INLINE void i_sum_4(const integers a[4], int32_t out[4])
+{
+    __m512i first = _mm512_add_epi32(_mm512_unpacklo_epi32(a[0], a[1]),
+                                     _mm512_unpackhi_epi32(a[0], a[1]));
+    __m512i second = _mm512_add_epi32(_mm512_unpacklo_epi32(a[2], a[3]),
+                                      _mm512_unpackhi_epi32(a[2], a[3]));
+    __m512i all = _mm512_add_epi32(_mm512_unpacklo_epi64(first, second),
+                                   _mm512_unpackhi_epi64(first, second));
+    __m256i eight = _mm256_add_epi32(_mm512_castsi512_si256(all), _mm512_extracti64x4_epi64(all, 1));
+    __m128i four = _mm_add_epi32(_mm256_castsi256_si128(eight), _mm256_extracti128_si256(eight, 1));
+    _mm_storeu_si128((__m128i *)(void *)out, four);
+}
+
 INLINE vector v_of_integers(integers a)
 {
     return _mm512_cvtepi32_ps(a);

@@ -320,6 +320,15 @@ INLINE int32_t i_sum(integers a)
     return vaddvq_s32(vaddq_s32(vaddq_s32(a.a, a.b), vaddq_s32(a.c, a.d)));
 }
 
+/* The same of each of four. */
+INLINE void i_sum_4(const integers a[4], int32_t out[4])
+{
+    int32x4_t sums[4];
+    for (size_t i = 0; i < 4; i++)
+        sums[i] = vaddq_s32(vaddq_s32(a[i].a, a[i].b), vaddq_s32(a[i].c, a[i].d));
+    vst1q_s32(out, vpaddq_s32(vpaddq_s32(sums[0], sums[1]), vpaddq_s32(sums[2], sums[3])));
+}
+
 INLINE integers i_max(integers a, integers b)
 {
     return (integers)EACH_OF_2(vmaxq_s32, a, b);
