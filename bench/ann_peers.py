@@ -21,7 +21,7 @@ import numpy as np
 M, EF_CONSTRUCTION, K, DIMENSIONS = 16, 200, 10, 384
 EFS = (10, 20, 30, 40, 60, 80, 120, 160, 320)
 NPROBES = (2, 4, 8, 12, 16, 24, 32, 64, 128)
-EDGES, CLUSTERS = 100, 16  # of NGT's first graph; of the centres of RaBitQ's codes
+CLUSTERS = 16  # of the centres of RaBitQ's codes
 LISTS_ROOT = 4  # lists are so many times the root of the vectors, as assay's are
 
 
@@ -184,7 +184,7 @@ class Glass:
 
 
 class Svs:
-    """Vamana. LVQ and LeanVec, its compressed vectors, are refused by CPUs that are not Intel's."""
+    """Vamana, with as many links as an HNSW of this m on the ground."""
     package, efforts = "scalable-vs", EFS
 
     def __init__(self, kind):
@@ -193,19 +193,9 @@ class Svs:
     def build(self, base, threads):
         import svs
         parameters = svs.VamanaBuildParameters(graph_max_degree=2 * M, window_size=EF_CONSTRUCTION, alpha=0.95)
-        if self.kind.startswith("lvq"):
-            primary, residual = {"lvq8": (8, 0), "lvq4x8": (4, 8)}[self.kind]
-            data, size = svs.LVQLoader(self.vectors(base), primary, residual), (primary + residual) / 8
-        else:
-            data, size = (base.astype(np.float16), 2) if self.kind == "f16" else (base, 4)
+        data = base.astype(np.float16) if self.kind == "f16" else base
         self.index = svs.Vamana.build(parameters, data, svs.DistanceType.MIP, num_threads=threads)
-        return int(base.size * size) + len(base) * 8 * M
-
-    def vectors(self, base):
-        import svs
-        path = f"{tempfile.mkdtemp()}/base.fvecs"
-        svs.write_vecs(base, path)
-        return svs.VectorDataLoader(path, svs.DataType.float32, base.shape[1])
+        return data.nbytes + len(base) * 8 * M
 
     def save(self, path):
         path.mkdir()
@@ -213,45 +203,13 @@ class Svs:
 
     def load(self, path, base):
         import svs
-        kind = svs.DataType.float16 if self.kind == "f16" else svs.DataType.float32
-        data = svs.LVQLoader(f"{path}/data") if self.kind.startswith("lvq") else \
-            svs.VectorDataLoader(f"{path}/data", kind)
+        data = svs.VectorDataLoader(f"{path}/data", getattr(svs.DataType, self.kind.replace("f", "float")))
         self.index = svs.Vamana(f"{path}/config", svs.GraphLoader(f"{path}/graph"), data, svs.DistanceType.MIP,
                                 num_threads=1)
 
     def search(self, queries, ef):
         self.index.search_window_size = ef
         return timed(lambda: self.index.search(queries, K)[0])
-
-
-class Ngt:
-    """ONNG. Its quantised graph is made by a command (qbg) that the package does not have."""
-    name, package, efforts = "ngt, f32", "ngt", (0, 2, 4, 6, 8, 10, 14, 20, 30)  # epsilon, per cent
-
-    def build(self, base, threads):
-        import ngtpy
-        self.folder = pathlib.Path(tempfile.mkdtemp())
-        ngtpy.create(str(self.folder / "anng"), base.shape[1], edge_size_for_creation=EDGES, edge_size_for_search=-2,
-                     distance_type="Normalized Cosine", object_type="Float")
-        index = ngtpy.Index(str(self.folder / "anng"))
-        index.batch_insert(base, num_threads=threads)
-        index.save()
-        index.close()
-        optimizer = ngtpy.Optimizer(log_disabled=True)
-        optimizer.set(num_of_outgoings=10, num_of_incomings=EDGES)
-        optimizer.execute(str(self.folder / "anng"), str(self.folder / "onng"))
-        return folder_bytes(self.folder / "onng")
-
-    def save(self, path):
-        shutil.move(self.folder / "onng", path)
-        shutil.rmtree(self.folder)
-
-    def load(self, path, base):
-        import ngtpy
-        self.index = ngtpy.Index(str(path), read_only=True)
-
-    def search(self, queries, epsilon):
-        return timed(lambda: np.array([[i for i, _ in self.index.search(q, K, epsilon / 100)] for q in queries]))
 
 
 class Zvec:
@@ -353,8 +311,12 @@ class Symqg:
 
 
 ALL = [Hnswlib(), Usearch("f32"), Usearch("i8"), Faiss("f32"), Faiss("i8"), Glass("f32"), Glass("i8"), Glass("i4"),
-       Svs("f32"), Svs("f16"), Svs("lvq8"), Ngt(), Zvec("f32"), Zvec("i8"), Zvec("rabitq"), RabitqGraph(4),
+       Svs("f32"), Svs("f16"), Zvec("f32"), Zvec("i8"), Zvec("rabitq"), RabitqGraph(4),
        RabitqGraph(7), Symqg(0), Symqg(8), FaissLists("b1"), FaissLists("i8"), FaissLists("f32")]
+
+
+LEFT_OUT = {"SVS with compressed vectors (LVQ, LeanVec)": "refuses processors that are not Intel's",
+            "NGT's quantised graph": "is made by a command that its package does not have"}
 
 
 def recall_of(found, truth):
