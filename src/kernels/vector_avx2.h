@@ -190,6 +190,11 @@ INLINE integers i_all(int32_t x)
     return (integers){_mm256_set1_epi32(x), _mm256_set1_epi32(x)};
 }
 
+INLINE integers i_xor(integers a, integers b)
+{
+    return (integers){_mm256_xor_si256(a.low, b.low), _mm256_xor_si256(a.high, b.high)};
+}
+
 INLINE integers i_add(integers a, integers b)
 {
     return (integers){_mm256_add_epi32(a.low, b.low), _mm256_add_epi32(a.high, b.high)};

@@ -159,6 +159,11 @@ INLINE integers i_all(int32_t x)
     return _mm512_set1_epi32(x);
 }
 
+INLINE integers i_xor(integers a, integers b)
+{
+    return _mm512_xor_si512(a, b);
+}
+
 INLINE integers i_add(integers a, integers b)
 {
     return _mm512_add_epi32(a, b);
