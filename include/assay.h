@@ -867,7 +867,7 @@ typedef struct assay_pipeline_options {
     uint32_t ef;            /* vectors that a search of hnsw keeps on its way: more find
                                more; 0: as tuned (assay_vector_index_tune), else
                                retrieve + 100; at least retrieve. late looks at the codes
-                               of four times as many passages */
+                               of eight times as many passages */
     uint32_t nprobe;        /* lists of ivf that a search looks into; 0: as tuned, else one
                                in 24. Of late: centres of each of the query's tokens; 0: 8 */
     bool exact;             /* compare with all vectors, whatever index there is */

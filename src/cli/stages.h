@@ -55,7 +55,7 @@ typedef struct assay_stages {
      "BM25: how much long passages are held back (default: 0.4)", 0, 1},                         \
     {"ef", ASSAY_OPTION_COUNT, ASSAY_STAGE_FIELD(settings, ef), "N",                             \
      "vectors that a search of an hnsw index keeps on its way: more find more and take "        \
-     "longer; late looks at the codes of four times as many passages (default: as tuned, else "  \
+     "longer; late looks at the codes of eight times as many passages (default: as tuned, else "  \
      "candidates + 100)", 1, 65536},                                                             \
     {"nprobe", ASSAY_OPTION_COUNT, ASSAY_STAGE_FIELD(settings, nprobe), "N",                     \
      "lists of an ivf index that a search looks into (default: as tuned, else one in 24), or "   \

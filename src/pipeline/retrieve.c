@@ -6,7 +6,7 @@
 #include "base/clock.h"
 #include "pipeline/pipeline.h"
 
-enum { LATE_SCORED = 4 }; /* passages whose codes late interaction looks at, times ef */
+enum { LATE_SCORED = 8 }; /* passages whose codes late interaction looks at, times ef */
 
 assay_status assay_query_encoder_open(const assay_collection *collection, uint32_t threads,
                                       assay_model **model, assay_session **session,
