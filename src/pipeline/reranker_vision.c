@@ -258,6 +258,7 @@ static assay_status score_vision(void *state, const assay_rerank_call *call, siz
     stage *s = state;
     ASSAY_TRY(look_at_all(s, call, result, error));
     result->cache = s->answers.error;
+    result->tokens = result->llm.input_tokens;
     for (size_t i = 0; i < count; i++) {
         const page *p = &s->pages[s->pages[i].same];
         scores[i] = score_of(p);
