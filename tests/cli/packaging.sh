@@ -1,6 +1,7 @@
 # What stands in packaging/: every metric that dashboard and alerts name is one that the
 # server has; where Prometheus' promtool is installed, rules, their tests and the queries of
-# the dashboard pass it; where systemd-analyze is, the units do.
+# the dashboard pass it; where Grafana's model of dashboards is ($PYTHON), the dashboard fits it;
+# where systemd-analyze is, the units do.
 cd "$ROOT/packaging" || exit 1
 assay serve --socket "$HOME/s" --port "$(free_port)" --record 1 --traces http://127.0.0.1:1 --quiet 2>"$HOME/log" &
 server=$!
@@ -20,6 +21,9 @@ if command -v promtool >/dev/null; then
     promtool check rules --lint=none monitoring/alerts.yml "$HOME/queries.yml" >"$HOME/said" 2>&1 || cat "$HOME/said"
     promtool check config --syntax-only monitoring/prometheus.yml >"$HOME/said" 2>&1 || cat "$HOME/said"
     promtool test rules "$ROOT/tests/server/alerts_test.yml" >"$HOME/said" 2>&1 || cat "$HOME/said"
+fi
+if "${PYTHON:-python3}" -c 'import grafana_foundation_sdk' 2>/dev/null; then
+    "${PYTHON:-python3}" "$ROOT/tests/server/dashboard.py" monitoring/dashboard.json >"$HOME/said" 2>&1 || cat "$HOME/said"
 fi
 if command -v systemd-analyze >/dev/null; then
     sed 's|/usr/local/bin/assay|/bin/true|' assay.service >"$HOME/assay.service"
