@@ -7,6 +7,7 @@ const SVG = "http://www.w3.org/2000/svg";
 const session = Array.from(crypto.getRandomValues(new Uint8Array(12)), b => b.toString(16)).join("");
 let mode = "search";
 let hits = [];
+let ranked = "search"; // the mode that hits are of
 let answered = null; // the id of the search shown, where it was recorded
 
 function element(name, text, className) {
@@ -200,10 +201,10 @@ function draw() {
 function show(query) {
   const asked = words(query);
   const by = key => hits.filter(hit => hit[key]).sort((a, b) => a[key] - b[key]);
-  $("left").textContent = mode === "search" && $("versus").value ? $("versus").value : "Before";
+  $("left").textContent = ranked === "search" && $("versus").value ? $("versus").value : "Before";
   $("before").replaceChildren(...by("before").map(hit => item(hit, hit.before, false, asked)));
   $("after").replaceChildren(...by("after").map(hit => item(hit, hit.after, true, asked)));
-  $("result").hidden = hits.length === 0;
+  $("result").hidden = ranked !== mode || hits.length === 0;
   if (!hits.length) say("Nothing was found.");
   draw();
 }
@@ -231,7 +232,9 @@ async function submit(event) {
   if (!query) return;
   say("…");
   try {
-    hits = mode === "search" ? await search(query) : await rank(query);
+    const asked = mode;
+    hits = asked === "search" ? await search(query) : await rank(query);
+    ranked = asked;
     show(query);
   } catch (error) {
     say(error.message, true);
@@ -251,7 +254,7 @@ async function report() {
 
 function choose(wanted) {
   mode = wanted;
-  $("result").hidden = wanted === "report" || hits.length === 0;
+  $("result").hidden = wanted !== ranked || hits.length === 0;
   $("form").hidden = wanted === "report";
   if (wanted === "report") report();
   else say("");

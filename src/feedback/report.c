@@ -233,16 +233,26 @@ static void set_shares(const shares *s, assay_feedback_report *r)
     r->rerank_ms = r->read > 0 ? s->rerank_ms / (double)r->read : (double)NAN;
 }
 
+/* Of what can be no less and no more: Student's t knows nothing of that. */
+static assay_interval within(assay_interval interval, double least, double most)
+{
+    if (interval.low < least)
+        interval.low = least;
+    if (interval.high > most)
+        interval.high = most;
+    return interval;
+}
+
 static assay_status set_intervals(columns *c, assay_feedback_report *r, assay_error *error)
 {
     double difference;
     r->clicked = c->clicked;
     r->lift = assay_interval_of(c->lift, c->clicked);
     r->lift_weighted = interval_of_ratio(c->weighted, c->weights, c->clicked);
-    r->mrr_before = assay_interval_of(c->before, c->clicked);
-    r->mrr_after = assay_interval_of(c->after, c->clicked);
+    r->mrr_before = within(assay_interval_of(c->before, c->clicked), 0, 1);
+    r->mrr_after = within(assay_interval_of(c->after, c->clicked), 0, 1);
     r->mrr_gain = assay_interval_of(c->gain, c->clicked);
-    r->correlation = assay_interval_of(c->correlation, c->correlated);
+    r->correlation = within(assay_interval_of(c->correlation, c->correlated), -1, 1);
     r->rerank_ms_median = quantile(c->rerank, c->reranked, 0.5);
     r->rerank_ms_95 = quantile(c->rerank, c->reranked, 0.95);
     r->mrr_p_value = NAN;

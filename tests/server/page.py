@@ -144,6 +144,10 @@ def paste(tab):
     check("pasted passages are ranked, as text",
           tab.until(SHOWN + ' && document.querySelectorAll("#after li").length === 3') and
           tab.run('[...document.querySelectorAll("#after li b")].some(b => b.textContent === "<b>no</b>")'))
+    tab.run('document.getElementById("tab-search").click()')
+    elsewhere = tab.run('document.getElementById("result").hidden')
+    tab.run('document.getElementById("tab-paste").click()')
+    check("and are no answer to a search", elsewhere is True and tab.run(SHOWN))
 
 
 def report(tab):

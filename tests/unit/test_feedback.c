@@ -131,6 +131,8 @@ static void test_by_hand(void **state)
     assert_near(r.first_changed, 1 / 3.0, 1e-12);
     /* tau: of (3,1,2) -1/3, of the same order 1, of (1,3,2) 1/3. */
     assert_near(r.correlation.mean, (-1 / 3.0 + 1 + 1 / 3.0) / 3, 1e-12);
+    assert_near(r.correlation.high, 1, 0); /* and not beyond */
+    assert_true(r.correlation.low >= -1 && r.mrr_before.low >= 0);
     assert_near(r.rerank_ms, 10, 1e-9);
     assert_int_equal(r.unseen_clicks, 1);
     assert_string_equal(r.unseen[0].document, "gone");
