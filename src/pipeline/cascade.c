@@ -494,6 +494,7 @@ assay_status assay_cascade_run(assay_pipeline *p, assay_text query, assay_entry 
         if (w.count > 0)
             ASSAY_TRY(run_stage(&w, query, arena, error));
         w.result->seconds = assay_seconds() - begun;
+        w.result->tokens += w.result->llm.input_tokens;
         add_up(result, w.result);
         comes = w.options->keep;
     }

@@ -93,7 +93,6 @@ static assay_status score_llm(void *state, const assay_rerank_call *call, size_t
     };
     assay_status status = assay_llm_rank(s->llm, &asked, scores + first, &result->llm, error);
     result->cache = s->answers.error;
-    result->tokens = result->llm.input_tokens;
     return status;
 }
 
