@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""soak.py BUILD [REQUESTS]: many requests (24000), of which one in eight is broken off
+"""soak.py BUILD [REQUESTS]: many requests (120000: memory is warm before half of them are), of which one in eight is broken off
 somewhere, from eight clients at once, against a small model and a collection, answers
 recorded. Prints the server's
 resident memory and descriptors on the way; fails when memory still grows by more than
@@ -18,7 +18,7 @@ import threading
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-BUILD, TOTAL = pathlib.Path(sys.argv[1]).resolve(), int((sys.argv[2:] or [24000])[0])
+BUILD, TOTAL = pathlib.Path(sys.argv[1]).resolve(), int((sys.argv[2:] or [120000])[0])
 CLIENTS, PORT = 8, 20000 + os.getpid() % 20000
 TEXTS = ["It is blue.", "It is 8 m tall.", "The purser opens the lockers at nine."]
 wrong = []
