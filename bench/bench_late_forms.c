@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench_common.h"
 #include "base/threads.h"
 #include "pipeline/late.h"
 #include "index/candidates.h"
@@ -68,21 +69,6 @@ typedef struct bench {
     assay_token_query asked[MOST_WORKERS][POOLS][WIDTHS];
     size_t first;             /* passage of the batch at hand */
 } bench;
-
-static void *take(size_t bytes)
-{
-    void *p = aligned_alloc(64, bytes / 64 * 64 + 64);
-    if (p == NULL)
-        abort();
-    return p;
-}
-
-static void say(const char *what, size_t done, size_t all)
-{
-    fprintf(stderr, "\r%s: %zu of %zu ", what, done, all);
-    if (done == all)
-        fputc('\n', stderr);
-}
 
 /* ---- Passages ---------------------------------------------------------------------- */
 

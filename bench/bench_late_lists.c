@@ -24,6 +24,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "bench_common.h"
 #include "base/clock.h"
 #include "base/random.h"
 #include "pipeline/late_retriever.h"
@@ -31,21 +32,6 @@
 enum { K = 100, BATCH = 1000 };
 
 static const char name[] = "large";
-
-static void *take(size_t bytes)
-{
-    void *p = aligned_alloc(64, bytes / 64 * 64 + 64);
-    if (p == NULL)
-        abort();
-    return p;
-}
-
-static void say(const char *what, size_t done, size_t all)
-{
-    fprintf(stderr, "\r%s: %zu of %zu ", what, done, all);
-    if (done == all)
-        fputc('\n', stderr);
-}
 
 /* ---- What there is ------------------------------------------------------------------ */
 
