@@ -7,6 +7,9 @@
 #define KEEP 0.8  /* of the past, beside each new piece of work */
 #define FADE 0.9
 #define DOUBT 0.5 /* of the first seconds: so far off, for all that is known */
+#define LATE 0.02 /* of the searches that are cut short, at most */
+#define STEP 0.01 /* of a search's time */
+#define MOST 0.5  /* more in reserve is more lost than won */
 
 bool assay_cost_known(const assay_cost *cost)
 {
@@ -71,4 +74,9 @@ double assay_time_share(const assay_demand *stages, size_t count, double left)
     if (unknown > 0)
         return rest / (double)parts;
     return sum <= rest ? rest - (sum - stages[0].seconds) : rest * stages[0].seconds / sum;
+}
+
+double assay_reserve_learn(double reserve, bool late)
+{
+    return fmin(fmax(reserve + STEP * (late ? 1 - LATE : -LATE), 0), MOST);
 }

@@ -6,6 +6,12 @@
  * work of late count most, so that one slow start is soon forgotten. How far seconds
  * went beyond what was expected is kept beside them and added to what is expected next,
  * much as TCP does with round trips (Jacobson 1988).
+ *
+ * That says what to expect, not how far from it the last block of a search may end. So a
+ * part of its time is kept in reserve, and how large it is to be is learned from what the
+ * reserve is for: it grows with each search that ends late, and shrinks with each that
+ * does not, so much less that the two are in balance when one in 50 is late (the quantile
+ * of Robbins & Monro 1951, as Gibbs & Candes 2021 follow one that moves).
  */
 #ifndef ASSAY_COST_H
 #define ASSAY_COST_H
@@ -44,5 +50,10 @@ typedef struct assay_demand {
  * shortened has its time set aside, or, where there is not as much, none. The others
  * have what they need, if that is there, and else as much of it each. */
 double assay_time_share(const assay_demand *stages, size_t count, double left);
+
+/* Of a search's time, before one was seen. */
+#define ASSAY_RESERVE 0.02
+/* After a search that the deadline cut short, or that was late. */
+double assay_reserve_learn(double reserve, bool late);
 
 #endif

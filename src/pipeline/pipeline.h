@@ -63,7 +63,9 @@ struct assay_pipeline {
     assay_cost costs[ASSAY_STAGES_MAX]; /* of the stages, */
     assay_cost dense_cost;              /* and of a question's vector and its neighbours */
     uint32_t deadline_ms; /* of the searches that follow; 0: none */
-    double deadline;      /* assay_seconds, of the search at hand; INFINITY: none */
+    double deadline;      /* assay_seconds, of the search at hand, the reserve taken off;
+                             INFINITY: none */
+    double reserve;       /* part of a search's time (cost.h) */
     assay_setting least;  /* probability of hits of the searches that follow */
     assay_late explainer; /* of assay_pipeline_explain, once it is needed */
 };

@@ -48,6 +48,7 @@ assay_status assay_pipeline_open(assay_store *store, const char *collection,
     if (p == NULL)
         return assay_fail_memory(error, sizeof *p);
     p->store = store;
+    p->reserve = ASSAY_RESERVE;
     assay_status status = open_parts(p, collection, options, error);
     if (status != ASSAY_OK) {
         assay_pipeline_close(p);
@@ -188,13 +189,22 @@ static assay_status collect_hits(const assay_pipeline *p, const assay_entry *ent
     return ASSAY_OK;
 }
 
+/* What the end of a search says of the reserve; nothing where it was late before the
+ * stages had any time. */
+static void learn_reserve(assay_pipeline *p, double begun, const assay_result *result)
+{
+    bool late = assay_seconds() > begun + p->deadline_ms / 1e3;
+    if (begun + result->first_seconds < p->deadline && (late || result->left_out > 0))
+        p->reserve = assay_reserve_learn(p->reserve, late);
+}
+
 static assay_status run(assay_pipeline *p, assay_text query, uint32_t top, assay_arena *arena,
                         assay_result *result, assay_error *error)
 {
     double begun = assay_seconds();
     size_t candidates, count;
     assay_entry *entries;
-    p->deadline = p->deadline_ms > 0 ? begun + p->deadline_ms / 1e3 : INFINITY;
+    p->deadline = p->deadline_ms > 0 ? begun + p->deadline_ms / 1e3 * (1 - p->reserve) : INFINITY;
     ASSAY_TRY(assay_collection_open(p->store, p->collection.name, &p->collection, error));
     ASSAY_TRY(assay_retrieve(p, query, &candidates, result, error));
     result->word_index = p->retrieval.postings != NULL;
@@ -211,7 +221,10 @@ static assay_status run(assay_pipeline *p, assay_text query, uint32_t top, assay
     result->candidates = (uint32_t)count;
     result->first_seconds = assay_seconds() - begun;
     ASSAY_TRY(assay_cascade_run(p, query, entries, &count, top, arena, result, error));
-    return collect_hits(p, entries, count, top, arena, result, error);
+    ASSAY_TRY(collect_hits(p, entries, count, top, arena, result, error));
+    if (p->deadline < INFINITY)
+        learn_reserve(p, begun, result);
+    return ASSAY_OK;
 }
 
 assay_status assay_search(assay_pipeline *pipeline, assay_text query, uint32_t top,

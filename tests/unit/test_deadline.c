@@ -17,6 +17,7 @@
 #include <cmocka.h>
 
 #include "base/clock.h"
+#include "base/random.h"
 #include "pipeline/blocks.h"
 #include "pipeline/pipeline.h"
 #include "assert_ok.h"
@@ -34,6 +35,8 @@ static assay_store *store;
 /* What the two of them do next, and what they were asked. */
 static struct {
     double seconds;        /* a passage; of the one that is whole, all of it */
+    double unsteady;       /* up to so many times that besides */
+    uint64_t state;        /* what that is drawn from */
     assay_status fails;
     size_t calls, passages;
 } slow, whole;
@@ -54,7 +57,8 @@ static assay_status score_slow(void *state, const assay_rerank_call *call, size_
     (void)state, (void)result;
     slow.calls++;
     slow.passages += count;
-    assay_clock_skip(slow.seconds * (double)count);
+    double drawn = (double)assay_random_below(&slow.state, 1000) / 1000;
+    assay_clock_skip(slow.seconds * (double)count * (1 + slow.unsteady * drawn));
     if (slow.fails != ASSAY_OK)
         return assay_fail(problem, slow.fails, "host", "is not there");
     like_the_last(call, first, count, scores);
@@ -309,6 +313,27 @@ static void what_was_learned_is_kept(void **state)
     assay_pipeline_close(pipeline);
 }
 
+/* What a block takes cannot be known; how often that makes a search late can. */
+static void few_searches_are_late(void **state)
+{
+    (void)state;
+    enum { ROUNDS = 500, LEARNING = 100 };
+    assay_result result;
+    assay_pipeline *pipeline = open_pipeline(one_slow, 1, 10);
+    size_t late = 0, scored = 0;
+    slow.seconds = 0.7;
+    slow.unsteady = 0.8;
+    for (int round = 0; round < ROUNDS; round++) {
+        double took = search(pipeline, &result);
+        late += round >= LEARNING && took > 10;
+        scored += round >= LEARNING ? result.scored : 0;
+        assay_result_free(&result);
+    }
+    assert_in_range(late, 1, (ROUNDS - LEARNING) * 3 / 100); /* none: too much in reserve */
+    assert_true(scored >= (ROUNDS - LEARNING) * 7); /* of ten in 10 s, were they steady */
+    assay_pipeline_close(pipeline);
+}
+
 /* The first stage leaves the second its time. */
 static void the_next_stage_has_its_time(void **state)
 {
@@ -409,6 +434,7 @@ int main(void)
         cmocka_unit_test_setup(without_a_deadline_all_is_scored_at_once, forget),
         cmocka_unit_test_setup(a_stage_stops_in_time, forget),
         cmocka_unit_test_setup(what_was_learned_is_kept, forget),
+        cmocka_unit_test_setup(few_searches_are_late, forget),
         cmocka_unit_test_setup(the_next_stage_has_its_time, forget),
         cmocka_unit_test_setup(one_that_cannot_be_done_is_left_out, forget),
         cmocka_unit_test_setup(a_failure_degrades_to_the_stage_before, forget),
