@@ -12,19 +12,7 @@ import gguf
 import numpy as np
 from safetensors import safe_open
 
-from peer_llama import gguf_name
-
-
-def write_settings(writer, config):
-    writer.add_block_count(config["num_hidden_layers"])
-    writer.add_context_length(config["max_position_embeddings"])
-    writer.add_embedding_length(config["hidden_size"])
-    writer.add_feed_forward_length(config["intermediate_size"])
-    writer.add_head_count(config["num_attention_heads"])
-    writer.add_layer_norm_eps(config["layer_norm_eps"])
-    writer.add_causal_attention(False)
-    writer.add_pooling_type(gguf.PoolingType.RANK)
-    writer.add_classifier_output_labels(["relevance"])
+from peer_llama import gguf_name, write_settings
 
 
 def write_vocabulary(writer, tokenizer):

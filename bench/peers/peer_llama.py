@@ -27,6 +27,19 @@ def gguf_name(name):
     return f"{HEAD[stem]}.{kind}"
 
 
+def write_settings(writer, config):
+    import gguf
+    writer.add_block_count(config["num_hidden_layers"])
+    writer.add_context_length(config["max_position_embeddings"])
+    writer.add_embedding_length(config["hidden_size"])
+    writer.add_feed_forward_length(config["intermediate_size"])
+    writer.add_head_count(config["num_attention_heads"])
+    writer.add_layer_norm_eps(config["layer_norm_eps"])
+    writer.add_causal_attention(False)
+    writer.add_pooling_type(gguf.PoolingType.RANK)
+    writer.add_classifier_output_labels(["relevance"])
+
+
 class Llama(engine.Engine):
     @staticmethod
     def prepare(model, precision, folder, texts):
@@ -37,18 +50,10 @@ class Llama(engine.Engine):
         if config["model_type"] != "bert":
             raise SystemExit("llama.cpp: only BERT is written as GGUF here")
         writer = gguf.GGUFWriter(f"{folder}/{precision}.gguf", "bert")
-        writer.add_block_count(config["num_hidden_layers"])
-        writer.add_context_length(config["max_position_embeddings"])
-        writer.add_embedding_length(config["hidden_size"])
-        writer.add_feed_forward_length(config["intermediate_size"])
-        writer.add_head_count(config["num_attention_heads"])
-        writer.add_layer_norm_eps(config["layer_norm_eps"])
-        writer.add_causal_attention(False)
-        writer.add_pooling_type(gguf.PoolingType.RANK)
+        write_settings(writer, config)
         writer.add_tokenizer_model("no_vocab")
         writer.add_vocab_size(2 * config["vocab_size"])
         writer.add_uint32("tokenizer.ggml.token_type_count", 1)
-        writer.add_classifier_output_labels(["relevance"])
         with safe_open(f"{model}/model.safetensors", "np") as file:
             tensors = {name: file.get_tensor(name).astype(np.float32) for name in file.keys()}
         part = "bert.embeddings.{}_embeddings.weight".format

@@ -7,13 +7,6 @@ ask() {
     assay search "$@" 'how many days of leave' --rerank late --json |
         json '[[(h["document"], h["reranked"], h["probability"]) for h in d["hits"]], [d["scores"][k] for k in ("passages", "kept_vectors", "damaged_vectors")]]'
 }
-sql() {
-    python3 -c 'import sqlite3, sys
-c = sqlite3.connect(sys.argv[1] + "/assay.sqlite")
-c.execute("pragma foreign_keys = on")
-print([list(r) for r in c.execute(sys.argv[2])])
-c.commit()' "$ASSAY_HOME" "$1"
-}
 scores() {
     assay search 'how many days of leave' --rerank late --json |
         json '{h["document"]: h["logit"] for h in d["hits"]}'

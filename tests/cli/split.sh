@@ -8,13 +8,6 @@ ask() {
     assay search 'how many days of leave' --rerank "cross-split:$split" --json "$@" |
         json '[[(h["document"], h["reranked"], h["logit"]) for h in d["hits"]], [d["scores"][k] for k in ("passages", "kept_vectors", "damaged_vectors", "tokenized")]]'
 }
-sql() {
-    python3 -c 'import sqlite3, sys
-c = sqlite3.connect(sys.argv[1] + "/assay.sqlite")
-c.execute("pragma foreign_keys = on")
-print([list(r) for r in c.execute(sys.argv[2])])
-c.commit()' "$ASSAY_HOME" "$1"
-}
 assay info "$split" | grep -E '^(kind|split)'
 echo '-- computed now, and kept: the same scores'
 assay index docs.jsonl > /dev/null
