@@ -3,10 +3,10 @@
  * blocks.h: one stage's passages scored from the best on, block by block, as long as
  * there is time and a reason to.
  *
- * A score does not depend on the block it was made in. So a stage that stops early has
- * done, to the bit, what it would have with fewer passages. Blocks are large where
- * nothing can stop it, and small where the end of the time is near: half of what is
- * left at a time, since every block tells more about what the next will take.
+ * A score does not depend on the block it was made in, so those of a stage that stops
+ * early are, to the bit, the ones it would have given with all the time there is. Blocks
+ * are large where nothing can stop it, and small where the end of the time is near: half
+ * of what is left at a time, since every block tells more about what the next will take.
  */
 #ifndef ASSAY_BLOCKS_H
 #define ASSAY_BLOCKS_H

@@ -4,12 +4,15 @@
  *
  * What comes to a stage is scored and ordered by a weighted sum of the
  * z-normalised scores so far and of its own; its best `keep` go on to the next.
+ * Scores so far are normalised over all that came, however few the stage scores: two
+ * alone are always one deviation off their mean, and how far the first is ahead of the
+ * second is what says whether the stage should have a word in it.
  * A stage's own scores are divided by no less than its `spread`: what a reranker
  * scores nearly alike it has no opinion on, and z-scores would make it one.
  * All others stay behind in the order they had, with scores that say so. Thus
  * every stage returns what it got, ranked, and one that fails changes nothing. One
  * that a deadline stops has scored the first of what came to it (blocks.h), and leaves
- * the rest behind these likewise: it is as if fewer had come.
+ * the rest behind these likewise.
  *
  * A reranker trained on one kind of question can hurt on another, hence the sum
  * instead of its order alone.
@@ -130,6 +133,7 @@ typedef struct work {
     assay_entry *entries;
     size_t count;  /* of all */
     size_t taken;  /* of those that come to the stage, then of those that it scored */
+    assay_moments so_far; /* of the scores of those that come */
     const assay_passage_view **views; /* [count] */
     assay_score *scores;              /* [count] */
     assay_validation *validations;    /* [count]; NULL: the stage does not validate */
@@ -189,10 +193,9 @@ static void list_scores(work *w, size_t count)
 static void interpolate(work *w)
 {
     list_scores(w, w->taken);
-    assay_normalize(w->before, w->taken);
     assay_moments own = own_moments(w, w->taken);
     for (size_t i = 0; i < w->taken; i++)
-        w->entries[i].score = w->options->weight_before.value * w->before[i] +
+        w->entries[i].score = w->options->weight_before.value * assay_z(w->before[i], w->so_far) +
                               w->options->weight.value * assay_z(w->own[i], own);
 }
 
@@ -287,19 +290,24 @@ static bool retrievers_agree(const work *w)
     return first->rank_bm25 == 1 && first->rank_dense == 1;
 }
 
+static void list_so_far(work *w)
+{
+    for (size_t i = 0; i < w->taken; i++)
+        w->before[i] = w->entries[i].score;
+    w->so_far = assay_moments_of(w->before, w->taken);
+}
+
 /* Those that are not too far behind the best for their order to matter. */
-static size_t count_near(work *w)
+static size_t count_near(const work *w)
 {
     const assay_stage_options *o = w->options;
     const assay_setting *within = o->within_agreed.set && retrievers_agree(w) ? &o->within_agreed
                                                                              : &o->within;
     if (!within->set || w->taken == 0)
         return w->taken;
-    for (size_t i = 0; i < w->taken; i++)
-        w->before[i] = w->entries[i].score;
-    double reach = within->value * assay_moments_of(w->before, w->taken).deviation;
+    double least = w->entries[0].score - within->value * w->so_far.deviation;
     size_t near = 1;
-    while (near < w->taken && w->before[0] - w->before[near] <= reach)
+    while (near < w->taken && w->entries[near].score >= least)
         near++;
     /* One alone has nobody to be ordered with. */
     return near == 1 && !w->pipeline->least.set ? 0 : near;
@@ -320,15 +328,15 @@ static bool is_settled(void *user, size_t done)
     if (done <= w->wanted)
         return false;
     list_scores(w, done);
-    assay_moments before = assay_moments_of(w->before, done), own = own_moments(w, done);
+    assay_moments own = own_moments(w, done);
     double weight = o->weight.value, best = -INFINITY;
     for (size_t i = 0; i < done; i++) {
         best = fmax(best, assay_z(w->own[i], own));
-        w->before[i] = o->weight_before.value * assay_z(w->before[i], before) +
+        w->before[i] = o->weight_before.value * assay_z(w->before[i], w->so_far) +
                        weight * assay_z(w->own[i], own);
     }
     qsort(w->before, done, sizeof *w->before, by_value);
-    double hoped = o->weight_before.value * assay_z(w->entries[done].score, before) +
+    double hoped = o->weight_before.value * assay_z(w->entries[done].score, w->so_far) +
                    weight * (best + o->hope.value);
     return w->before[w->wanted - 1] >= hoped;
 }
@@ -415,6 +423,7 @@ static assay_status run_stage(work *w, assay_text query, assay_arena *arena, ass
     for (size_t i = 0; i < w->count; i++)
         w->entries[i].stages[w->number] = (assay_hit_stage){0};
     assay_error problem;
+    list_so_far(w);
     size_t near = count_near(w);
     w->result->spared = (uint32_t)(w->taken - near);
     w->taken = near;

@@ -32,13 +32,6 @@ double assay_z(double value, assay_moments m)
     return m.deviation > 0 ? (value - m.mean) / m.deviation : 0;
 }
 
-void assay_normalize(double *values, size_t count)
-{
-    assay_moments m = assay_moments_of(values, count);
-    for (size_t i = 0; i < count; i++)
-        values[i] = assay_z(values[i], m);
-}
-
 static int by_passage(const void *left, const void *right)
 {
     const assay_fused *a = left, *b = right;

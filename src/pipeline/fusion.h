@@ -42,7 +42,5 @@ typedef struct assay_moments {
 assay_moments assay_moments_of(const double *values, size_t count);
 /* (value - mean) / deviation; 0 where all are equal. */
 double assay_z(double value, assay_moments moments);
-/* z-normalises values[count] in place. */
-void assay_normalize(double *values, size_t count);
 
 #endif

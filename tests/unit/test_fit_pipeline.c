@@ -204,6 +204,23 @@ static void only_what_is_near_the_best_is_scored(void **state)
     assay_result_free(&all);
 }
 
+/* How far a passage was ahead counts the same, however few the stage scores. */
+static void a_lead_is_the_same_among_few(void **state)
+{
+    (void)state;
+    assay_stage_options stage = {.kind = GUESSING, .weight = {true, 0}};
+    assay_result all = search_once(&stage, 1, 0, "what of ship 7", 0);
+    stage.within = (assay_setting){true, 1};
+    assay_result some = search_once(&stage, 1, 0, "what of ship 7", 0);
+    assert_in_range(some.scored, 2, DOCUMENTS - 1);
+    for (size_t i = 0; i < some.scored; i++) {
+        assert_string_equal(some.hits[i].document, all.hits[i].document);
+        assert_true(some.hits[i].score == all.hits[i].score);
+    }
+    assay_result_free(&all);
+    assay_result_free(&some);
+}
+
 /* The best alone has nobody to be ordered with, but for its probability. */
 static void one_alone_is_not_scored(void **state)
 {
@@ -579,6 +596,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(only_what_is_near_the_best_is_scored),
+        cmocka_unit_test(a_lead_is_the_same_among_few),
         cmocka_unit_test(one_alone_is_not_scored),
         cmocka_unit_test(agreement_has_a_reach_of_its_own),
         cmocka_unit_test(it_stops_when_the_first_are_settled),

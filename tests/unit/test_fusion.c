@@ -16,15 +16,13 @@ static const assay_candidate dense[] = {{2, 0.8f}, {7, 0.6f}};
 static void normalizing_gives_mean_0_and_deviation_1(void **state)
 {
     (void)state;
-    double values[] = {1, 2, 3, 4}, equal[] = {5, 5}, one[] = {3};
-    assay_normalize(values, 4);
-    assert_true(fabs(values[0] + 1.3416407864998738) < 1e-12);
-    assert_true(fabs(values[3] - 1.3416407864998738) < 1e-12);
-    assay_normalize(equal, 2);
-    assert_true(equal[0] == 0 && equal[1] == 0);
-    assay_normalize(one, 1);
-    assert_true(one[0] == 0);
-    assay_normalize(NULL, 0);
+    const double values[] = {1, 2, 3, 4}, equal[] = {5, 5};
+    assay_moments m = assay_moments_of(values, 4);
+    assert_true(fabs(assay_z(values[0], m) + 1.3416407864998738) < 1e-12);
+    assert_true(fabs(assay_z(values[3], m) - 1.3416407864998738) < 1e-12);
+    assert_true(assay_z(5, assay_moments_of(equal, 2)) == 0);
+    assert_true(assay_z(values[2], assay_moments_of(values + 2, 1)) == 0);
+    assert_true(assay_moments_of(NULL, 0).deviation == 0);
 }
 
 static void one_list_keeps_its_scores(void **state)
