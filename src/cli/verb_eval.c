@@ -186,7 +186,8 @@ static assay_status search_one(eval_job *job, size_t place, assay_bar *bar, assa
     job->eval.abstained += result.count == 0 && result.withheld + result.dropped > 0;
     if (result.degraded.code != ASSAY_OK && !late) {
         assay_bar_clear(bar);
-        assay_warn("query %s: not reranked: %s", id, result.degraded.message);
+        assay_warn("query %s: not reranked: %s: %s", id, result.degraded.where,
+                   result.degraded.message);
         job->eval.failed++;
     }
     job->eval.skipped += result.skipped.code != ASSAY_OK;

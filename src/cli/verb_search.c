@@ -388,7 +388,10 @@ static void warn_degraded(const assay_error *degraded, const char *first)
         (degraded->message != first && strcmp(degraded->message, first) == 0))
         return;
     bool whole = strcmp(degraded->where, "deadline") == 0 || strcmp(degraded->where, "page") == 0;
-    assay_warn("%s%s", whole ? "" : "not reranked: ", degraded->message);
+    if (whole)
+        assay_warn("%s", degraded->message);
+    else
+        assay_warn("not reranked: %s: %s", degraded->where, degraded->message);
 }
 
 static int search_with(const search_settings *settings, assay_pipeline *pipeline,
