@@ -7,9 +7,11 @@
  *
  * Everything is chosen on one half of the queries and told of the other. A weight
  * changes only if what is there is beaten by more than two standard errors, since the
- * best of many is partly luck; thresholds are
- * those that save most time among those whose loss, with a standard error added, is
- * within the tolerance.
+ * best of many is partly luck; thresholds are those that save most time among those whose
+ * loss is surely within the tolerance: with two standard errors added, and as if there had
+ * been one query more, whose answer fell from the first place to the second. For the loss
+ * is a few large ones among very many of none, and none seen among a hundred queries does
+ * not mean that there are none.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -27,11 +29,12 @@ enum {
     CALIBRATED = 10,  /* best passages of a query, that probabilities are fitted to */
 };
 #define TOLERANCE 0.002
+#define UNSEEN (1 - 1 / log2(3)) /* what such a query loses */
 
 #define COUNT_OF(array) (sizeof(array) / sizeof *(array))
 
 static const double weights[] = {0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1, 1.5, 2, 3};
-static const double reaches[] = {0, 0.25, 0.5, 0.75, 1, 1.25, 1.5, 2, 2.5, 3, INFINITY};
+static const double reaches[] = {0, 0.25, 0.5, 0.75, 1, 1.25, 1.5, 2, 2.5, 3, 3.5, 4, 5, INFINITY};
 static const double hopes[] = {0, 0.5, 1, 2, INFINITY};
 
 /* Queries of the recording: those with an even number, or an odd one. */
@@ -195,6 +198,14 @@ static void set_thresholds(assay_stage_options *o, double within, double agreed,
     o->hope = setting_of(hope);
 }
 
+/* What the thresholds at work lose, at most, against `full`. */
+static double loss_of(const tuning *t, const trial *full)
+{
+    double count = (double)t->counts[FITTED], off;
+    double loss = -difference(&t->now, full, t->counts[FITTED], &off);
+    return (loss * count + UNSEEN) / (count + 1) + 2 * off;
+}
+
 /* Those of one stage that save most within the tolerance, against `full`. */
 static assay_status fit_thresholds(tuning *t, size_t stage, const trial *full, assay_error *error)
 {
@@ -203,13 +214,12 @@ static assay_status fit_thresholds(tuning *t, size_t stage, const trial *full, a
     size_t all = COUNT_OF(reaches) * COUNT_OF(reaches) * COUNT_OF(hopes);
     for (size_t i = 0; i < all; i++) {
         double within = reaches[i % COUNT_OF(reaches)];
-        double agreed = reaches[i / COUNT_OF(reaches) % COUNT_OF(reaches)], off;
+        double agreed = reaches[i / COUNT_OF(reaches) % COUNT_OF(reaches)];
         if (within <= 0 || (agreed >= within && isfinite(agreed)))
             continue;
         set_thresholds(o, within, agreed, hopes[i / COUNT_OF(reaches) / COUNT_OF(reaches)]);
         ASSAY_TRY(try_out(t, FITTED, &t->now, error));
-        double loss = -difference(&t->now, full, t->counts[FITTED], &off);
-        if (loss + off > t->tolerance || t->now.seconds >= least)
+        if (t->now.seconds >= least || loss_of(t, full) > t->tolerance)
             continue;
         least = t->now.seconds;
         best = *o;

@@ -466,7 +466,8 @@ static void one_that_knows_gets_weight(void **state)
     assay_pipeline_file *file = tune(&stage, 0.002, &report);
     assay_pipeline_file_options(file, &tuned);
     assert_true(report.weighted > report.given + 2 * report.weighted_error);
-    assert_true(report.spared >= report.weighted - 0.01);
+    assert_true(report.spared == report.weighted); /* 24 queries are too few to spare work by */
+    assert_true(report.spared_scored == DOCUMENTS);
     assert_true(tuned.stages[0].weight.value > 0.2);
     assert_true(isnan(report.log_loss_given));
     assert_true(report.log_loss < 0.1);
