@@ -136,10 +136,11 @@ void assay_hnsw_walk(const assay_hnsw *hnsw, const assay_code_query *query, uint
 
 /* ---- Choosing neighbours (hnsw_insert.c) */
 
-/* Of candidates[count], best first, keeps at most `most` that are nearer to the query
- * than to one another; returns their number, slots to chosen. scores: [most]. */
+/* Adds to chosen[kept] those of candidates[count], best first and not among them, that are
+ * nearer to the query than to any chosen; returns how many there are then, at most `most`. */
 uint32_t assay_hnsw_choose(const assay_hnsw *hnsw, const assay_near *candidates, size_t count,
-                           uint32_t most, assay_hnsw_scratch *scratch, uint32_t *chosen);
+                           uint32_t most, assay_hnsw_scratch *scratch, uint32_t *chosen,
+                           uint32_t kept);
 
 /* Scores candidates' slots against a slot's code and sorts them, best first, each once
  * and the slot itself left out; returns how many there are. */

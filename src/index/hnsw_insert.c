@@ -51,9 +51,9 @@ static bool stands_apart(assay_near candidate, const assay_code_query *query,
 }
 
 uint32_t assay_hnsw_choose(const assay_hnsw *h, const assay_near *candidates, size_t count,
-                           uint32_t most, assay_hnsw_scratch *s, uint32_t *chosen)
+                           uint32_t most, assay_hnsw_scratch *s, uint32_t *chosen,
+                           uint32_t kept)
 {
-    uint32_t kept = 0;
     for (size_t i = 0; i < count && kept < most; i++) {
         uint32_t slot = assay_near_slot(candidates[i]);
         assay_code_query query = assay_codes_ask_slot(&h->builder, slot, s->other);
@@ -137,7 +137,7 @@ static void find_neighbours(void *context, size_t item, uint32_t worker)
     assay_code_query query = assay_codes_ask_slot(&h->builder, slot, s->room);
     for (uint32_t l = 0; l <= level; l++) {
         assay_hnsw_walk(h, &query, l, h->options.ef_construction, s);
-        uint32_t count = assay_hnsw_choose(h, s->pool, s->count, h->options.m, s, chosen);
+        uint32_t count = assay_hnsw_choose(h, s->pool, s->count, h->options.m, s, chosen, 0);
         assay_hnsw_write_list(h, slot, l, chosen, count);
     }
 }
@@ -185,7 +185,7 @@ static void take_in(void *context, size_t item, uint32_t worker)
     } else {
         assay_hnsw_scratch *s = in->workers[worker].scratch;
         all = assay_hnsw_rank(h, t.slot, near, all, s);
-        count = assay_hnsw_choose(h, near, all, width, s, links);
+        count = assay_hnsw_choose(h, near, all, width, s, links, 0);
     }
     assay_hnsw_write_list(h, t.slot, t.level, links, count);
 }

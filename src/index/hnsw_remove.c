@@ -2,11 +2,13 @@
 /*
  * hnsw_remove.c: taking vectors out.
  *
- * A vector is first one that is not found any more (its key is 0), then every list
- * with a link to it is made anew, of its other neighbours and those of the ones that
- * are gone, by the heuristic of hnsw_insert.c (as FreshDiskANN does, Singh et al.
- * 2021). The lists of what is gone stay as they are, so that lists can be made by
- * several threads in any order, and a reader who stands there finds the way on.
+ * A vector is first one that is not found any more (its key is 0), then every list with
+ * a link to it takes in neighbours of the ones that are gone, by the heuristic of
+ * hnsw_insert.c. FreshDiskANN (Singh et al. 2021) makes the list anew of these and of its
+ * other neighbours; here those stay whatever the heuristic says, as a list that is not full
+ * never asked it about them: chosen anew, lists lost a third of their links, and a walk
+ * recall. The lists of what is gone stay as they are, so that lists can be made by several
+ * threads in any order, and a reader who stands there finds the way on.
  */
 #include <stdlib.h>
 
@@ -21,7 +23,7 @@ typedef struct removal {
     uint32_t slots, threads;
     struct {
         assay_hnsw_scratch *scratch;
-        assay_near *near; /* [2m + 2m * 2m] */
+        assay_near *near; /* [2m * 2m] */
     } *workers;
 } removal;
 
@@ -30,26 +32,33 @@ static bool is_gone(const removal *r, uint32_t slot)
     return r->gone[slot / 64] >> slot % 64 & 1;
 }
 
-/* The neighbours of a list, of those that are gone theirs; false: none is gone. */
-static bool gather(const removal *r, uint32_t slot, uint32_t level, assay_near *near,
-                   size_t *count)
+static bool is_among(const uint32_t *slots, uint32_t count, uint32_t slot)
 {
-    uint32_t links[2 * ASSAY_HNSW_MOST_M], beyond[2 * ASSAY_HNSW_MOST_M];
+    for (uint32_t i = 0; i < count; i++)
+        if (slots[i] == slot)
+            return true;
+    return false;
+}
+
+/* Those of a list that are left, to left[]; the neighbours of those that are gone, as far as
+ * they are none of these, to near[]. Returns how many are left; *gone: that any is gone. */
+static uint32_t gather(const removal *r, uint32_t slot, uint32_t level, uint32_t *left,
+                       assay_near *near, size_t *count, bool *gone)
+{
+    uint32_t links[2 * ASSAY_HNSW_MOST_M], beyond[2 * ASSAY_HNSW_MOST_M], kept = 0;
     uint32_t own = assay_hnsw_read_list(r->h, slot, level, links);
-    bool any = false;
+    for (uint32_t i = 0; i < own; i++)
+        if (!is_gone(r, links[i]))
+            left[kept++] = links[i];
+    *gone = kept < own;
     *count = 0;
-    for (uint32_t i = 0; i < own; i++) {
-        if (!is_gone(r, links[i])) {
-            near[(*count)++].slot = links[i];
-            continue;
-        }
-        any = true;
-        uint32_t more = assay_hnsw_read_list(r->h, links[i], level, beyond);
+    for (uint32_t i = 0; i < own && *gone; i++) {
+        uint32_t more = is_gone(r, links[i]) ? assay_hnsw_read_list(r->h, links[i], level, beyond) : 0;
         for (uint32_t j = 0; j < more; j++)
-            if (!is_gone(r, beyond[j]))
+            if (!is_gone(r, beyond[j]) && !is_among(left, kept, beyond[j]))
                 near[(*count)++].slot = beyond[j];
     }
-    return any;
+    return kept;
 }
 
 static void repair(removal *r, uint32_t slot, uint32_t level, uint32_t worker)
@@ -57,11 +66,15 @@ static void repair(removal *r, uint32_t slot, uint32_t level, uint32_t worker)
     assay_near *near = r->workers[worker].near;
     uint32_t width, chosen[2 * ASSAY_HNSW_MOST_M];
     size_t count;
-    if (assay_hnsw_list(r->h, slot, level, &width) == NULL || !gather(r, slot, level, near, &count))
+    bool gone;
+    if (assay_hnsw_list(r->h, slot, level, &width) == NULL)
+        return;
+    uint32_t kept = gather(r, slot, level, chosen, near, &count, &gone);
+    if (!gone)
         return;
     assay_hnsw_scratch *s = r->workers[worker].scratch;
     count = assay_hnsw_rank(r->h, slot, near, count, s);
-    uint32_t kept = assay_hnsw_choose(r->h, near, count, width, s, chosen);
+    kept = assay_hnsw_choose(r->h, near, count, width, s, chosen, kept);
     assay_hnsw_write_list(r->h, slot, level, chosen, kept);
 }
 
@@ -124,7 +137,7 @@ static bool removal_new(assay_hnsw *h, uint32_t threads, removal *r)
     r->workers = calloc(threads, sizeof *r->workers);
     for (uint32_t i = 0; r->workers != NULL && i < threads; i++) {
         r->workers[i].scratch = assay_hnsw_scratch_new(h, 1);
-        r->workers[i].near = malloc((width + width * width) * sizeof *r->workers[i].near);
+        r->workers[i].near = malloc(width * width * sizeof *r->workers[i].near);
         if (r->workers[i].scratch == NULL || r->workers[i].near == NULL)
             return false;
     }
