@@ -53,18 +53,14 @@ static assay_status find_missing(assay_store *store, const assay_collection *col
     return ASSAY_OK;
 }
 
-/* Names of the fields there are, each found from the one before it. */
 static assay_status tell_missing(assay_store *store, const assay_collection *collection,
                                  const char *field, assay_error *missing, assay_error *error)
 {
     struct pg_result *rows;
     char names[1024] = "";
     assay_pg_query q = assay_pg_query_of(
-        "WITH RECURSIVE f(field) AS ((SELECT field FROM assay.attributes WHERE collection = $1"
-        " ORDER BY field LIMIT 1) UNION ALL SELECT (SELECT a.field FROM assay.attributes a"
-        " WHERE a.collection = $1 AND a.field > f.field ORDER BY a.field LIMIT 1) FROM f"
-        " WHERE f.field IS NOT NULL) SELECT string_agg(field, ', ') FROM (SELECT field FROM f"
-        " WHERE field IS NOT NULL LIMIT 20) g");
+        "SELECT string_agg(field, ', ' ORDER BY field) FROM (SELECT DISTINCT field FROM assay.attributes"
+        " WHERE collection = $1 ORDER BY field LIMIT 20) f");
     assay_pg_int(&q, collection->key);
     ASSAY_TRY(assay_pg_run(store, &q, cannot_search, &rows, error));
     assay_text list = assay_pg_get(rows, 0, 0);
