@@ -770,6 +770,7 @@ typedef enum assay_retriever {
 typedef enum assay_fusion {
     ASSAY_FUSION_ZSCORE = 0, /* weighted sum of z-normalised scores */
     ASSAY_FUSION_RRF,        /* reciprocal rank (Cormack et al. 2009), k 60 */
+    ASSAY_FUSION_MINMAX,     /* weighted sum of scores from 0, the list's last, to 1, its first */
 } assay_fusion;
 
 /* What gives candidates new scores. */

@@ -15,7 +15,7 @@ _assay() {
     index:--index) words="as-is auto flat hnsw ivf" ;;
     index:--codes) words="as-is f32 f16 i8 b1" ;;
     search:--retriever) words="auto bm25 dense hybrid late" ;;
-    search:--fusion) words="zscore rrf" ;;
+    search:--fusion) words="zscore rrf minmax" ;;
     search:--precision) words="auto fp32 int8 bf16" ;;
     search:--llm-mode) words="listwise pointwise yesno pairwise" ;;
     rerank:--rerank) words="cross llm" ;;
@@ -25,7 +25,7 @@ _assay() {
     embed:--role) words="none query passage" ;;
     eval:--split) words="test dev train" ;;
     eval:--retriever) words="auto bm25 dense hybrid late" ;;
-    eval:--fusion) words="zscore rrf" ;;
+    eval:--fusion) words="zscore rrf minmax" ;;
     eval:--precision) words="auto fp32 int8 bf16" ;;
     eval:--llm-mode) words="listwise pointwise yesno pairwise" ;;
     synth:--from) words="llm sentences" ;;

@@ -150,8 +150,9 @@ void assay_stages_json(assay_answer *answer, json_t *object, const char *name,
         assay_answer_set(answer, out, "b", assay_json_number(o.b.value));
     }
     if (o.retriever == ASSAY_RETRIEVER_HYBRID) {
+        static const char *const fusions[] = {"zscore", "rrf", "minmax"};
         assay_answer_set(answer, out, "fusion",
-                         json_string(o.fusion == ASSAY_FUSION_RRF ? "rrf" : "zscore"));
+                         json_string(fusions[o.fusion]));
         assay_answer_set(answer, out, "weight_bm25", assay_json_number(o.bm25_weight.value));
         assay_answer_set(answer, out, "weight_dense", assay_json_number(o.dense_weight.value));
     }

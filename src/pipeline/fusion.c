@@ -7,8 +7,19 @@
 
 enum { RRF_K = 60 };
 
-static assay_moments moments_of_list(assay_fusion_list list)
+/* Of min-max: the least, and how far the best lies above it. A list has its best first. */
+static assay_moments bounds_of_list(assay_fusion_list list)
 {
+    if (list.count == 0)
+        return (assay_moments){0};
+    double least = list.candidates[list.count - 1].score;
+    return (assay_moments){least, list.candidates[0].score - least};
+}
+
+static assay_moments moments_of_list(assay_fusion kind, assay_fusion_list list)
+{
+    if (kind == ASSAY_FUSION_MINMAX)
+        return bounds_of_list(list);
     double count = list.count > 0 ? (double)list.count : 1, sum = 0, squares = 0;
     for (size_t i = 0; i < list.count; i++)
         sum += list.candidates[i].score;
@@ -92,7 +103,8 @@ size_t assay_fuse(assay_fusion_list bm25, assay_fusion_list dense, assay_fusion 
                   assay_fused *out)
 {
     size_t count = merge(bm25, dense, out);
-    assay_moments bm25_moments = moments_of_list(bm25), dense_moments = moments_of_list(dense);
+    assay_moments bm25_moments = moments_of_list(kind, bm25);
+    assay_moments dense_moments = moments_of_list(kind, dense);
     bool only_bm25 = dense.count == 0 && dense.weight == 0;
     bool only_dense = bm25.count == 0 && bm25.weight == 0;
     for (size_t i = 0; i < count; i++) {

@@ -5,7 +5,8 @@
  * Scores of different retrievers and rerankers have different scales. Before
  * they are added each list is z-normalised over itself: (score - mean) /
  * standard deviation, 0 where all are equal. It measured better than reciprocal
- * rank fusion (Cormack, Clarke & Buettcher 2009), which can be chosen instead.
+ * rank fusion (Cormack, Clarke & Buettcher 2009), which can be chosen instead, as can
+ * min-max: (score - least) / (best - least).
  */
 #ifndef ASSAY_FUSION_H
 #define ASSAY_FUSION_H

@@ -49,7 +49,7 @@ static const field pipeline_fields[] = {
     {"retriever", WORD, IN_PIPELINE(retriever), "auto|bm25|dense|hybrid|late", 0, 0,
      "what finds candidates; auto: hybrid where there are vectors, else bm25", 0},
     {"retrieve", COUNT, IN_PIPELINE(retrieve), NULL, 1, 100000, "how many passages it finds", 0},
-    {"fusion", WORD, IN_PIPELINE(fusion), "zscore|rrf", 0, 0, "how hybrid joins its two lists", 0},
+    {"fusion", WORD, IN_PIPELINE(fusion), "zscore|rrf|minmax", 0, 0, "how hybrid joins its two lists", 0},
     {"weight_bm25", NUMBER, IN_PIPELINE(bm25_weight), NULL, 0, 1e6, "of BM25 in hybrid", 0},
     {"weight_dense", NUMBER, IN_PIPELINE(dense_weight), NULL, 0, 1e6, "of the vectors in hybrid", 0},
     {"k1", NUMBER, IN_PIPELINE(k1), NULL, 0, 1e3,

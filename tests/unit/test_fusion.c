@@ -56,6 +56,21 @@ static void zscores_are_added(void **state)
     assert_int_equal(out[0].rank_dense, 1);
 }
 
+/* From 0 to 1 bm25 is 1, 0.5, 0, and dense is 1, 0. */
+static void shares_of_the_range_are_added(void **state)
+{
+    (void)state;
+    assay_fused out[5];
+    assert_int_equal(assay_fuse((assay_fusion_list){bm25, 3, 1}, (assay_fusion_list){dense, 2, 2},
+                                ASSAY_FUSION_MINMAX, out), 4);
+    const uint64_t order[] = {2, 5, 1, 7};
+    const double scores[] = {2, 1, 0.5, 0};
+    for (size_t i = 0; i < 4; i++) {
+        assert_int_equal(out[i].passage, order[i]);
+        assert_true(fabs(out[i].score - scores[i]) < 1e-6);
+    }
+}
+
 static void reciprocal_ranks_are_added(void **state)
 {
     (void)state;
@@ -87,6 +102,7 @@ int main(void)
         cmocka_unit_test(normalizing_gives_mean_0_and_deviation_1),
         cmocka_unit_test(one_list_keeps_its_scores),
         cmocka_unit_test(zscores_are_added),
+        cmocka_unit_test(shares_of_the_range_are_added),
         cmocka_unit_test(reciprocal_ranks_are_added),
         cmocka_unit_test(empty_lists_are_fine),
     };
