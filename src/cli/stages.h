@@ -26,7 +26,7 @@ typedef struct assay_stages {
     {"retriever", ASSAY_OPTION_CHOICE, ASSAY_STAGE_FIELD(settings, retriever),                   \
      "auto|bm25|dense|hybrid|late", "first stage; late takes the collection's token vectors "    \
      "(assay index --late) (default: auto, hybrid where there are vectors)", 0, 0},              \
-    {"fusion", ASSAY_OPTION_CHOICE, ASSAY_STAGE_FIELD(settings, fusion), "zscore|rrf|minmax",           \
+    {"fusion", ASSAY_OPTION_CHOICE, ASSAY_STAGE_FIELD(settings, fusion), "zscore|rrf|minmax",    \
      "how hybrid joins its two lists (default: zscore)", 0, 0},                                  \
     {"retrieve", ASSAY_OPTION_COUNT, ASSAY_STAGE_FIELD(settings, retrieve), "N",                 \
      "candidate passages of the first stage (default: 100)", 1, 100000},                         \
