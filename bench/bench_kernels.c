@@ -325,8 +325,8 @@ static void step_quantize_i8(const work *w)
 
 static void step_softmax_i16(const work *w)
 {
-    memcpy(w->c, w->a, w->rows * w->depth * sizeof(float));
-    w->kernels->softmax_i16(w->c, w->depth, w->rows, w->depth, w->pairs, w->depth);
+    memcpy(w->c, w->a, w->rows * w->depth * sizeof(float)); /* floats' bits are numbers too */
+    w->kernels->softmax_i16(w->c, w->depth, w->rows, w->depth, 1e-8f, w->pairs, w->depth);
 }
 
 static void step_pack(const work *w)

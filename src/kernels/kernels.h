@@ -207,9 +207,11 @@ typedef struct assay_epilogue {
  * pack_transposed_i16 panels of b[depth][columns].
  * gemm_i16            c = (a · panels) * scale. The caller sees to it that no sum
  *                     leaves 32 bits.
- * softmax_i16         each row of x[rows][n], whose values are powers of two,
- *                     becomes probabilities p, ASSAY_I16_ONE meaning 1; filled up
- *                     with 0 where n is odd. x is overwritten.
+ * sums_i16            c = a · panels. c's rows have room for whole panels (ldc), and are
+ *                     filled up with 0.
+ * softmax_i16         of x[rows][n], rows as sums_i16 leaves them, powers of two counting
+ *                     `scale` each: probabilities p, ASSAY_I16_ONE meaning 1; filled up
+ *                     with 0 where n is odd. x is overwritten, with floats.
  */
 typedef struct assay_kernels {
     const char *name; /* as $ASSAY_CPU takes it */

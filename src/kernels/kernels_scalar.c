@@ -573,32 +573,48 @@ void assay_pack_transposed_i16_scalar(const int16_t *b, size_t ldb, size_t colum
             panels[pair_place(j, k, depth)] = b[k * ldb + j];
 }
 
+static int32_t sum_i16(const int16_t *a, const int16_t *panels, size_t j, size_t depth)
+{
+    int32_t sum = 0;
+    for (size_t k = 0; k < depth; k++)
+        sum += a[k] * panels[pair_place(j, k, depth)];
+    return sum;
+}
+
 void assay_gemm_i16_scalar(const int16_t *a, size_t lda, size_t rows, const int16_t *panels,
                            size_t columns, size_t depth, float scale, float *c, size_t ldc)
 {
     for (size_t i = 0; i < rows; i++)
-        for (size_t j = 0; j < columns; j++) {
-            int32_t sum = 0;
-            for (size_t k = 0; k < depth; k++)
-                sum += a[i * lda + k] * panels[pair_place(j, k, depth)];
-            c[i * ldc + j] = (float)sum * scale;
-        }
+        for (size_t j = 0; j < columns; j++)
+            c[i * ldc + j] = (float)sum_i16(a + i * lda, panels, j, depth) * scale;
 }
 
-void assay_softmax_i16_scalar(float *x, size_t ldx, size_t rows, size_t n, int16_t *p,
-                              size_t ldp)
+void assay_sums_i16_scalar(const int16_t *a, size_t lda, size_t rows, const int16_t *panels,
+                           size_t columns, size_t depth, int32_t *c, size_t ldc)
 {
-    for (size_t row = 0; row < rows; row++, x += ldx, p += ldp) {
-        float largest = -INFINITY, lanes[LANES] = {0};
+    for (size_t i = 0; i < rows; i++)
+        for (size_t j = 0; j < assay_whole_panels(columns); j++)
+            c[i * ldc + j] = sum_i16(a + i * lda, panels, j, depth);
+}
+
+void assay_softmax_i16_scalar(void *x, size_t ldx, size_t rows, size_t n, float scale,
+                              int16_t *p, size_t ldp)
+{
+    float *powers = x;
+    for (size_t row = 0; row < rows; row++, powers += ldx, p += ldp) {
+        const int32_t *sums = (const int32_t *)(const void *)powers;
+        int32_t largest = INT32_MIN;
+        float lanes[LANES] = {0};
         for (size_t i = 0; i < n; i++)
-            largest = x[i] > largest ? x[i] : largest;
+            largest = sums[i] > largest ? sums[i] : largest;
+        float base = -((float)largest * scale);
         for (size_t i = 0; i < n; i++) {
-            x[i] = exp2_near(x[i] - largest);
-            lanes[i % LANES] += x[i];
+            powers[i] = exp2_near(fmaf((float)sums[i], scale, base));
+            lanes[i % LANES] += powers[i];
         }
         float factor = ASSAY_I16_ONE / tree(lanes);
         for (size_t i = 0; i < n; i++)
-            p[i] = (int16_t)rintf(x[i] * factor);
+            p[i] = (int16_t)rintf(powers[i] * factor);
         if (n % 2)
             p[n] = 0;
     }

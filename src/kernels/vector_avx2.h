@@ -215,6 +215,12 @@ INLINE integers i_max(integers a, integers b)
     return (integers){_mm256_max_epi32(a.low, b.low), _mm256_max_epi32(a.high, b.high)};
 }
 
+INLINE integers i_select(mask m, integers a, integers b)
+{
+    return (integers){_mm256_blendv_epi8(b.low, a.low, _mm256_castps_si256(m.low)),
+                      _mm256_blendv_epi8(b.high, a.high, _mm256_castps_si256(m.high))};
+}
+
 /* Of all lanes. */
 INLINE int32_t i_sum(integers a)
 {

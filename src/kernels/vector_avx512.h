@@ -85,6 +85,18 @@ INLINE vector v_power(vector a, int add)
     return _mm512_castsi512_ps(_mm512_slli_epi32(sum, 23));
 }
 
+/* a to the nearest integer, ties to even, and a times that power of two. */
+#define V_SCALE_TWO
+INLINE vector v_nearest(vector a)
+{
+    return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+
+INLINE vector v_scale_two(vector a, vector power)
+{
+    return _mm512_scalef_ps(a, power);
+}
+
 INLINE mask m_less(vector a, vector b)
 {
     return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ);
@@ -106,6 +118,15 @@ INLINE vector v_select(mask m, vector a, vector b)
 INLINE vector v_load_masked(const float *x, mask m)
 {
     return _mm512_maskz_loadu_ps(m, x);
+}
+
+/* x[at[l]] in lane l < n, 0 in the rest. */
+#define V_LOAD_AT
+INLINE vector v_load_at(const float *x, const uint16_t *at, size_t n)
+{
+    mask m = m_first(MIN(n, LANES));
+    __m512i places = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(m, at));
+    return _mm512_mask_i32gather_ps(_mm512_setzero_ps(), m, places, x, sizeof *x);
 }
 
 INLINE void v_store_masked(float *x, mask m, vector a)
@@ -182,6 +203,11 @@ INLINE integers i_mul(integers a, integers b)
 INLINE integers i_max(integers a, integers b)
 {
     return _mm512_max_epi32(a, b);
+}
+
+INLINE integers i_select(mask m, integers a, integers b)
+{
+    return _mm512_mask_blend_epi32(m, b, a);
 }
 
 /* Of all lanes. */

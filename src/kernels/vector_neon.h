@@ -314,6 +314,12 @@ INLINE integers i_mul(integers a, integers b)
     return (integers)EACH_OF_2(vmulq_s32, a, b);
 }
 
+INLINE integers i_select(mask m, integers a, integers b)
+{
+    return (integers){vbslq_s32(m.a, a.a, b.a), vbslq_s32(m.b, a.b, b.b), vbslq_s32(m.c, a.c, b.c),
+                      vbslq_s32(m.d, a.d, b.d)};
+}
+
 /* Of all lanes. */
 INLINE int32_t i_sum(integers a)
 {

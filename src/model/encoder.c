@@ -324,9 +324,9 @@ static void attend_head_i16(const run *r, const head *h)
     float unit = isfinite(scale) ? v_scale / ASSAY_I16_ONE : NAN;
     for (size_t at = h->first; at < h->end; at += step) {
         size_t part = h->end - at < step ? h->end - at : step;
-        kernels->gemm_i16(r->s.head + at * even, even, part, keys, length, size, scale,
-                          r->s.scores, ld);
-        kernels->softmax_i16(r->s.scores, ld, part, length, r->s.weights, ld);
+        kernels->sums_i16(r->s.head + at * even, even, part, keys, length, size,
+                          (int32_t *)(void *)r->s.scores, ld);
+        kernels->softmax_i16(r->s.scores, ld, part, length, scale, r->s.weights, ld);
         kernels->gemm_i16(r->s.weights, ld, part, values, size, length, unit,
                           h->out + at * r->hidden, r->hidden);
     }

@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/memory.h"
 #include "base/threads.h"
 
 enum {
@@ -73,7 +74,7 @@ static assay_status grow_scratch(assay_session *session, size_t longest, assay_e
     floats = (floats + 15) / 16 * 16;
     size_t bytes = session->workers * floats * sizeof(float);
     free(session->scratch);
-    session->scratch = aligned_alloc(ASSAY_ALIGNMENT, bytes);
+    session->scratch = assay_memory_take(bytes);
     session->longest = session->scratch != NULL ? longest : 0;
     session->scratch_floats = floats;
     return session->scratch != NULL ? ASSAY_OK : assay_fail_memory(error, bytes);

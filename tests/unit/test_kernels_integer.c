@@ -396,11 +396,16 @@ static float *attend(const assay_kernels *k, const float *x, size_t rows, size_t
     k->pack_i16(key, even, length, size, keys);
     k->pack_transposed_i16(value, even, size, length, values);
     k->gemm_i16(q, even, rows, keys, length, size, scales[0] * scales[1], scores, length);
-    float *kept = block(rows * length * sizeof *kept);
-    memcpy(kept, scores, rows * length * sizeof *kept);
-    k->softmax_i16(kept, length, rows, length, p, even_length);
+    size_t ld = assay_whole_panels(length);
+    int32_t *sums = block(rows * ld * sizeof *sums);
+    k->sums_i16(q, even, rows, keys, length, size, sums, ld);
+    for (size_t i = 0; i < rows; i++)
+        for (size_t j = 0; j < ld; j++)
+            assert_true(j < length ? (float)sums[i * ld + j] * (scales[0] * scales[1]) ==
+                                         scores[i * length + j] : sums[i * ld + j] == 0);
+    k->softmax_i16(sums, ld, rows, length, scales[0] * scales[1], p, even_length);
     k->gemm_i16(p, even_length, rows, values, size, length, scales[2] / ASSAY_I16_ONE, out, size);
-    free(q), free(key), free(value), free(p), free(keys), free(values), free(kept);
+    free(q), free(key), free(value), free(p), free(keys), free(values), free(sums);
     return out;
 }
 
@@ -447,26 +452,44 @@ static void attention_agrees_and_is_right(void **state)
     }
 }
 
-/* Of a long row: each probability within half a step, their sum near 1. */
+/* A row of sums anywhere in what 32 bits hold, the least and the largest among them. */
+static int32_t *any_sums(size_t n)
+{
+    int32_t *x = block(assay_whole_panels(n) * sizeof *x);
+    for (size_t i = 0; i < assay_whole_panels(n); i++)
+        x[i] = (int32_t)(below(UINT32_MAX) >> below(31)) * (below(2) ? 1 : -1);
+    x[below(n)] = INT32_MIN;
+    x[below(n)] = below(2) ? INT32_MAX : 1 << below(30);
+    return x;
+}
+
+/* Of a long row: all sets the same, their sum near 1. */
 static void probabilities_sum_to_one(void **state)
 {
     (void)state;
-    const assay_kernels *set;
-    for (size_t s = 0; (set = next_set(&s)) != NULL;)
-        for (size_t n = 1; n < 9000; n = n * 3 + 1) {
-            float *x = floats(n, false);
-            x[below(n)] = -200; /* less than the smallest */
-            int16_t *p = block((n + n % 2) * sizeof *p);
-            set->softmax_i16(x, n, 1, n, p, n + n % 2);
-            double sum = 0;
-            for (size_t i = 0; i < n; i++) {
-                assert_true(p[i] >= 0);
-                sum += p[i];
+    static const float scales[] = {0, 0x1p-40f, 0x1p-31f, 0x1p-24f, 1e-3f, 1};
+    for (size_t n = 1; n < 9000; n = n * 3 + below(20))
+        for (size_t c = 0; c < sizeof scales / sizeof *scales; c++) {
+            int32_t *x = any_sums(n);
+            size_t bytes = assay_whole_panels(n) * sizeof *x, even = n + n % 2;
+            int16_t *expected = block(even * sizeof *expected), *p = block(even * sizeof *p);
+            const assay_kernels *set;
+            for (size_t s = 0; (set = next_set(&s)) != NULL;) {
+                int32_t *kept = block(bytes);
+                memcpy(kept, x, bytes);
+                int16_t *to = set == scalar() ? expected : p;
+                set->softmax_i16(kept, n, 1, n, scales[c], to, even);
+                double sum = 0;
+                for (size_t i = 0; i < n; i++) {
+                    assert_true(to[i] >= 0);
+                    assert_int_equal(to[i], expected[i]);
+                    sum += to[i];
+                }
+                assert_true(fabs(sum / 32767 - 1) < 0.5 * (double)n / 32767 + 1e-6);
+                assert_true(n % 2 == 0 || to[n] == 0);
+                free(kept);
             }
-            assert_true(fabs(sum / 32767 - 1) < 0.5 * (double)n / 32767 + 1e-6);
-            assert_true(n % 2 == 0 || p[n] == 0);
-            free(x);
-            free(p);
+            free(x), free(expected), free(p);
         }
 }
 
