@@ -67,7 +67,7 @@ assay info ./two | grep -E '^split'
 assay quantize one small > /dev/null && assay info ./small | grep -E '^split'
 assay train cross $few --distil --split 1 --threads 1 --out again --json | json 'd["steps"]'
 cmp one/model.safetensors again/model.safetensors && echo same
-(timeout -s KILL 0.1 assay train cross $few --distil --split 1 --checkpoint-steps 1 --out killed; true) > /dev/null 2>&1
+(timeout --foreground -s KILL 0.1 assay train cross $few --distil --split 1 --checkpoint-steps 1 --out killed; true) > /dev/null 2>&1
 [ -d killed ] || assay train cross $few --distil --split 1 --checkpoint-steps 1 --out killed > /dev/null
 cmp one/model.safetensors killed/model.safetensors && echo 'the same after a kill'
 code assay train cross $few --split 2 --out x
