@@ -3,11 +3,11 @@
  * bench_late_forms.c: what a ranking by late interaction is worth with token vectors in
  * each form that they can be kept in.
  *
- *   bench_late_forms FOLDER COLLECTION [QUERIES [MODEL]]
+ *   bench_late_forms FOLDER COLLECTION [QUERIES [POOLS [MODEL]]]
  *
  * COLLECTION, of the data directory, was indexed from the BEIR folder FOLDER, a passage a
- * document. All passages are encoded once by MODEL (default: late), pooled by 2 and 3
- * besides, and put into bytes and codes as `assay index --late` would. The first QUERIES
+ * document. All passages are encoded once by MODEL (default: late), pooled by up to POOLS
+ * (default: 3) besides, and put into bytes and codes as `assay index --late` would. The first QUERIES
  * (default: all) judged ones are scored against every passage in every form. A JSON line a
  * form tells nDCG@10 of late interaction's order alone: of all passages, and of the 100
  * that hybrid retrieval and BM25 find; recall@100 of all; and bytes and vectors a passage.
@@ -53,7 +53,7 @@ typedef struct bench {
     assay_store *store;
     assay_collection collection;
     assay_late late;
-    size_t passages, dimensions, workers;
+    size_t passages, dimensions, workers, pools;
     uint64_t *keys;           /* [passages] ascending */
     const char **documents;   /* [passages] ids */
     assay_arena *names;
@@ -221,13 +221,13 @@ static assay_status put_codes(bench *b, token_set *set, assay_error *error)
 
 static assay_status make_forms(bench *b, assay_error *error)
 {
-    for (uint32_t factor = 1; factor <= POOLS; factor++) {
+    for (uint32_t factor = 1; factor <= b->pools; factor++) {
         token_set *set = &b->sets[factor - 1];
         if (factor > 1)
             pool(b, factor);
         put_bytes(set, set->starts[b->passages], b->dimensions);
         ASSAY_TRY(put_codes(b, set, error));
-        say("pools made", factor, POOLS);
+        say("pools made", factor, b->pools);
     }
     return ASSAY_OK;
 }
@@ -258,12 +258,12 @@ static void score_query(void *context, size_t item, uint32_t worker)
     assay_session *session = b->sessions[worker];
     if (assay_late_query(session, b->queries.texts[b->chosen[item]], NULL) != ASSAY_OK)
         abort();
-    for (int p = 0; p < POOLS; p++)
+    for (size_t p = 0; p < b->pools; p++)
         for (int w = 0; w < WIDTHS; w++)
             if (assay_token_ask(&b->asked[worker][p][w], &b->sets[p].books[w], &session->question,
                                 NULL) != ASSAY_OK)
                 abort();
-    for (size_t f = 0; f < FORMS; f++) {
+    for (size_t f = 0; f < FORMS && forms[f].pool <= b->pools; f++) {
         float *scores = b->scores + (f * b->count + item) * b->passages;
         for (size_t i = 0; i < b->passages; i++)
             scores[i] = score(b, worker, &forms[f], i);
@@ -368,7 +368,7 @@ static void print(const bench *b)
            "\"queries\":%zu,\"hybrid\":%.4f,\"bm25\":%.4f}\n", assay_cpu(), b->collection.name,
            b->late.model->info.name, b->passages, b->count, measure(b, NULL, 0, "nDCG@10"),
            measure(b, NULL, 1, "nDCG@10"));
-    for (size_t f = 0; f < FORMS; f++) {
+    for (size_t f = 0; f < FORMS && forms[f].pool <= b->pools; f++) {
         const float *scores = b->scores + f * b->count * b->passages;
         double vectors = (double)b->sets[forms[f].pool - 1].starts[b->passages] /
                          (double)b->passages;
@@ -417,7 +417,10 @@ static assay_status open_all(bench *b, const char *name, const char *model, assa
 static assay_status run(bench *b, char **arguments, int count, assay_error *error)
 {
     size_t most = count > 3 ? strtoul(arguments[3], NULL, 10) : SIZE_MAX;
-    ASSAY_TRY(open_all(b, arguments[2], count > 4 ? arguments[4] : "late", error));
+    b->pools = count > 4 ? strtoul(arguments[4], NULL, 10) : POOLS;
+    if (b->pools < 1 || b->pools > POOLS)
+        return assay_fail(error, ASSAY_E_ARGUMENT, "POOLS", "is not 1 to %d", POOLS);
+    ASSAY_TRY(open_all(b, arguments[2], count > 5 ? arguments[5] : "late", error));
     ASSAY_TRY(read_queries(b, arguments[1], most, error));
     ASSAY_TRY(find_candidates(b, 0, error));
     ASSAY_TRY(find_candidates(b, 1, error));
@@ -435,7 +438,7 @@ int main(int argc, char **argv)
     static bench b; /* what it takes, the system takes back */
     assay_error error;
     if (argc < 3) {
-        fprintf(stderr, "usage: bench_late_forms FOLDER COLLECTION [QUERIES [MODEL]]\n");
+        fprintf(stderr, "usage: bench_late_forms FOLDER COLLECTION [QUERIES [POOLS [MODEL]]]\n");
         return 2;
     }
     if (run(&b, argv, argc, &error) == ASSAY_OK)
