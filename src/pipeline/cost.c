@@ -9,7 +9,7 @@
 #define DOUBT 0.5 /* of the first seconds: so far off, for all that is known */
 #define LATE 0.02 /* of the searches that are cut short, at most */
 #define STEP 0.01 /* of a search's time */
-#define MOST 0.5  /* more in reserve is more lost than won */
+#define MOST 0.1  /* what takes longer still comes from outside, and no reserve foresees it */
 
 bool assay_cost_known(const assay_cost *cost)
 {
