@@ -1,7 +1,7 @@
 # What stands in packaging/: every metric that dashboard and alerts name is one that the
 # server has; where Prometheus' promtool is installed, rules, their tests and the queries of
 # the dashboard pass it; where Grafana's model of dashboards is ($PYTHON), the dashboard fits it;
-# where systemd-analyze is, the units do.
+# where Docker's compose is, it reads compose.yaml; where systemd-analyze is, the units pass it.
 cd "$ROOT/packaging" || exit 1
 assay serve --socket "$HOME/s" --port "$(free_port)" --record 1 --traces http://127.0.0.1:1 --quiet 2>"$HOME/log" &
 server=$!
@@ -25,6 +25,11 @@ fi
 if "${PYTHON:-python3}" -c 'import grafana_foundation_sdk' 2>/dev/null; then
     "${PYTHON:-python3}" "$ROOT/tests/server/dashboard.py" monitoring/dashboard.json >"$HOME/said" 2>&1 || cat "$HOME/said"
 fi
+for compose in "docker compose" docker-compose none; do # none: not checked
+    $compose version >/dev/null 2>&1 && break
+done
+[ "$compose" = none ] || $compose -f compose.yaml config -q >"$HOME/said" 2>&1 || cat "$HOME/said"
+grep -oE '\./[a-z./]+' compose.yaml | while read -r file; do [ -e "$file" ] || echo "no $file for compose"; done
 if command -v systemd-analyze >/dev/null; then
     sed 's|/usr/local/bin/assay|/bin/true|' assay.service >"$HOME/assay.service"
     cp assay.socket "$HOME"
