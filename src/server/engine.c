@@ -39,6 +39,9 @@ typedef struct slice {
 typedef struct worker {
     assay_engine *engine;
     pthread_t thread;
+    pthread_cond_t wake;
+    struct worker *below; /* in the stack of those that sleep */
+    bool asleep;
     slice slices[BATCH_SLICES];
     assay_pair pairs[BATCH_ITEMS];
     assay_text texts[BATCH_ITEMS];
@@ -51,7 +54,7 @@ typedef struct worker {
 struct assay_engine {
     assay_engine_options options; /* limits of them: lock held */
     pthread_mutex_t lock;
-    pthread_cond_t work; /* a job came, a lane is free, or closing */
+    worker *sleepers; /* a stack: who slept last has its session in the caches yet */
     bool closing, hurried;
     ring rings[2]; /* interactive, bulk */
     assay_engine_state state;
@@ -91,6 +94,29 @@ static assay_job *take_after(ring *r, assay_job *before)
         r->last = before;
     job->waiting = false;
     return job;
+}
+
+/* ----------------------------------------------------------------- sleepers */
+
+/* Until there may be work again. Lock held, and let go of meanwhile. */
+static void fall_asleep(assay_engine *e, worker *w)
+{
+    w->below = e->sleepers;
+    e->sleepers = w;
+    w->asleep = true;
+    while (w->asleep)
+        pthread_cond_wait(&w->wake, &e->lock);
+}
+
+/* Wakes one that sleeps, where one does. Lock held. */
+static void wake_one(assay_engine *e)
+{
+    worker *w = e->sleepers;
+    if (w == NULL)
+        return;
+    e->sleepers = w->below;
+    w->asleep = false;
+    pthread_cond_signal(&w->wake);
 }
 
 /* ------------------------------------------------------------------- costs */
@@ -431,7 +457,6 @@ static void do_batch(assay_engine *e, worker *w, batch *b)
     b->lane->busy = false;
     count_batch(e, b, seconds);
     return_slices(e, w, b, status, &error);
-    pthread_cond_broadcast(&e->work);
 }
 
 static void *work(void *context)
@@ -441,12 +466,14 @@ static void *work(void *context)
     pthread_mutex_lock(&e->lock);
     for (;;) {
         batch b = next_batch(e, w);
+        if (b.slices > 0 && e->state.waiting > 0)
+            wake_one(e); /* for what this batch left, or a lane that is free by now */
         if (b.slices > 0)
             do_batch(e, w, &b);
         else if (e->closing && e->rings[0].last == NULL && e->rings[1].last == NULL)
             break;
         else
-            pthread_cond_wait(&e->work, &e->lock);
+            fall_asleep(e, w);
     }
     pthread_mutex_unlock(&e->lock);
     return NULL;
@@ -458,6 +485,7 @@ static bool start_worker(assay_engine *e, worker *w)
 {
     sigset_t all, before;
     w->engine = e;
+    pthread_cond_init(&w->wake, NULL);
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     bool started = pthread_create(&w->thread, NULL, work, w) == 0;
@@ -487,7 +515,6 @@ assay_status assay_engine_open(const assay_engine_options *options, assay_engine
     if (e->options.workers > ASSAY_MOST_WORKERS)
         e->options.workers = ASSAY_MOST_WORKERS;
     pthread_mutex_init(&e->lock, NULL);
-    pthread_cond_init(&e->work, NULL);
     e->workers = calloc(e->options.workers, sizeof *e->workers);
     if (e->workers == NULL)
         goto memory;
@@ -516,7 +543,8 @@ void assay_engine_end(assay_engine *e)
         return;
     pthread_mutex_lock(&e->lock);
     e->closing = true;
-    pthread_cond_broadcast(&e->work);
+    while (e->sleepers != NULL)
+        wake_one(e);
     pthread_mutex_unlock(&e->lock);
     for (; e->ended < e->started; e->ended++)
         pthread_join(e->workers[e->ended].thread, NULL);
@@ -561,7 +589,7 @@ bool assay_engine_submit(assay_engine *e, assay_job *job, unsigned *retry_after)
         e->state.waiting++;
         e->state.waiting_tokens += cost;
         push(&e->rings[job->bulk], job);
-        pthread_cond_signal(&e->work);
+        wake_one(e);
     }
     pthread_mutex_unlock(&e->lock);
     return room;
