@@ -201,7 +201,9 @@ function draw() {
 function show(query) {
   const asked = words(query);
   const by = key => hits.filter(hit => hit[key]).sort((a, b) => a[key] - b[key]);
-  $("left").textContent = ranked === "search" && $("versus").value ? $("versus").value : "Before";
+  const two = ranked === "search" && $("versus").value;
+  $("left").textContent = two || "Before";
+  $("right").textContent = two ? $("pipeline").value || "as served" : "After";
   $("before").replaceChildren(...by("before").map(hit => item(hit, hit.before, false, asked)));
   $("after").replaceChildren(...by("after").map(hit => item(hit, hit.after, true, asked)));
   $("result").hidden = ranked !== mode || hits.length === 0;
@@ -262,6 +264,7 @@ function choose(wanted) {
     $("tab-" + name).setAttribute("aria-selected", String(name === wanted));
     for (const part of document.querySelectorAll(".of-" + name)) part.hidden = name !== wanted;
   }
+  draw(); // the window may have another width since
 }
 
 async function begin() {

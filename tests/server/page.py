@@ -111,6 +111,11 @@ class Tab:
 ASK = """(query => { document.getElementById("query").value = query;
     document.getElementById("result").hidden = true;
     document.getElementById("form").requestSubmit(); })"""
+BEGINS = """(() => { const top = document.getElementById("lines").getBoundingClientRect().top;
+    const paths = [...document.querySelectorAll("#lines path")];
+    const lines = [...document.querySelectorAll("#before li .line")].map(l => l.getBoundingClientRect());
+    return paths.length === lines.length && paths.every((path, i) => Math.abs(top +
+        Number(path.getAttribute("d").slice(1).split(" ")[1]) - lines[i].top - lines[i].height / 2) < 1); })()"""
 SHOWN = 'document.getElementById("result").hidden === false'
 
 
@@ -133,7 +138,8 @@ def compare(tab):
     tab.run('document.getElementById("explain").checked = true')
     tab.run(ASK + '("the purser")')
     check("two pipelines side by side, explained", tab.until(SHOWN) and
-          tab.run('document.getElementById("left").textContent') == "words")
+          tab.run('document.getElementById("left").textContent') == "words" and
+          tab.run('document.getElementById("right").textContent') == "as served")
     check("a picture of it", tab.picture("compare") > 10000)
 
 
@@ -167,6 +173,8 @@ def looks(tab):
         time.sleep(0.3)
         check(f"{name} is no wider than a phone", tab.run('document.documentElement.scrollWidth <= 360'),
               tab.run('document.documentElement.scrollWidth'))
+        if name == "paste":
+            check("its lines begin at the hits", tab.run(BEGINS))
         tab.picture(name + "-phone")
 
 
