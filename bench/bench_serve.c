@@ -8,7 +8,7 @@
  *
  * BODIES has a JSON body a line ({"query", "documents"}). Prints one line of JSON:
  * requests, failures, seconds, the latency in milliseconds at the middle, 95 and 99 of
- * a hundred, writing and reading on this side counted in; of the library, the processor
+ * a hundred, and on average, writing and reading on this side counted in; of the library, the processor
  * seconds of all threads as well.
  */
 #include <arpa/inet.h>
@@ -145,9 +145,13 @@ static void print(client *clients, size_t count, double seconds, double cpu)
     qsort(all, n, sizeof *all, by_time);
     if (n == 0)
         all[n++] = 0;
+    double sum = 0;
+    for (size_t i = 0; i < n; i++)
+        sum += (double)all[i];
     printf("{\"requests\":%zu,\"failures\":%zu,\"seconds\":%.3f,\"p50\":%.3f,\"p95\":%.3f,"
-           "\"p99\":%.3f,\"cpu\":%.3f}\n", requests, failures, seconds, (double)all[n / 2],
-           (double)all[n * 95 / 100], (double)all[n * 99 / 100], cpu);
+           "\"p99\":%.3f,\"mean\":%.4f,\"cpu\":%.3f}\n", requests, failures, seconds,
+           (double)all[n / 2], (double)all[n * 95 / 100], (double)all[n * 99 / 100],
+           sum / (double)n, cpu);
     free(all);
 }
 

@@ -24,6 +24,7 @@ enum {
     DOUBT = 2,            /* how many times longer than estimated a wait may be: other
                              programs come and go */
     QUEUE_BATCHES = 1,    /* most tokens waiting: so many batches a job of the queue */
+    BRIEF = 200,          /* a job is brief that takes less than the so-manieth of a second */
 };
 
 typedef struct ring {
@@ -568,6 +569,50 @@ static double wait_of(const assay_engine *e)
     return rate > 0 ? (double)e->state.waiting_tokens / rate : 0;
 }
 
+/* Lock held. */
+static void put_in(assay_engine *e, assay_job *job, uint64_t cost, double now)
+{
+    job->next = NULL;
+    job->taken = job->out = 0;
+    job->outcome = ASSAY_OUTCOME_DONE;
+    job->queued_at = now;
+    job->begun_at = 0;
+    job->cost = cost;
+    e->state.waiting++;
+    e->state.waiting_tokens += cost;
+    push(&e->rings[job->bulk], job);
+}
+
+/* Whether nobody has to wait for it, and it holds up its caller for a moment only. Lock held. */
+static bool can_do_now(const assay_engine *e, const assay_job *job, uint64_t cost)
+{
+    return !e->closing && e->sleepers != NULL && e->state.waiting == 0 && e->state.running == 0 &&
+           job->lane->kind != ASSAY_JOB_SEARCH && cost <= SLICE &&
+           (double)cost * BRIEF < e->state.tokens_per_second;
+}
+
+bool assay_engine_do(assay_engine *e, assay_job *job)
+{
+    uint64_t cost = job_cost(job);
+    double now = assay_now();
+    pthread_mutex_lock(&e->lock);
+    bool fits = can_do_now(e, job, cost);
+    if (fits) {
+        worker *w = e->sleepers; /* which sleeps on; its memory is used */
+        e->sleepers = w->below;
+        put_in(e, job, cost, now);
+        batch b = next_batch(e, w);
+        if (b.slices > 0)
+            do_batch(e, w, &b);
+        w->below = e->sleepers;
+        e->sleepers = w;
+        if (e->closing || e->state.waiting > 0)
+            wake_one(e); /* for what came meanwhile */
+    }
+    pthread_mutex_unlock(&e->lock);
+    return fits;
+}
+
 bool assay_engine_submit(assay_engine *e, assay_job *job, unsigned *retry_after)
 {
     uint64_t cost = job_cost(job);
@@ -580,15 +625,7 @@ bool assay_engine_submit(assay_engine *e, assay_job *job, unsigned *retry_after)
                 (job->deadline <= 0 || now + DOUBT * wait <= job->deadline);
     *retry_after = wait < 1 ? 1 : wait > 60 ? 60 : (unsigned)(wait + 0.5);
     if (room) {
-        job->next = NULL;
-        job->taken = job->out = 0;
-        job->outcome = ASSAY_OUTCOME_DONE;
-        job->queued_at = now;
-        job->begun_at = 0;
-        job->cost = cost;
-        e->state.waiting++;
-        e->state.waiting_tokens += cost;
-        push(&e->rings[job->bulk], job);
+        put_in(e, job, cost, now);
         wake_one(e);
     }
     pthread_mutex_unlock(&e->lock);

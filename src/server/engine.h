@@ -60,7 +60,7 @@ typedef struct assay_job {
     double deadline;          /* assay_now() then; 0: none */
     int client;               /* socket to watch; -1: none */
     bool bulk;
-    void (*done)(struct assay_job *job); /* from an engine thread, once */
+    void (*done)(struct assay_job *job); /* from the thread that did it, once */
     void *user;
 
     /* The answer, in memory of the request's. */
@@ -109,6 +109,10 @@ void assay_engine_end(assay_engine *engine);
 /* Ends it; nobody may know it any more. */
 void assay_engine_close(assay_engine *engine);
 
+/* Does the job on the caller's thread, which spares it two changes of threads, where nothing
+ * else is to be done and it takes a few milliseconds at most, as far as that can be told:
+ * scoring and embedding, once the speed of that is known. False: it did nothing. */
+bool assay_engine_do(assay_engine *engine, assay_job *job);
 /* Puts a job in. False when the queue is full or the job could not be done before
  * its deadline; *retry_after then says in how many seconds it may be. */
 bool assay_engine_submit(assay_engine *engine, assay_job *job, unsigned *retry_after);

@@ -286,7 +286,7 @@ static void add_headers(struct MHD_Response *response, assay_call *call)
 
 void assay_http_finish(assay_call *call)
 {
-    if (call->suspended && call->fault == ASSAY_FAULT_NONE)
+    if ((call->suspended || call->submitted) && call->fault == ASSAY_FAULT_NONE)
         call->route->finish(call);
     call->suspended = false;
     if (call->fault == ASSAY_FAULT_NONE && call->out.failed)

@@ -4,7 +4,8 @@
  *
  * A request's body is gathered up to its limit, its route found, its dialect asked
  * to begin. While the engine works the connection is suspended, so a handful of
- * HTTP threads serve any number of clients. Each listening socket has a daemon.
+ * HTTP threads serve any number of clients; what is brief they do themselves. Each
+ * listening socket has a daemon.
  */
 #ifndef ASSAY_SERVER_HTTP_H
 #define ASSAY_SERVER_HTTP_H

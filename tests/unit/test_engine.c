@@ -121,6 +121,81 @@ static void jobs_together_score_as_alone(void **state)
     bench_close(&b);
 }
 
+/* Not before the speed is known, nothing long, and as good as an engine thread does it. */
+static void brief_jobs_are_done_by_who_asks(void **state)
+{
+    (void)state;
+    static ask first, brief, later, large;
+    unsigned retry;
+    bench b;
+    bench_open(&b, (assay_engine_options){.workers = 1});
+    ask_make(&first, &b, 20, "how tall");
+    ask_make(&brief, &b, 1, "how tall");
+    ask_make(&later, &b, 1, "how tall");
+    ask_make(&large, &b, LONG, "how tall");
+    assert_false(assay_engine_do(b.engine, &brief.job));
+    assert_true(assay_engine_submit(b.engine, &first.job, &retry));
+    ask_wait(&first);
+    bool done = false; /* as soon as the engine thread sleeps */
+    for (int i = 0; i < 10000 && !done; i++) {
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+        done = assay_engine_do(b.engine, &brief.job);
+    }
+    assert_true(done);
+    assert_int_not_equal(atomic_load(&brief.ended), 0);
+    assert_int_equal(brief.job.outcome, ASSAY_OUTCOME_DONE);
+    assert_true(brief.job.tokens > 0);
+    assert_memory_equal(&brief.scores[0].logit, &first.scores[0].logit, sizeof(float));
+    assert_false(assay_engine_do(b.engine, &large.job));
+    assert_true(assay_engine_submit(b.engine, &later.job, &retry));
+    ask_wait(&later);
+    bench_close(&b);
+    ask_free(&first);
+    ask_free(&brief);
+    ask_free(&later);
+    ask_free(&large);
+}
+
+static atomic_int done_by_asker;
+
+static void *ask_often(void *context)
+{
+    bench *b = context;
+    unsigned retry;
+    for (size_t i = 0; i < 300; i++) {
+        ask one;
+        ask_make(&one, b, 1 + i % 3, "how tall");
+        if (assay_engine_do(b->engine, &one.job))
+            atomic_fetch_add(&done_by_asker, 1);
+        else
+            while (!assay_engine_submit(b->engine, &one.job, &retry))
+                nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
+        ask_wait(&one);
+        if (one.job.outcome != ASSAY_OUTCOME_DONE || one.scores[0].tokens == 0)
+            return context; /* wrong */
+        ask_free(&one);
+    }
+    return NULL;
+}
+
+/* Askers and engine threads at the same work: none is forgotten. */
+static void many_ask_for_brief_jobs(void **state)
+{
+    (void)state;
+    pthread_t threads[4];
+    bench b;
+    bench_open(&b, (assay_engine_options){.workers = 2});
+    for (size_t i = 0; i < 4; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, ask_often, &b), 0);
+    for (size_t i = 0; i < 4; i++) {
+        void *wrong;
+        pthread_join(threads[i], &wrong);
+        assert_null(wrong);
+    }
+    assert_true(atomic_load(&done_by_asker) > 0);
+    bench_close(&b);
+}
+
 /* What waits is done; what comes afterwards, as from connections that stay, is refused. */
 static void an_ended_engine_takes_nothing(void **state)
 {
@@ -287,6 +362,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_ended_engine_takes_nothing),
+        cmocka_unit_test(brief_jobs_are_done_by_who_asks),
+        cmocka_unit_test(many_ask_for_brief_jobs),
         cmocka_unit_test(jobs_together_score_as_alone),
         cmocka_unit_test(short_jobs_do_not_wait_for_long_ones),
         cmocka_unit_test(jobs_end_at_their_deadline),
