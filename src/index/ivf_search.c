@@ -18,7 +18,7 @@ enum {
     AT_ONCE = 256,         /* slots that are scored at a time */
     RESCORED_AT_ONCE = 32,
     DEFAULT_SHARE = 24,    /* of the lists one in so many is looked into ... */
-    DEFAULT_LEAST = 8,     /* ... and so many at least */
+    DEFAULT_LEAST = 128,   /* ... and so many at least: a small collection's lists are short */
     MORE_OF_BITS = 100,    /* than k are scored exactly by default */
     MORE_OF_BYTES = 10,
 };
