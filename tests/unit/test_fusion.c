@@ -39,6 +39,14 @@ static void one_list_keeps_its_scores(void **state)
     }
 }
 
+static void expect(const assay_fused out[4], const uint64_t order[4], const double scores[4])
+{
+    for (size_t i = 0; i < 4; i++) {
+        assert_int_equal(out[i].passage, order[i]);
+        assert_true(fabs(out[i].score - scores[i]) < 1e-6);
+    }
+}
+
 /* z(bm25) is 1.2247, 0, -1.2247; z(dense) is 1, -1. Passage 2 is in both. */
 static void zscores_are_added(void **state)
 {
@@ -48,10 +56,7 @@ static void zscores_are_added(void **state)
                                 ASSAY_FUSION_ZSCORE, out), 4);
     const uint64_t order[] = {2, 5, 1, 7};
     const double scores[] = {2 - 1.224744871, 1.224744871 - 2, -2, -1.224744871 - 2};
-    for (size_t i = 0; i < 4; i++) {
-        assert_int_equal(out[i].passage, order[i]);
-        assert_true(fabs(out[i].score - scores[i]) < 1e-6);
-    }
+    expect(out, order, scores);
     assert_int_equal(out[0].rank_bm25, 3);
     assert_int_equal(out[0].rank_dense, 1);
 }
@@ -65,10 +70,7 @@ static void shares_of_the_range_are_added(void **state)
                                 ASSAY_FUSION_MINMAX, out), 4);
     const uint64_t order[] = {2, 5, 1, 7};
     const double scores[] = {2, 1, 0.5, 0};
-    for (size_t i = 0; i < 4; i++) {
-        assert_int_equal(out[i].passage, order[i]);
-        assert_true(fabs(out[i].score - scores[i]) < 1e-6);
-    }
+    expect(out, order, scores);
 }
 
 static void reciprocal_ranks_are_added(void **state)
