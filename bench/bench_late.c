@@ -5,8 +5,8 @@
  *   bench_late [MODEL [COLLECTION]]
  *
  * MODEL (default: late) encodes a question of ten words; 100 passages of 180 random
- * vectors each are scored, as floats, as bytes and in codes of 4, 2 and 1 bits with 4096
- * centres, on one core; what a question costs by itself before codes is ask_ms. With
+ * vectors each are scored, as floats and halves, as bytes and in codes of 4, 2 and 1 bits with
+ * 4096 centres, on one core; what a question costs by itself before codes is ask_ms. With
  * COLLECTION, of the data directory and indexed with --late, 100 of its passages are read
  * from the database and scored, too. Prints one JSON line: milliseconds of processor time,
  * the median of ROUNDS, and the bytes that were read in a second; read_i8_ms is what it takes
@@ -18,6 +18,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/half.h"
 #include "pipeline/late_kept.h"
 
 enum { PASSAGES = 100, TOKENS = 180, ROUNDS = 101, CENTRES = 4096 };
@@ -27,6 +28,7 @@ typedef struct bench {
     size_t dimensions;
     float *vectors, *steps;
     int8_t *rows;
+    uint16_t *narrow; /* the vectors in binary16 */
     assay_token_book book;
     assay_token_query query;
     uint16_t *halves; /* centres, then factors, of all */
@@ -78,6 +80,13 @@ static void score_floats(bench *b)
     for (size_t i = 0; i < PASSAGES; i++)
         b->sum += (double)assay_late_maxsim(
             b->session, b->vectors + i * TOKENS * b->dimensions, TOKENS, NULL);
+}
+
+static void score_halves(bench *b)
+{
+    for (size_t i = 0; i < PASSAGES; i++)
+        b->sum += (double)assay_late_maxsim_f16(
+            b->session, b->narrow + i * TOKENS * b->dimensions, TOKENS, NULL);
 }
 
 static void score_bytes(bench *b)
@@ -147,9 +156,10 @@ static bool fill(bench *b)
     b->vectors = aligned_alloc(64, rows * d * sizeof(float) / 64 * 64 + 64);
     b->rows = aligned_alloc(64, rows * d / 64 * 64 + 64);
     b->steps = malloc(rows * sizeof(float));
+    b->narrow = aligned_alloc(64, rows * d * sizeof *b->narrow / 64 * 64 + 64);
     b->halves = malloc(2 * rows * sizeof *b->halves);
     b->codes = malloc(rows * assay_token_code_bytes(4, (uint32_t)d));
-    if (!b->vectors || !b->rows || !b->steps || !b->halves || !b->codes)
+    if (!b->vectors || !b->rows || !b->narrow || !b->steps || !b->halves || !b->codes)
         return false;
     uint32_t state = 1;
     for (size_t i = 0; i < rows * d; i++) {
@@ -160,6 +170,8 @@ static bool fill(bench *b)
         assay_unit_length(b->vectors + i * d, d);
         b->steps[i] = assay_late_quantize(b->vectors + i * d, d, b->rows + i * d);
     }
+    for (size_t i = 0; i < rows * d; i++)
+        b->narrow[i] = assay_half_of(b->vectors[i]);
     b->book = (assay_token_book){.dimensions = (uint32_t)d, .count = CENTRES,
                                  .centres = b->vectors};
     return true;
@@ -212,14 +224,16 @@ int main(int argc, char **argv)
     if (info.kind != ASSAY_MODEL_LATE || !fill(&b))
         return 1;
     double query = median(encode, &b), floats = median(score_floats, &b);
+    double halves = median(score_halves, &b);
     double bytes = median(score_bytes, &b), reading = median(read_bytes, &b);
     double values = (double)PASSAGES * TOKENS * (double)b.dimensions;
     printf("{\"model\":\"%s\",\"cpu\":\"%s\",\"dimensions\":%zu,\"query_vectors\":%zu,"
            "\"passages\":%d,\"tokens\":%d,\"query_ms\":%.3f,\"maxsim_f32_ms\":%.3f,"
+           "\"maxsim_f16_ms\":%.3f,"
            "\"maxsim_i8_ms\":%.3f,\"f32_gb_s\":%.1f,\"i8_gb_s\":%.1f,\"read_i8_ms\":%.3f,"
            "\"read_gb_s\":%.1f",
            info.name, assay_cpu(), b.dimensions, b.session->question.count, PASSAGES, TOKENS,
-           query, floats, bytes, values * 4e-6 / floats, values * 1e-6 / bytes, reading,
+           query, floats, halves, bytes, values * 4e-6 / floats, values * 1e-6 / bytes, reading,
            values * 1e-6 / reading);
     for (uint32_t bits = 4; bits > 0; bits /= 2) {
         if (!encode_codes(&b, bits))
@@ -242,6 +256,7 @@ int main(int argc, char **argv)
     assay_model_close(model);
     free(b.vectors);
     free(b.rows);
+    free(b.narrow);
     free(b.steps);
     free(b.halves);
     free(b.codes);

@@ -7,8 +7,8 @@
  *
  * COLLECTION, of the data directory, was indexed from the BEIR folder FOLDER, a passage a
  * document. All passages are encoded once by MODEL (default: late), pooled by up to POOLS
- * (default: 3) besides, and put into bytes and codes as `assay index --late` would. The first QUERIES
- * (default: all) judged ones are scored against every passage in every form. A JSON line a
+ * (default: 3) besides, and put into halves, bytes and codes as `assay index --late` would. The
+ * first QUERIES (default: all) judged ones are scored against every passage in every form. A JSON line a
  * form tells nDCG@10 of late interaction's order alone: of all passages, and of the 100
  * that hybrid retrieval and BM25 find; recall@100 of all; and bytes and vectors a passage.
  */
@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "bench_common.h"
+#include "base/half.h"
 #include "base/threads.h"
 #include "pipeline/late.h"
 #include "index/candidates.h"
@@ -29,6 +30,7 @@ enum { CANDIDATES = 100, BATCH = 256, POOLS = 3, WIDTHS = 3, MOST_WORKERS = 64 }
 typedef struct token_set {
     size_t *starts; /* [passages + 1] */
     float *vectors, *steps;
+    uint16_t *halves;
     int8_t *rows;
     assay_token_book books[WIDTHS]; /* of 4, 2 and 1 bits; they share their centres */
     uint16_t *centres[WIDTHS], *factors[WIDTHS];
@@ -38,14 +40,14 @@ typedef struct token_set {
 typedef struct form {
     const char *name;
     uint32_t pool;
-    int width; /* of `books`; -1: bytes; -2: floats */
+    int width; /* of `books`; -1: bytes; -2: floats; -3: halves */
 } form;
 
 static const form forms[] = {
-    {"f32", 1, -2},        {"i8", 1, -1},        {"b4", 1, 0},        {"b2", 1, 1},
-    {"b1", 1, 2},          {"f32 pool 2", 2, -2}, {"i8 pool 2", 2, -1}, {"b4 pool 2", 2, 0},
-    {"b2 pool 2", 2, 1},   {"f32 pool 3", 3, -2}, {"i8 pool 3", 3, -1}, {"b4 pool 3", 3, 0},
-    {"b2 pool 3", 3, 1},
+    {"f32", 1, -2},       {"f16", 1, -3},       {"i8", 1, -1},        {"b4", 1, 0},
+    {"b2", 1, 1},         {"b1", 1, 2},         {"f32 pool 2", 2, -2}, {"i8 pool 2", 2, -1},
+    {"b4 pool 2", 2, 0},  {"b2 pool 2", 2, 1},  {"f32 pool 3", 3, -2}, {"i8 pool 3", 3, -1},
+    {"b4 pool 3", 3, 0},  {"b2 pool 3", 3, 1},
 };
 enum { FORMS = sizeof forms / sizeof *forms };
 
@@ -179,6 +181,13 @@ static void put_bytes(token_set *set, size_t all, size_t d)
         set->steps[i] = assay_late_quantize(set->vectors + i * d, d, set->rows + i * d);
 }
 
+static void put_halves(token_set *set, size_t all, size_t d)
+{
+    set->halves = take(all * d * sizeof *set->halves);
+    for (size_t i = 0; i < all * d; i++)
+        set->halves[i] = assay_half_of(set->vectors[i]);
+}
+
 /* Of vectors of passages that lie apart. */
 static assay_status make_book(const bench *b, const token_set *set, assay_token_book **out,
                               assay_error *error)
@@ -226,6 +235,8 @@ static assay_status make_forms(bench *b, assay_error *error)
         if (factor > 1)
             pool(b, factor);
         put_bytes(set, set->starts[b->passages], b->dimensions);
+        if (factor == 1)
+            put_halves(set, set->starts[b->passages], b->dimensions);
         ASSAY_TRY(put_codes(b, set, error));
         say("pools made", factor, b->pools);
     }
@@ -241,6 +252,8 @@ static float score(const bench *b, uint32_t worker, const form *f, size_t passag
     size_t d = b->dimensions;
     if (f->width == -2)
         return assay_late_maxsim(b->sessions[worker], set->vectors + first * d, count, NULL);
+    if (f->width == -3)
+        return assay_late_maxsim_f16(b->sessions[worker], set->halves + first * d, count, NULL);
     if (f->width == -1)
         return assay_late_maxsim_i8(
             b->sessions[worker],
@@ -357,7 +370,9 @@ static double bytes_of(const bench *b, const form *f, double vectors)
 {
     double d = (double)b->dimensions;
     if (f->width < 0)
-        return f->width == -2 ? vectors * d * 4 : 16 + vectors * (d + 4);
+        return f->width == -2   ? vectors * d * 4
+               : f->width == -3 ? 16 + vectors * d * 2
+                                : 16 + vectors * (d + 4);
     return 20 + vectors * (double)(4 + assay_token_code_bytes(4u >> f->width,
                                                               (uint32_t)b->dimensions));
 }

@@ -552,11 +552,12 @@ typedef enum assay_late_codes {
     ASSAY_LATE_CODES_B4,       /* the nearest of some centres, and so many bits a coordinate */
     ASSAY_LATE_CODES_B2,       /* of what is left without it */
     ASSAY_LATE_CODES_B1,
+    ASSAY_LATE_CODES_F16,      /* half-precision floats */
 } assay_late_codes;
 
 #define ASSAY_LATE_POOL_MAX 16
 
-/* "auto", "i8", "b4", "b2", "b1". Never NULL. */
+/* "auto", "i8", "b4", "b2", "b1", "f16". Never NULL. */
 ASSAY_API const char *assay_late_codes_name(assay_late_codes codes);
 
 typedef struct assay_collection_info {

@@ -10,7 +10,7 @@ _assay() {
         return
     fi
     case $verb:$before in
-    index:--late-codes) words="as-is i8 b4 b2 b1" ;;
+    index:--late-codes) words="as-is i8 b4 b2 b1 f16" ;;
     index:--word-index) words="auto yes no" ;;
     index:--index) words="as-is auto flat hnsw ivf" ;;
     index:--codes) words="as-is f32 f16 i8 b1" ;;

@@ -259,10 +259,11 @@ static const assay_option options[] = {
     {"split", ASSAY_OPTION_TEXT, offsetof(index_settings, split), "NAME",
      "in place of these keep what the lower layers of this cross-encoder, which is split (assay "
      "train cross --split), make of passages, for --rerank cross-split:NAME", 0, 0},
-    {"late-codes", ASSAY_OPTION_CHOICE, offsetof(index_settings, late_codes), "as-is|i8|b4|b2|b1",
-     "in what form they are kept: bytes, or so many bits a coordinate of what the nearest of some "
-     "centres leaves; another form than before computes them anew (default: as-is, at first i8)",
-     0, 0},
+    {"late-codes", ASSAY_OPTION_CHOICE, offsetof(index_settings, late_codes),
+     "as-is|i8|b4|b2|b1|f16",
+     "in what form they are kept: bytes, so many bits a coordinate of what the nearest of some "
+     "centres leaves, or half-precision floats; another form than before computes them anew "
+     "(default: as-is, at first i8)", 0, 0},
     {"late-pool", ASSAY_OPTION_COUNT, offsetof(index_settings, late_pool), "N",
      "keep one vector of N tokens that are alike, their mean: less to keep and to compare; another "
      "number than before computes them anew (default: as it was, at first 1)",

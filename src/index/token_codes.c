@@ -19,6 +19,7 @@
 
 enum {
     VERSION = 1,
+    PLAIN_VERSION = 2, /* of a book without centres */
     ROOT = 3,          /* centres are so many times the root of all vectors ... */
     A_CENTRE = 24,     /* ... but have so many of the sample's, at least */
     SAMPLE_ROOT = 8,   /* passages of a sample, times the root of all, ... */
@@ -40,9 +41,9 @@ typedef struct book_header {
     uint64_t passages;
 } book_header;
 
-bool assay_token_bits_good(uint32_t bits)
+static uint32_t version_for(uint32_t bits)
 {
-    return bits == 1 || bits == 2 || bits == 4;
+    return bits == ASSAY_TOKEN_HALVES ? PLAIN_VERSION : VERSION;
 }
 
 static size_t width_of(uint32_t dimensions)
@@ -71,7 +72,7 @@ size_t assay_token_book_most(uint32_t dimensions)
 
 bool assay_token_book_outgrown(const assay_token_book *book, uint64_t passages)
 {
-    return passages / OUTGROWN > book->passages;
+    return assay_token_book_coded(book) && passages / OUTGROWN > book->passages;
 }
 
 static uint32_t centres_for(double share, size_t count)
@@ -87,7 +88,7 @@ static assay_token_book *book_new(uint32_t dimensions, uint32_t bits, uint32_t c
     if (book == NULL)
         return NULL;
     *book = (assay_token_book){dimensions, bits, count, passages, NULL};
-    book->centres = calloc((size_t)count * dimensions, sizeof *book->centres);
+    book->centres = calloc((size_t)count * dimensions + 1, sizeof *book->centres);
     if (book->centres != NULL)
         return book;
     free(book);
@@ -142,10 +143,22 @@ assay_status assay_token_book_make(uint32_t dimensions, uint32_t bits, uint64_t 
     return ASSAY_OK;
 }
 
+assay_status assay_token_book_plain(uint32_t dimensions, uint64_t passages,
+                                    assay_token_book **out, assay_error *error)
+{
+    *out = book_new(dimensions, ASSAY_TOKEN_HALVES, 0, passages);
+    return *out != NULL ? ASSAY_OK : assay_fail_memory(error, sizeof **out);
+}
+
+bool assay_token_book_coded(const assay_token_book *book)
+{
+    return book->bits != ASSAY_TOKEN_HALVES;
+}
+
 void assay_token_book_write(const assay_token_book *book, assay_buffer *out)
 {
     size_t begin = out->length, n = (size_t)book->count * book->dimensions;
-    book_header header = {.version = VERSION, .dimensions = book->dimensions,
+    book_header header = {.version = version_for(book->bits), .dimensions = book->dimensions,
                           .bits = book->bits, .count = book->count,
                           .passages = book->passages};
     memcpy(header.magic, magic, sizeof magic);
@@ -162,9 +175,11 @@ void assay_token_book_write(const assay_token_book *book, assay_buffer *out)
 
 static bool header_is_good(const book_header *header, size_t length)
 {
-    return assay_token_bits_good(header->bits) && header->dimensions > 0 &&
-           header->dimensions <= MOST_DIMENSIONS && header->count > 0 &&
-           header->count <= MOST_CENTRES &&
+    bool plain = header->bits == ASSAY_TOKEN_HALVES;
+    bool coded = header->bits == 1 || header->bits == 2 || header->bits == 4;
+    return (plain ? header->count == 0 : coded && header->count > 0) &&
+           header->version == version_for(header->bits) && header->dimensions > 0 &&
+           header->dimensions <= MOST_DIMENSIONS && header->count <= MOST_CENTRES &&
            length == sizeof *header + sizeof(uint64_t) +
                          2 * (size_t)header->count * header->dimensions;
 }
@@ -181,11 +196,11 @@ assay_status assay_token_book_read(const void *bytes, size_t length, const char 
     if (memcmp(header.magic, magic, sizeof magic) != 0 ||
         sum != assay_hash64(bytes, length - sizeof sum))
         return assay_fail(error, ASSAY_E_CORRUPT, where, "the book of token codes is damaged");
-    if (header.version > VERSION)
+    if (header.version > PLAIN_VERSION)
         return assay_fail(error, ASSAY_E_VERSION, where,
                           "token codes of version %u, this assay knows %d", header.version,
-                          VERSION);
-    if (header.version != VERSION || !header_is_good(&header, length))
+                          PLAIN_VERSION);
+    if (!header_is_good(&header, length))
         return assay_fail(error, ASSAY_E_CORRUPT, where,
                           "the book of token codes says what cannot be");
     assay_token_book *book =

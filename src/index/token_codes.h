@@ -17,9 +17,10 @@
  *
  *   offset  bytes
  *        0      8  "assaybk" and a NUL
- *        8      4  version, 1
+ *        8      4  version, 1; of halves 2
  *       12      4  dimensions d
- *       16      4  bits a coordinate: 1, 2 or 4
+ *       16      4  bits a coordinate: 1, 2 or 4; 16: vectors are kept whole, as halves
+ *                  (binary16), and the book does no more than say so: n is 0
  *       20      4  number of centres n
  *       24      8  passages that there were when it was made
  *       32  2*n*d  the centres, binary16
@@ -45,8 +46,8 @@ typedef struct assay_token_codes {
     const uint8_t *codes;    /* [count][assay_token_code_bytes] */
 } assay_token_codes;
 
-/* 1, 2 or 4. */
-bool assay_token_bits_good(uint32_t bits);
+#define ASSAY_TOKEN_HALVES 16 /* bits of a coordinate that is kept as binary16 */
+
 /* Of one code, without centre and factor. */
 size_t assay_token_code_bytes(uint32_t bits, uint32_t dimensions);
 
@@ -61,6 +62,11 @@ assay_status assay_token_book_make(uint32_t dimensions, uint32_t bits, uint64_t 
                                    double share, const float *vectors, size_t count,
                                    uint32_t threads, assay_token_book **out,
                                    assay_error *error);
+/* That of halves. */
+assay_status assay_token_book_plain(uint32_t dimensions, uint64_t passages,
+                                    assay_token_book **out, assay_error *error);
+/* Whether vectors are codes of it, and not halves. */
+bool assay_token_book_coded(const assay_token_book *book);
 /* Whether a collection of so many passages should have another. */
 bool assay_token_book_outgrown(const assay_token_book *book, uint64_t passages);
 void assay_token_book_free(assay_token_book *book);

@@ -35,7 +35,7 @@
 
 #define ASSAY_PANEL 16
 #define ASSAY_I8_STEP 64   /* of dots_at_i8, dots_at_bits */
-#define ASSAY_MAXSIM_DEPTH 4096 /* of maxsim_i8 */
+#define ASSAY_MAXSIM_DEPTH 4096 /* of maxsim_i8, maxsim_f16 */
 #define ASSAY_BF16_STEP 32 /* depths of bfloat16 are filled up with zeros to this */
 
 /* Largest integer of an int8 weight, and what stands for a probability of 1. */
@@ -141,6 +141,8 @@ typedef struct assay_epilogue {
  *                     of panels, i < count: what late interaction asks of a document,
  *                     a query's tokens being the columns. Products as gemm_f32's; a
  *                     NaN is passed over.
+ * maxsim_f16          the same of rows in IEEE binary16, widened; depth is at most
+ *                     ASSAY_MAXSIM_DEPTH.
  * f16_to_f32          IEEE binary16; NaN and infinity kept.
  * bf16_to_f32         the upper half of a binary32.
  * i8_to_f32           y = x * scale.

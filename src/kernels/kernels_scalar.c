@@ -305,6 +305,16 @@ void assay_maxsim_f32_scalar(const float *rows, size_t count, const float *panel
         }
 }
 
+void assay_maxsim_f16_scalar(const uint16_t *rows, size_t count, const float *panels,
+                             size_t columns, size_t depth, float *best)
+{
+    float row[ASSAY_MAXSIM_DEPTH];
+    for (size_t i = 0; i < count; i++) {
+        assay_f16_to_f32_scalar(rows + i * depth, depth, row);
+        assay_maxsim_f32_scalar(row, 1, panels, columns, depth, best);
+    }
+}
+
 void assay_i8_to_f32_scalar(const int8_t *x, size_t n, float scale, float *y)
 {
     for (size_t i = 0; i < n; i++)

@@ -81,7 +81,7 @@ static assay_status check_options(const assay_index_options *options, assay_erro
     if ((unsigned)options->codes > ASSAY_CODES_B1)
         return assay_fail(error, ASSAY_E_ARGUMENT, "codes", "%d is no kind of code",
                           (int)options->codes);
-    if ((unsigned)options->late_codes > ASSAY_LATE_CODES_B1)
+    if ((unsigned)options->late_codes > ASSAY_LATE_CODES_F16)
         return assay_fail(error, ASSAY_E_ARGUMENT, "late_codes", "%d is no kind of code",
                           (int)options->late_codes);
     if (options->late_pool > ASSAY_LATE_POOL_MAX)

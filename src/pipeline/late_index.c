@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/half.h"
 #include "index/token_codes.h"
 #include "pipeline/late.h"
 
@@ -37,16 +38,17 @@ typedef struct indexing {
 
 const char *assay_late_codes_name(assay_late_codes codes)
 {
-    static const char *const names[] = {"auto", "i8", "b4", "b2", "b1"};
+    static const char *const names[] = {"auto", "i8", "b4", "b2", "b1", "f16"};
     return (size_t)codes < sizeof names / sizeof *names ? names[codes] : names[0];
 }
 
 uint32_t assay_late_bits(assay_late_codes codes)
 {
-    return codes == ASSAY_LATE_CODES_B4   ? 4
-           : codes == ASSAY_LATE_CODES_B2 ? 2
-           : codes == ASSAY_LATE_CODES_B1 ? 1
-                                          : 0;
+    return codes == ASSAY_LATE_CODES_B4    ? 4
+           : codes == ASSAY_LATE_CODES_B2  ? 2
+           : codes == ASSAY_LATE_CODES_B1  ? 1
+           : codes == ASSAY_LATE_CODES_F16 ? ASSAY_TOKEN_HALVES
+                                           : 0;
 }
 
 static size_t dimensions_of(const indexing *in)
@@ -143,6 +145,21 @@ static assay_status put_bytes(indexing *in, size_t i, assay_error *error)
     return assay_token_vectors_put(in->late.store, in->passages[i], &rows, error);
 }
 
+static assay_status put_halves(indexing *in, size_t i, assay_error *error)
+{
+    assay_token_rows rows = rows_of(in, i);
+    size_t all = rows.count * dimensions_of(in);
+    uint16_t *halves = assay_arena_take(in->arena, all * sizeof *halves);
+    if (halves == NULL)
+        return assay_fail_memory(error, all * sizeof *halves);
+    for (size_t j = 0; j < all; j++)
+        halves[j] = assay_half_of(in->room[i][j]);
+    rows.bits = ASSAY_TOKEN_HALVES;
+    rows.rows = halves;
+    rows.row_bytes = dimensions_of(in) * sizeof *halves;
+    return assay_token_vectors_put(in->late.store, in->passages[i], &rows, error);
+}
+
 static assay_status put_codes(indexing *in, size_t i, assay_error *error)
 {
     assay_token_rows rows = rows_of(in, i);
@@ -166,7 +183,9 @@ static assay_status write_batch(indexing *in, assay_error *error)
     ASSAY_TRY(assay_store_begin(in->late.store, error));
     assay_status status = ASSAY_OK;
     for (size_t i = 0; i < in->count && status == ASSAY_OK; i++)
-        status = in->book != NULL ? put_codes(in, i, error) : put_bytes(in, i, error);
+        status = (in->book == NULL                  ? put_bytes
+                  : assay_token_book_coded(in->book) ? put_codes
+                                                     : put_halves)(in, i, error);
     if (status == ASSAY_OK)
         status = assay_store_commit(in->late.store, error);
     if (status != ASSAY_OK)
@@ -284,7 +303,9 @@ static assay_status begin_anew(indexing *in, const char *model, uint32_t bits, u
     snprintf(now.model, sizeof now.model, "%s", model);
     assay_token_book_free(in->book);
     in->book = NULL;
-    if (bits > 0)
+    if (bits == ASSAY_TOKEN_HALVES)
+        ASSAY_TRY(assay_token_book_plain((uint32_t)dimensions_of(in), passages, &in->book, error));
+    else if (bits > 0)
         ASSAY_TRY(sample_and_make(in, bits, passages, error));
     assay_buffer_init(&book, 0);
     if (bits > 0)

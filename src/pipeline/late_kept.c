@@ -53,7 +53,7 @@ assay_status assay_late_kept_begin(assay_late_kept *k, assay_late *late,
     late->session->pool = k->usable ? set.pool : 1; /* of what is missing */
     if (k->usable && set.bits > 0)
         ASSAY_TRY(find_book(k, collection, &set, error));
-    k->coded = k->usable && set.bits > 0;
+    k->coded = k->usable && set.bits > 0 && assay_token_book_coded(k->book);
     if (k->coded)
         return assay_token_ask(&k->query, k->book, &late->session->question, error);
     return ASSAY_OK;
@@ -68,14 +68,16 @@ typedef struct reading {
     assay_status status;
 } reading;
 
+/* Of `count` vectors. */
 static bool make_room(assay_late_kept *k, size_t count)
 {
+    size_t d = k->late->session->model->info.dimensions;
     if (count <= k->capacity)
         return true;
     free(k->steps);
     free(k->halves);
     k->steps = malloc(count * sizeof *k->steps);
-    k->halves = malloc(2 * count * sizeof *k->halves);
+    k->halves = malloc(count * (d > 2 ? d : 2) * sizeof *k->halves);
     k->capacity = k->steps != NULL && k->halves != NULL ? count : 0;
     return k->capacity > 0;
 }
@@ -85,6 +87,14 @@ static float score_bytes(assay_late_kept *k, const assay_token_rows *rows)
     memcpy(k->steps, rows->steps, rows->count * sizeof *k->steps);
     return assay_late_maxsim_i8(k->late->session,
                                 (assay_late_bytes){k->steps, rows->rows, rows->count}, NULL);
+}
+
+static float score_halves(assay_late_kept *k, const assay_token_rows *rows)
+{
+    const void *halves = rows->rows;
+    if ((uintptr_t)halves % sizeof(uint16_t) != 0)
+        halves = memcpy(k->halves, halves, rows->count * rows->row_bytes);
+    return assay_late_maxsim_f16(k->late->session, halves, rows->count, NULL);
 }
 
 static float score_codes(assay_late_kept *k, const assay_token_rows *rows)
@@ -98,8 +108,11 @@ static float score_codes(assay_late_kept *k, const assay_token_rows *rows)
 
 static bool fits(const assay_late_kept *k, const assay_token_rows *rows)
 {
+    size_t dimensions = k->late->session->model->info.dimensions;
     if (rows->bits == 0)
-        return rows->row_bytes == k->late->session->model->info.dimensions;
+        return rows->row_bytes == dimensions;
+    if (rows->bits == ASSAY_TOKEN_HALVES)
+        return rows->row_bytes == dimensions * sizeof(uint16_t);
     return k->book != NULL && rows->bits == k->book->bits && rows->book == k->tag &&
            rows->row_bytes == assay_token_code_bytes(rows->bits, k->book->dimensions);
 }
@@ -115,7 +128,9 @@ static void score_rows(void *user, const assay_token_rows *rows)
         r->status = ASSAY_E_MEMORY;
         return;
     }
-    float logit = rows->bits == 0 ? score_bytes(k, rows) : score_codes(k, rows);
+    float logit = (rows->bits == 0                    ? score_bytes
+                   : rows->bits == ASSAY_TOKEN_HALVES ? score_halves
+                                                      : score_codes)(k, rows);
     r->damaged = isnan(logit);
     r->found = !r->damaged;
     *r->score = (assay_score){.logit = logit,

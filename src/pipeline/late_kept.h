@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * late_kept.h: scores of passages by the token vectors that a collection keeps of them,
- * as bytes or in codes of its book.
+ * as bytes, as halves or in codes of its book.
  */
 #ifndef ASSAY_LATE_KEPT_H
 #define ASSAY_LATE_KEPT_H
@@ -20,7 +20,7 @@ typedef struct assay_late_kept {
     assay_token_book *book; /* NULL: they are bytes */
     assay_token_query query;
     float *steps;     /* [capacity] of the passage at hand, aligned, */
-    uint16_t *halves; /* [2 * capacity] */
+    uint16_t *halves; /* [capacity][dimensions, at least 2] */
     size_t capacity;
 } assay_late_kept;
 

@@ -78,7 +78,8 @@ typedef struct adding {
 static void add_rows(void *user, const assay_token_rows *rows)
 {
     adding *a = user;
-    if (rows->count > 0 && !rows->damaged && rows->bits > 0 && rows->book == a->book)
+    if (rows->count > 0 && !rows->damaged && rows->centres != NULL &&
+        rows->book == a->book)
         a->status = assay_token_lists_add(a->lists, a->passage, rows->centres, rows->count,
                                           a->error);
 }

@@ -17,6 +17,11 @@ static const assay_preset presets[] = {
     {"precise", "100 passages by cross, the first 20 of them by llm ($ASSAY_LLM_URL)",
      "{\"retrieve\": 100, \"stages\": [{\"kind\": \"cross\", \"keep\": 20},"
      " {\"kind\": \"llm\", \"keep\": 5}]}"},
+    {"classic", "100 passages by their vectors, 20 by the order of cross, 5 by that of llm"
+     " ($ASSAY_LLM_URL)",
+     "{\"retriever\": \"dense\", \"retrieve\": 100, \"stages\": ["
+     "{\"kind\": \"cross\", \"keep\": 20, \"weight\": 1, \"weight_before\": 0},"
+     " {\"kind\": \"llm\", \"keep\": 5}]}"},
 };
 
 enum { PRESETS = sizeof presets / sizeof *presets };

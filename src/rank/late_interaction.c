@@ -241,6 +241,18 @@ float assay_late_maxsim(const assay_session *session, const float *vectors, size
     return add_up(best, q->count);
 }
 
+float assay_late_maxsim_f16(const assay_session *session, const uint16_t *vectors, size_t count,
+                            float *best)
+{
+    float own[ASSAY_LATE_QUERY_MAX];
+    const assay_question *q = &session->question;
+    best = best != NULL ? best : own;
+    begin_best(best, q->count);
+    assay_kernels_active()->maxsim_f16(vectors, count, q->panels, q->count,
+                                       dimensions_of(session), best);
+    return add_up(best, q->count);
+}
+
 float assay_late_maxsim_i8(const assay_session *session, assay_late_bytes passage, float *best)
 {
     float own[ASSAY_LATE_QUERY_MAX];

@@ -68,5 +68,8 @@ float assay_late_quantize(const float *vector, size_t n, int8_t *row);
 float assay_late_maxsim(const assay_session *session, const float *vectors, size_t count,
                         float *best);
 float assay_late_maxsim_i8(const assay_session *session, assay_late_bytes passage, float *best);
+/* Of vectors that were kept as binary16. */
+float assay_late_maxsim_f16(const assay_session *session, const uint16_t *vectors, size_t count,
+                            float *best);
 
 #endif

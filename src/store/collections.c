@@ -215,7 +215,8 @@ assay_late_codes assay_late_codes_of(const char *model, uint32_t bits)
            : bits == 0      ? ASSAY_LATE_CODES_I8
            : bits == 4      ? ASSAY_LATE_CODES_B4
            : bits == 2      ? ASSAY_LATE_CODES_B2
-                            : ASSAY_LATE_CODES_B1;
+           : bits == 1      ? ASSAY_LATE_CODES_B1
+                            : ASSAY_LATE_CODES_F16;
 }
 
 static assay_status describe_late(assay_store *store, int64_t key, assay_collection_info *out,

@@ -256,7 +256,7 @@ typedef struct assay_late_model {
     char model[1024];
     assay_digest digest;
     uint32_t pool; /* how many tokens became one vector (token_pool.h); at least 1 */
-    uint32_t bits; /* a coordinate; 0: they are bytes */
+    uint32_t bits; /* a coordinate (token_codes.h); 0: they are bytes */
     uint32_t book; /* of codes: tells their book from others */
 } assay_late_model;
 
@@ -271,17 +271,17 @@ assay_status assay_late_set(assay_store *store, const assay_collection *collecti
 assay_status assay_late_book(assay_store *store, const assay_collection *collection,
                              assay_buffer *out, assay_error *error);
 
-/* A passage's token vectors, as bytes, row i counting steps[i] each, or in codes of a
- * book (token_codes.h). Arrays lie in the row as they are, not aligned. */
+/* A passage's token vectors, as bytes, row i counting steps[i] each, as halves, or in codes
+ * of a book (token_codes.h). Arrays lie in the row as they are, not aligned. */
 typedef struct assay_token_rows {
     size_t count;       /* 0 when there are none */
     uint32_t tokens;    /* of the passage as it was encoded */
     bool truncated;     /* its end was cut off */
     bool damaged;       /* there are some, which are of no use */
-    uint32_t bits;      /* of codes; 0: bytes */
+    uint32_t bits;      /* of codes and halves; 0: bytes */
     uint32_t book;      /* of codes: which (assay_late_model.book) */
     size_t row_bytes;   /* of one of `rows`: dimensions of bytes */
-    const void *steps;  /* [count] floats of bytes; of codes binary16 */
+    const void *steps;  /* [count] floats of bytes; of codes binary16; of halves NULL */
     const void *centres; /* [count] uint16_t of codes */
     const void *rows;   /* [count][row_bytes] */
 } assay_token_rows;

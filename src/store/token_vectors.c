@@ -8,14 +8,18 @@
  *        0      4  XXH3-64 of what follows, its low 32 bits
  *        4      4  number of vectors n
  *        8      4  tokens of the passage as it was encoded
- *       12      4  bit 0: its end was cut off; bits 8 to 15: of codes, the bits b of a
- *                  coordinate (1, 2, 4); bytes have 0
+ *       12      4  bit 0: its end was cut off; bits 8 to 15: of codes, the bits of a
+ *                  coordinate (1, 2, 4); halves have 16, bytes 0
  *
  * and then of bytes
  *
  *       16    4*n  what 1 means in each, binary32
  *        +    d*n  the vectors, bytes of -127 to 127; d is the rest of the row's
  *                  length over n, and the model's
+ *
+ * of halves
+ *
+ *       16  2*d*n  the vectors, binary16; 2*d is the rest of the row's length over n
  *
  * and of codes (index/token_codes.h)
  *
@@ -184,6 +188,14 @@ static bool decode_bytes(const char *rest, size_t length, assay_token_rows *out)
     return n == 0 ? length == 0 : length % n == 0 && length / n > 4;
 }
 
+static bool decode_halves(const char *rest, size_t length, assay_token_rows *out)
+{
+    size_t n = out->count;
+    out->rows = rest;
+    out->row_bytes = n > 0 ? length / n : 0;
+    return n == 0 ? length == 0 : length % (2 * n) == 0 && length > 0;
+}
+
 static bool decode_codes(const char *rest, size_t length, assay_token_rows *out)
 {
     size_t n = out->count;
@@ -213,7 +225,10 @@ bool assay_token_rows_decode(const void *bytes, size_t length, assay_token_rows 
                              .truncated = header[3] & 1,
                              .bits = header[3] >> BITS_SHIFT};
     const char *rest = (const char *)bytes + HEADER;
-    if (!(rows.bits == 0 ? decode_bytes : decode_codes)(rest, length - HEADER, &rows))
+    bool good = (rows.bits == 0                    ? decode_bytes
+                 : rows.bits == ASSAY_TOKEN_HALVES ? decode_halves
+                                                   : decode_codes)(rest, length - HEADER, &rows);
+    if (!good)
         return false;
     *out = rows;
     return true;
@@ -222,16 +237,16 @@ bool assay_token_rows_decode(const void *bytes, size_t length, assay_token_rows 
 void assay_token_rows_encode(const assay_token_rows *rows, assay_buffer *out)
 {
     size_t count = rows->count, begin = out->length;
+    bool coded = rows->bits > 0 && rows->bits != ASSAY_TOKEN_HALVES;
     uint32_t header[5] = {0, (uint32_t)count, rows->tokens,
                           rows->truncated | rows->bits << BITS_SHIFT, rows->book};
-    assay_buffer_append(out, header, rows->bits == 0 ? HEADER : CODE_HEADER);
-    if (count > 0 && rows->bits > 0)
+    assay_buffer_append(out, header, coded ? CODE_HEADER : HEADER);
+    if (count > 0 && coded)
         assay_buffer_append(out, rows->centres, count * sizeof(uint16_t));
-    if (count > 0) {
-        assay_buffer_append(out, rows->steps,
-                            count * (rows->bits == 0 ? sizeof(float) : sizeof(uint16_t)));
+    if (count > 0 && rows->bits != ASSAY_TOKEN_HALVES)
+        assay_buffer_append(out, rows->steps, count * (coded ? sizeof(uint16_t) : sizeof(float)));
+    if (count > 0)
         assay_buffer_append(out, rows->rows, count * rows->row_bytes);
-    }
     if (out->failed != ASSAY_OK)
         return;
     header[0] = check_of(out->data + begin + 4, out->length - begin - 4);

@@ -52,9 +52,11 @@ late() {
 all >sqlite.txt
 late --late late >>sqlite.txt
 late --late-codes b4 --late-pool 2 >>sqlite.txt
+late --late-codes f16 --late-pool 1 >>sqlite.txt
 ASSAY_STORE=$url all >postgres.txt
 ASSAY_STORE=$url late --late late >>postgres.txt
 ASSAY_STORE=$url late --late-codes b4 --late-pool 2 >>postgres.txt
+ASSAY_STORE=$url late --late-codes f16 --late-pool 1 >>postgres.txt
 python3 - sqlite.txt postgres.txt <<'EOF'
 import re, sys
 ONE = re.compile(r"-?\d+\.\d+(?:e-?\d+)?")

@@ -22,7 +22,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         memcpy(bytes + size - 8, &sum, sizeof sum);
     }
     if (assay_token_book_read(bytes, size, "book", &book, NULL) == ASSAY_OK) {
-        if (!assay_token_bits_good(book->bits) || book->count == 0 || book->dimensions == 0)
+        bool coded = book->bits == 1 || book->bits == 2 || book->bits == 4;
+        if (coded != assay_token_book_coded(book) || coded != (book->count > 0) ||
+            book->dimensions == 0)
             abort();
         assay_token_book_free(book);
     }

@@ -24,6 +24,7 @@
 
 #include <assay.h>
 
+#include "base/half.h"
 #include "kernel_numbers.h"
 #include "kernel_sets.h"
 
@@ -553,6 +554,42 @@ static void expect_maxsim_agrees(size_t rows, size_t columns, size_t depth, kind
         block_free(blocks[i]);
 }
 
+/* Of halves: what widened rows give, to the bit, any bits among them. */
+static void expect_maxsim_f16_agrees(size_t rows, size_t columns, size_t depth, kind k)
+{
+    block x = block_random(rows * depth, k), w = block_random(columns * depth, TAME);
+    block wide = block_new(rows * depth), before = block_random(columns, TAME);
+    block panels = block_new(assay_panels_size(columns, depth)), expected = block_copy(&before);
+    uint16_t *halves = calloc(rows * depth + 1, sizeof *halves);
+    assert_non_null(halves);
+    for (size_t i = 0; i < rows * depth; i++)
+        halves[i] = k == TAME ? assay_half_of(x.data[i]) : (uint16_t)below(65536);
+    scalar()->f16_to_f32(halves, rows * depth, wide.data);
+    scalar()->pack_f32(w.data, depth, columns, depth, panels.data);
+    scalar()->maxsim_f32(wide.data, rows, panels.data, columns, depth, expected.data);
+    const assay_kernels *set;
+    for (size_t s = 0; (set = next_set(&s)) != NULL;) {
+        block best = block_copy(&before);
+        set->maxsim_f16(halves, rows, panels.data, columns, depth, best.data);
+        expect_same(&best, &expected, set->name, "maxsim_f16", rows, columns, depth);
+        block_free(&best);
+    }
+    free(halves);
+    block *blocks[] = {&x, &w, &wide, &before, &expected, &panels};
+    for (size_t i = 0; i < sizeof blocks / sizeof blocks[0]; i++)
+        block_free(blocks[i]);
+}
+
+static void maxsim_f16_agrees(void **state)
+{
+    (void)state;
+    for (size_t rows = 0; rows <= 26; rows += quick ? 3 : 1)
+        for (size_t columns = 0; columns <= 50; columns += 1 + below(5))
+            expect_maxsim_f16_agrees(rows, columns, 1 + below(40), below(3) ? TAME : WILD);
+    expect_maxsim_f16_agrees(181, 32, 384, TAME);
+    expect_maxsim_f16_agrees(13, 33, ASSAY_MAXSIM_DEPTH, TAME);
+}
+
 static void maxsim_agrees(void **state)
 {
     (void)state;
@@ -754,6 +791,7 @@ int main(void)
         cmocka_unit_test(transposing_puts_each_in_its_place),
         cmocka_unit_test(packing_puts_each_in_its_place),
         cmocka_unit_test(maxsim_agrees),
+        cmocka_unit_test(maxsim_f16_agrees),
         cmocka_unit_test(row_kernels_agree),
         cmocka_unit_test(dots_at_agree),
         cmocka_unit_test(row_kernels_are_right),

@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "base/hash.h"
 #include "index/token_codes.h"
 
 #include "clustered.h"
@@ -142,6 +143,44 @@ static void books_are_written_and_read(void **state)
     assay_token_book_free(book);
 }
 
+/* A book that says that vectors are halves: read again, refused when damaged, of another
+ * version than those of codes, and never outgrown. */
+static void books_of_halves_are_plain(void **state)
+{
+    (void)state;
+    enum { BITS_AT = 16, COUNT_AT = 20, SUM_AT = 32, LENGTH = 40 };
+    assay_token_book *book, *again;
+    assay_buffer bytes;
+    assert_int_equal(assay_token_book_plain(DIMENSIONS, 1000, &book, &error), ASSAY_OK);
+    assay_buffer_init(&bytes, 0);
+    assay_token_book_write(book, &bytes);
+    assert_int_equal(bytes.length, LENGTH);
+    assert_int_equal(bytes.data[8], 2);
+    assert_int_equal(assay_token_book_read(bytes.data, LENGTH, "x", &again, &error), ASSAY_OK);
+    assert_false(assay_token_book_coded(again));
+    assert_int_equal(again->dimensions, DIMENSIONS);
+    assert_int_equal(again->passages, 1000);
+    assert_false(assay_token_book_outgrown(again, 1000000));
+    assay_token_book_free(again);
+    static const struct { size_t at; char value; assay_status status; } wrong[] = {
+        {8, 1, ASSAY_E_CORRUPT},  {8, 3, ASSAY_E_VERSION},        {BITS_AT, 4, ASSAY_E_CORRUPT},
+        {BITS_AT, 8, ASSAY_E_CORRUPT}, {COUNT_AT, 1, ASSAY_E_CORRUPT}};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        char copy[LENGTH];
+        memcpy(copy, bytes.data, LENGTH);
+        assert_int_equal(copy[wrong[i].at] == wrong[i].value, false);
+        copy[wrong[i].at] = wrong[i].value;
+        assert_int_equal(assay_token_book_read(copy, LENGTH, "x", &again, &error),
+                         ASSAY_E_CORRUPT); /* the checksum */
+        uint64_t sum = assay_hash64(copy, SUM_AT);
+        memcpy(copy + SUM_AT, &sum, sizeof sum);
+        assert_int_equal(assay_token_book_read(copy, LENGTH, "x", &again, &error),
+                         wrong[i].status);
+    }
+    assay_buffer_free(&bytes);
+    assay_token_book_free(book);
+}
+
 /* A book of nothing, of one vector, of vectors that are all 0; centres that are none. */
 static void odd_input_is_borne(void **state)
 {
@@ -180,6 +219,7 @@ int main(void)
         cmocka_unit_test(more_bits_are_nearer),
         cmocka_unit_test(threads_do_not_matter),
         cmocka_unit_test(books_are_written_and_read),
+        cmocka_unit_test(books_of_halves_are_plain),
         cmocka_unit_test(odd_input_is_borne),
     };
     return cmocka_run_group_tests(tests, make_vectors, remove_file);
