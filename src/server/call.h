@@ -84,7 +84,7 @@ typedef struct assay_call {
     assay_ranking ranking;
 
     /* Settings that a dialect notes for its answer. */
-    bool raw, echo, single, base64, truncate;
+    bool raw, echo, single, base64, truncate, left;
     uint64_t number, cut;
 
     /* Of a search, and of any call what a clerk does of it. */

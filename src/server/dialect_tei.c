@@ -1,15 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * dialect_tei.c: Hugging Face's text-embeddings-inference (router/src/http/server.rs
- * and types.rs): /rerank, /predict, /embed, /info, with its x-* headers. Errors that
- * its JSON reader finds are plain text, those of its own are JSON.
+ * and types.rs): /rerank, /predict, /embed, / for any of them, /info, with its x-*
+ * headers. Errors that its JSON reader finds are plain text, those of its own are JSON,
+ * paths and methods that it does not have get nothing. Written after its sources of July
+ * 2026; tests/golden/dialects/tei.json has what they say.
  *
- * Departs: `truncate: false` is judged after the model has seen the text; scores are
+ * Departs: `truncate: false` is judged after the model has seen the text; texts are cut
+ * at their end, so `truncation_direction` left is refused where one was cut; scores are
  * of one label, as rerankers of assay's have; normalize false is refused for a model
- * whose vectors come with length 1.
+ * whose vectors come with length 1; ties stay in the order of the texts.
  */
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "server/call.h"
 
@@ -30,6 +34,11 @@ static void fail(assay_call *call)
     switch (call->fault) {
     case ASSAY_FAULT_KEY:
         return;
+    case ASSAY_FAULT_PATH:
+    case ASSAY_FAULT_METHOD:
+        if (!call->shared)
+            return;
+        break;
     case ASSAY_FAULT_JSON:
         write_plain(call, "Failed to parse the request body as JSON: ");
         return;
@@ -60,9 +69,22 @@ static void fail(assay_call *call)
 
 /* --------------------------------------------------------------- what is common */
 
+static bool read_direction(assay_call *call)
+{
+    const char *direction = "Right";
+    if (!assay_call_name(call, "truncation_direction", &direction))
+        return false;
+    call->left = strcasecmp(direction, "left") == 0;
+    return call->left || strcasecmp(direction, "right") == 0 ||
+           assay_call_fail(call, ASSAY_FAULT_FIELD, "truncation_direction",
+                           "truncation_direction: unknown variant `%.50s`, expected `Left` or "
+                           "`Right`", direction);
+}
+
 static bool read_common(assay_call *call)
 {
-    return assay_call_flag(call, call->json, "truncate", &call->truncate) &&
+    return read_direction(call) &&
+           assay_call_flag(call, call->json, "truncate", &call->truncate) &&
            assay_call_flag(call, call->json, "raw_scores", &call->raw);
 }
 
@@ -120,16 +142,22 @@ static size_t count_tokens(const assay_call *call, size_t i)
     return count;
 }
 
-/* Refuses texts that were cut, where the request asked for that. */
+/* Refuses texts that were cut where the request wants none to be, or not there. */
 static bool check_truncation(assay_call *call)
 {
     const assay_job *job = &call->job;
-    for (size_t i = 0; !call->truncate && i < job->count; i++) {
+    for (size_t i = 0; (!call->truncate || call->left) && i < job->count; i++) {
         bool cut = job->pairs != NULL ? job->scores[i].truncated : job->infos[i].truncated;
-        if (cut)
+        if (cut && !call->truncate)
             return assay_call_fail(call, ASSAY_FAULT_TOO_LONG, "inputs",
-                                   "`inputs` must have less than %u tokens. Given: %zu",
+                                   "Input validation error: `inputs` must have less than %u "
+                                   "tokens. Given: %zu",
                                    call->model->info.max_tokens, count_tokens(call, i));
+        if (cut)
+            return assay_call_fail(call, ASSAY_FAULT_TOO_LONG, "truncation_direction",
+                                   "Input validation error: `truncation_direction`: a text of more "
+                                   "than %u tokens can only be cut at its end",
+                                   call->model->info.max_tokens);
     }
     return true;
 }
@@ -348,7 +376,27 @@ static bool info_begin(assay_call *call)
     return true;
 }
 
+/* ------------------------------------------------------------------- POST / */
+
+/* There it does what its model is for; here the body tells. */
+static bool root_begin(assay_call *call)
+{
+    if (json_object_get(call->json, "texts") != NULL)
+        return rerank_begin(call);
+    const json_t *inputs = json_object_get(call->json, "inputs");
+    bool pairs = json_is_array(json_array_get(inputs, 0));
+    return pairs ? predict_begin(call) : embed_begin(call);
+}
+
+static bool root_finish(assay_call *call)
+{
+    if (call->ranking.documents != NULL)
+        return rerank_finish(call);
+    return call->job.pairs != NULL ? predict_finish(call) : embed_finish(call);
+}
+
 static const assay_route routes[] = {
+    {"POST", "/", root_begin, root_finish, 0},
     {"POST", "/rerank", rerank_begin, rerank_finish, 0},
     {"POST", "/predict", predict_begin, predict_finish, 0},
     {"POST", "/embed", embed_begin, embed_finish, 0},

@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * dialect_weaviate.c: what Weaviate's reranker-transformers module asks of its
- * inference container: /rerank with {query, documents}, answered with the scores in
- * the documents' order, /meta, and the two probes.
+ * inference container (weaviate/reranker-transformers: app.py, crossencoder.py): /rerank
+ * with {query, documents}, answered with the scores in the documents' order, or with one
+ * text as "property"; /meta, and the two probes. tests/golden/dialects/weaviate.json has
+ * its answers. The module's client writes "property" beside documents, too, and empty.
+ *
+ * Departs: a body of the wrong shape is told in {"error"}, which that client shows, and
+ * not as FastAPI does.
  */
 #include "server/call.h"
 
@@ -17,7 +22,36 @@ static void fail(assay_call *call)
 static bool begin(assay_call *call)
 {
     static const assay_ranking_form form = {.query = "query", .documents = "documents"};
+    json_t *property = json_object_get(call->json, "property");
+    call->single = json_is_string(property) &&
+                   !json_is_array(json_object_get(call->json, "documents"));
+    if (call->single)
+        json_object_set_new(call->json, "documents", json_pack("[O]", property));
     return assay_ranking_begin(call, &form);
+}
+
+static void write_property(assay_call *call)
+{
+    assay_writer *out = &call->out;
+    assay_write(out, ",\"scores\":null,\"property\":");
+    assay_write_text(out, assay_ranking_text(call, 0));
+    assay_write_name(out, "score");
+    assay_write_float(out, assay_ranking_score(call, 0));
+}
+
+static void write_documents(assay_call *call)
+{
+    assay_writer *out = &call->out;
+    assay_write(out, ",\"scores\":[");
+    for (size_t i = 0; i < call->ranking.count; i++) {
+        assay_write_mark(out, '{');
+        assay_write_name(out, "document");
+        assay_write_text(out, assay_ranking_text(call, i));
+        assay_write_name(out, "score");
+        assay_write_float(out, assay_ranking_score(call, i));
+        assay_write_mark(out, '}');
+    }
+    assay_write(out, "],\"property\":null,\"score\":null");
 }
 
 static bool finish(assay_call *call)
@@ -28,17 +62,7 @@ static bool finish(assay_call *call)
     assay_write_mark(out, '{');
     assay_write_name(out, "query");
     assay_write_text(out, call->pairs[0].query);
-    assay_write_name(out, "scores");
-    assay_write_mark(out, '[');
-    for (size_t i = 0; i < call->ranking.count; i++) {
-        assay_write_mark(out, '{');
-        assay_write_name(out, "document");
-        assay_write_text(out, assay_ranking_text(call, i));
-        assay_write_name(out, "score");
-        assay_write_float(out, assay_ranking_score(call, i));
-        assay_write_mark(out, '}');
-    }
-    assay_write_mark(out, ']');
+    (call->single ? write_property : write_documents)(call);
     assay_write_mark(out, '}');
     return true;
 }

@@ -4,10 +4,11 @@
  *
  * Every dialect's paths are found under its name ("/voyage/v1/rerank"), exactly as
  * it has them: a client whose base URL ends in the name gets that dialect and no
- * other. Without the name, the first dialect in the list that has the path answers;
- * on the paths that several have, the body decides, by the fields that only one of
- * them knows. "vllm" answers what is left on /rerank, as its answer holds what
- * clients of the others read; "jina" on /v1/rerank.
+ * other, and OpenAI's embeddings and /health, which most have beside it. Without the
+ * name, the first dialect in the list that has the path answers; on the paths that
+ * several have, the body decides, by the fields that only one of them knows. "vllm"
+ * answers what is left on /rerank, as its answer holds what clients of the others
+ * read; "jina" on /v1/rerank.
  */
 #include <stdio.h>
 #include <string.h>
@@ -84,8 +85,19 @@ static bool find_in(assay_call *call, const assay_dialect *dialect, const char *
 static const char *path_behind(const char *path, const char *name)
 {
     size_t length = strlen(name);
-    return strncmp(path + 1, name, length) == 0 && path[length + 1] == '/' ? path + length + 1
-                                                                           : NULL;
+    if (strncmp(path + 1, name, length) != 0)
+        return NULL;
+    const char *behind = path + length + 1;
+    return *behind == '\0' ? "/" : *behind == '/' ? behind : NULL;
+}
+
+/* What servers have beside their dialect: embeddings, the list of models, health. */
+static bool find_beside(assay_call *call, const char *path)
+{
+    if (call->allowed[0] != '\0')
+        return false;
+    return find_in(call, strcmp(path, "/health") == 0 ? &assay_dialect_own : &assay_dialect_openai,
+                   path);
 }
 
 bool assay_route_find(assay_call *call)
@@ -98,7 +110,7 @@ bool assay_route_find(assay_call *call)
         if (behind == NULL)
             continue;
         call->dialect = dialects[i]; /* even where it has no such path: its words for that */
-        return find_in(call, dialects[i], behind);
+        return find_in(call, dialects[i], behind) || find_beside(call, behind);
     }
     call->shared = is_shared(path);
     for (size_t i = 0; i < DIALECTS; i++) {
@@ -142,7 +154,7 @@ static const assay_dialect *dialect_of(const assay_call *call)
         if (has(body, "return_documents"))
             return &assay_dialect_infinity;
         bool bare = has(body, "documents") && json_object_size(body) == 2;
-        return bare ? &assay_dialect_weaviate : &assay_dialect_vllm;
+        return bare || has(body, "property") ? &assay_dialect_weaviate : &assay_dialect_vllm;
     }
     if (strcmp(call->path, "/v1/rerank") == 0)
         return &assay_dialect_jina;

@@ -31,7 +31,7 @@ def vllm(error):
 
 def infinity(error):
     return error_of("message", "type", "param", "code")(error) or (
-        members(error, "detail") and members(error["detail"][0], "type", "loc", "msg"))
+        members(error, "detail") and list(error["detail"][0])[:3] == ["type", "loc", "msg"])
 
 
 def elastic(error):

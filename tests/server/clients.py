@@ -142,6 +142,26 @@ def langchain_infinity_embeddings():
     return None
 
 
+def langchain_tei_embeddings():
+    """Its class for endpoints, whose client posts to whatever base URL it has."""
+    from huggingface_hub import InferenceClient
+    from langchain_huggingface import HuggingFaceEndpointEmbeddings
+    embeddings = HuggingFaceEndpointEmbeddings(model="any/model", huggingfacehub_api_token="key")
+    plain = ask("/embed", {"inputs": DOCUMENTS})
+    for url in (BASE, BASE + "/tei"):
+        embeddings.client = InferenceClient(model=url, token="key")
+        vectors = embeddings.embed_documents(DOCUMENTS)
+        assert max(abs(a - b) for x, y in zip(vectors, plain) for a, b in zip(x, y)) < 1e-6
+
+
+def openai_behind_a_name():
+    from openai import OpenAI
+    for name in ("tei", "vllm", "llama", "infinity", "openai"):
+        client = OpenAI(api_key="key", base_url=f"{BASE}/{name}/v1")
+        assert client.embeddings.create(input=DOCUMENTS, model="dense").data[2].index == 2
+        assert client.models.list().data
+
+
 def llama_index_nodes():
     from llama_index.core.schema import NodeWithScore, TextNode
     return [NodeWithScore(node=TextNode(text=text, id_=str(n)), score=0.0)
@@ -176,7 +196,7 @@ def elasticsearch_inference():
 
 def weaviate_module():
     """What the module's Go client sends and reads; there is no client to install."""
-    answer = ask("/rerank", {"documents": DOCUMENTS, "query": QUERY})
+    answer = ask("/rerank", {"documents": DOCUMENTS, "query": QUERY, "property": ""})
     scores = [(n, one["score"]) for n, one in enumerate(answer["scores"])]
     assert [one["document"] for one in answer["scores"]] == DOCUMENTS
     return sorted(scores, key=lambda pair: -pair[1])
@@ -185,7 +205,8 @@ def weaviate_module():
 CLIENTS = [cohere_v1, cohere_v2, cohere_error, voyageai_rerank, openai_embeddings,
            rerankers_cohere, rerankers_jina, rerankers_voyage, rerankers_mixedbread,
            rerankers_tei, langchain_cohere_rerank,
-           langchain_jina, langchain_infinity, langchain_infinity_embeddings, llama_index_cohere,
+           langchain_jina, langchain_infinity, langchain_infinity_embeddings, langchain_tei_embeddings,
+           openai_behind_a_name, llama_index_cohere,
            llama_index_tei, elasticsearch_inference, weaviate_module]
 
 
