@@ -149,6 +149,11 @@ uint64_t assay_ivf_key(const assay_ivf *ivf, uint32_t slot)
     return ivf->keys[slot];
 }
 
+const float *assay_ivf_vector(const assay_ivf *ivf, uint32_t slot)
+{
+    return ivf->vectors + (size_t)slot * ivf->options.dimensions;
+}
+
 assay_flat *assay_ivf_flat(const assay_ivf *ivf)
 {
     const assay_flat_stamp stamp = {ivf->collection, ivf->generation, ivf->options.dimensions};

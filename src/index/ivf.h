@@ -69,8 +69,9 @@ bool assay_ivf_drifted(const assay_ivf *ivf);
 void assay_ivf_free(assay_ivf *ivf);
 void assay_ivf_describe(const assay_ivf *ivf, assay_ivf_info *out);
 
-/* The key in a slot below the count. */
+/* The key in a slot below the count, and its vector. */
 uint64_t assay_ivf_key(const assay_ivf *ivf, uint32_t slot);
+const float *assay_ivf_vector(const assay_ivf *ivf, uint32_t slot);
 
 /* The vectors as a flat index, for exact search; the slots are the same. The index must
  * outlive it. NULL when memory is short. */

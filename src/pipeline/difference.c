@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hash.h"
+
 typedef struct reading {
     assay_difference *d;
     size_t at; /* in have */
@@ -33,6 +35,16 @@ void assay_difference_free(assay_difference *d)
     *d = (assay_difference){0};
 }
 
+static assay_difference_entry entry(const assay_difference *d, uint64_t key, const float *vector)
+{
+    return (assay_difference_entry){key, assay_hash64(vector, d->dimensions * sizeof *vector)};
+}
+
+void assay_difference_have(assay_difference *d, uint64_t key, const float *vector)
+{
+    d->have[d->have_count++] = entry(d, key, vector);
+}
+
 static assay_status make_room(reading *r)
 {
     assay_difference *d = r->d;
@@ -56,11 +68,12 @@ static bool compare_one(uint64_t key, const float *vector, void *user)
 {
     reading *r = user;
     assay_difference *d = r->d;
-    while (r->at < d->have_count && d->have[r->at] < key)
-        d->gone[d->gone_count++] = d->have[r->at++];
-    if (r->at < d->have_count && d->have[r->at] == key) {
-        r->at++;
-        return true;
+    while (r->at < d->have_count && d->have[r->at].key < key)
+        d->gone[d->gone_count++] = d->have[r->at++].key;
+    if (r->at < d->have_count && d->have[r->at].key == key) {
+        if (d->have[r->at++].hash == entry(d, key, vector).hash)
+            return true;
+        d->gone[d->gone_count++] = key;
     }
     r->status = make_room(r);
     if (r->status != ASSAY_OK)
@@ -77,14 +90,14 @@ static assay_status read_store(assay_store *store, const assay_collection *colle
     d->count = d->gone_count = 0;
     assay_status status = assay_store_vectors(store, collection, compare_one, &r, error);
     while (r.at < d->have_count)
-        d->gone[d->gone_count++] = d->have[r.at++];
+        d->gone[d->gone_count++] = d->have[r.at++].key;
     return status == ASSAY_OK ? r.status : status;
 }
 
 static int ascending(const void *left, const void *right)
 {
-    uint64_t a = *(const uint64_t *)left, b = *(const uint64_t *)right;
-    return a < b ? -1 : a > b;
+    const assay_difference_entry *a = left, *b = right;
+    return a->key < b->key ? -1 : a->key > b->key;
 }
 
 assay_status assay_difference_read(assay_store *store, const assay_collection *collection,

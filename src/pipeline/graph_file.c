@@ -11,8 +11,8 @@ typedef struct telling {
     void *user;
 } telling;
 
-/* The keys of the file; none where there is no file that can be caught up. */
-static assay_status read_keys(const assay_collection *collection, const char *path,
+/* What is in the file; nothing where there is no file that can be caught up. */
+static assay_status read_file(const assay_collection *collection, const char *path,
                               const assay_hnsw_options *options, assay_difference *d,
                               assay_error *error)
 {
@@ -28,7 +28,7 @@ static assay_status read_keys(const assay_collection *collection, const char *pa
                 assay_hnsw_verify(hnsw, NULL) == ASSAY_OK;
     for (uint32_t slot = 0; fits && slot < info.slots; slot++)
         if (assay_hnsw_key(hnsw, slot) != 0)
-            assay_difference_have(d, assay_hnsw_key(hnsw, slot));
+            assay_difference_have(d, assay_hnsw_key(hnsw, slot), assay_hnsw_vector(hnsw, slot));
     assay_hnsw_free(hnsw);
     return status;
 }
@@ -69,7 +69,7 @@ assay_status assay_graph_file_update(assay_store *store, const assay_collection 
                                         .codes = codes};
     assay_difference d;
     assay_hnsw *hnsw = NULL;
-    ASSAY_TRY(read_keys(collection, path, &options, &d, error));
+    ASSAY_TRY(read_file(collection, path, &options, &d, error));
     assay_status status = assay_difference_read(store, collection, MOST_CHANGES, &d, error);
     if (status == ASSAY_OK)
         status = make(&options, &d, path, &hnsw, error);

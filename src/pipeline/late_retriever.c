@@ -57,12 +57,13 @@ static bool same_book(assay_token_stamp a, assay_token_stamp b)
     return a.collection == b.collection && a.book == b.book && a.centres == b.centres;
 }
 
-static bool is_current(const assay_late_retriever *r, const assay_collection *collection)
+static bool is_current(const assay_late_retriever *r, const assay_token_lists *lists,
+                       const assay_collection *collection)
 {
     assay_token_stamp want = stamp_for(r, collection);
-    if (r->lists == NULL)
+    if (lists == NULL)
         return false;
-    assay_token_stamp is = assay_token_lists_stamp(r->lists);
+    assay_token_stamp is = assay_token_lists_stamp(lists);
     return same_book(is, want) && is.generation == want.generation;
 }
 
@@ -155,6 +156,12 @@ static assay_status make(assay_late_retriever *r, const assay_collection *collec
     return status;
 }
 
+static void take(assay_late_retriever *r, assay_token_lists *lists)
+{
+    assay_token_lists_free(r->lists);
+    r->lists = lists;
+}
+
 /* Makes r->lists those of the collection as it is now. A file that cannot be written is
  * done without. */
 static assay_status open_lists(assay_late_retriever *r, const assay_collection *collection,
@@ -162,21 +169,21 @@ static assay_status open_lists(assay_late_retriever *r, const assay_collection *
 {
     char name[64], path[1024];
     assay_token_lists *made;
-    if (is_current(r, collection))
+    if (is_current(r, r->lists, collection))
         return ASSAY_OK;
     snprintf(name, sizeof name, "index/%" PRId64 ".tokens", collection->key);
     ASSAY_TRY(assay_path_join(path, sizeof path, assay_store_home(r->late.store), name, error));
-    assay_token_lists_free(r->lists);
-    r->lists = NULL;
-    if (assay_token_lists_open(path, &r->lists, NULL) != ASSAY_OK)
-        r->lists = NULL;
-    if (is_current(r, collection))
-        return ASSAY_OK;
+    if (assay_token_lists_open(path, &made, NULL) == ASSAY_OK) {
+        if (is_current(r, made, collection)) {
+            take(r, made);
+            return ASSAY_OK;
+        }
+        assay_token_lists_free(made);
+    }
     bool old = r->lists != NULL &&
                same_book(assay_token_lists_stamp(r->lists), stamp_for(r, collection));
     ASSAY_TRY(make(r, collection, old ? r->lists : NULL, &made, error));
-    assay_token_lists_free(r->lists);
-    r->lists = made;
+    take(r, made);
     if (assay_vector_folder_make(r->late.store, NULL) == ASSAY_OK)
         assay_token_lists_save(made, path, NULL);
     return ASSAY_OK;

@@ -5,8 +5,9 @@
  *
  * Where these are in codes, <home>/index/<collection key>.tokens (index/token_lists.h)
  * gives candidates, and their codes the scores. The file is derived from the store: made
- * when it is missing, damaged or of another book, and caught up with what has come and
- * gone. Bytes, and a search that is to be exact, go over all passages.
+ * when it is missing, damaged, behind or of another book. Who has searched by it catches up
+ * with what has come and gone since; a file alone does not tell passages that another
+ * history of the collection gave the same keys (store.h, assay_generation_after). Bytes, and a search that is to be exact, go over all passages.
  */
 #ifndef ASSAY_LATE_RETRIEVER_H
 #define ASSAY_LATE_RETRIEVER_H

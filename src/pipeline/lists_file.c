@@ -44,7 +44,7 @@ static assay_status compare(assay_store *store, const assay_collection *collecti
         assay_ivf_describe(old, &info);
     ASSAY_TRY(assay_difference_new(collection->config.dimensions, info.count, d, error));
     for (uint32_t slot = 0; slot < info.count; slot++)
-        assay_difference_have(d, assay_ivf_key(old, slot));
+        assay_difference_have(d, assay_ivf_key(old, slot), assay_ivf_vector(old, slot));
     return assay_difference_read(store, collection, most, d, error);
 }
 

@@ -119,7 +119,7 @@ static assay_status insert_collection(assay_store *store, const char *name,
     ASSAY_TRY(assay_sql_prepare(store, &insert, error,
                                 "INSERT INTO collections(name, model, model_digest, dimensions,"
                                 " passage_tokens, overlap_tokens, generation, created, changed)"
-                                " VALUES(?1, ?2, ?3, ?4, ?5, ?6, 1, ?7, ?7)"));
+                                " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?8, ?7, ?7)"));
     assay_sql_bind(insert, 1, name);
     assay_sql_bind(insert, 2, config->model);
     assay_sql_bind(insert, 3, config->model_digest);
@@ -127,6 +127,7 @@ static assay_status insert_collection(assay_store *store, const char *name,
     sqlite3_bind_int64(insert, 5, config->passage_tokens);
     sqlite3_bind_int64(insert, 6, config->overlap_tokens);
     assay_sql_bind(insert, 7, now);
+    sqlite3_bind_int64(insert, 8, (int64_t)assay_generation_after(0));
     ASSAY_TRY(assay_sql_run(store, insert, "cannot make the collection", error));
     return assay_schema_add(store, sqlite3_last_insert_rowid(store->db), error);
 }
@@ -192,10 +193,11 @@ assay_status assay_collection_touch(assay_store *store, assay_collection *collec
     char now[21];
     assay_timestamp(now);
     ASSAY_TRY(assay_sql_prepare(store, &update, error,
-                                "UPDATE collections SET generation = generation + 1,"
+                                "UPDATE collections SET generation = max(generation + 1, ?3),"
                                 " changed = ?2 WHERE key = ?1 RETURNING generation"));
     sqlite3_bind_int64(update, 1, collection->key);
     assay_sql_bind(update, 2, now);
+    sqlite3_bind_int64(update, 3, (int64_t)assay_generation_after(0));
     bool row;
     const char *action = "cannot write to the collection";
     ASSAY_TRY(assay_sql_step(store, update, action, &row, error));

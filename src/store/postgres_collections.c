@@ -93,7 +93,7 @@ static assay_status insert_collection(assay_store *store, const char *name,
     assay_timestamp(now);
     assay_pg_query q = assay_pg_query_of(
         "INSERT INTO assay.collections(name, model, model_digest, dimensions, passage_tokens,"
-        " overlap_tokens, generation, created, changed) VALUES($1, $2, $3, $4, $5, $6, 1, $7, $7)"
+        " overlap_tokens, generation, created, changed) VALUES($1, $2, $3, $4, $5, $6, $8, $7, $7)"
         " ON CONFLICT (name) DO NOTHING RETURNING key");
     assay_pg_text(&q, name);
     assay_pg_text(&q, config->model);
@@ -102,6 +102,7 @@ static assay_status insert_collection(assay_store *store, const char *name,
     assay_pg_int(&q, config->passage_tokens);
     assay_pg_int(&q, config->overlap_tokens);
     assay_pg_text(&q, now);
+    assay_pg_int(&q, (int64_t)assay_generation_after(0));
     ASSAY_TRY(assay_pg_run(store, &q, "cannot make the collection", &rows, error));
     bool made = assay_pg_rows_count(rows) > 0;
     assay_pg_free(rows);

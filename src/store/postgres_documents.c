@@ -98,7 +98,7 @@ assay_status assay_pg_lock(assay_store *store, const assay_collection *collectio
 static void touch(assay_postgres *pg, assay_collection *collection)
 {
     pg->touched = true;
-    collection->generation = ++pg->generation;
+    collection->generation = pg->generation = assay_generation_after(pg->generation);
 }
 
 /* A document's key, from 1 on. */

@@ -7,7 +7,7 @@
  * at the end. pgvector, whose types are in whatever schema it was put into, is found by
  * the search path, "public" by default.
  *
- *   collections  one row each; `generation` grows with every committed change; how many
+ *   collections  one row each; `generation` (store.h) grows with every change; how many
  *                passages and words there are, for BM25; what was measured of the index
  *                of its vectors; the model of the token vectors and the book of their codes
  *   documents    id, origin and the text, once, as bytes

@@ -6,7 +6,8 @@
  * application_id ("assy") tells it from other programs' databases. A migration
  * is never edited after a release: a change is a new one at the end.
  *
- *   collections  one row each; `generation` grows with every committed change
+ *   collections  one row each; `generation` (store.h) grows with every committed
+ *                change
  *   documents    id, origin and the text, once, as bytes
  *   passages     offset and length into the document's text
  *   vectors      one row per embedded passage: float32, little-endian

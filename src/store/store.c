@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "store/database.h"
 #ifdef ASSAY_HAVE_LIBPQ
 #include "store/postgres.h"
@@ -94,6 +95,12 @@ void assay_store_close(assay_store *store)
     free(store->home);
     free(store->path);
     free(store);
+}
+
+uint64_t assay_generation_after(uint64_t generation)
+{
+    uint64_t now = assay_date();
+    return now > generation ? now : generation + 1;
 }
 
 const char *assay_store_home(const assay_store *store)

@@ -32,8 +32,14 @@ typedef struct assay_collection {
     int64_t key;
     char name[128];
     assay_collection_config config;
-    uint64_t generation; /* grows with every committed change */
+    uint64_t generation; /* grows with every committed change, and never comes twice */
 } assay_collection;
+
+/* The generation that a change makes of one: the time, so that no other history of the
+ * collection, begun where an older copy of the database was put back, comes to the same.
+ * Files derived from a collection are taken for its own by this alone. (Passages' keys do
+ * come twice then: what catches a file up looks at more than keys.) */
+uint64_t assay_generation_after(uint64_t generation);
 
 /* Directory of the store, for files derived from it. */
 const char *assay_store_home(const assay_store *store);

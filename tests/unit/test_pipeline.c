@@ -383,6 +383,41 @@ static void index_file_is_made_again_when_missing_behind_or_damaged(void **state
     assay_result_free(&result);
 }
 
+/* Who has searched by the file of centres catches it up, and finds what one who makes it anew
+ * does. */
+static void token_lists_follow_the_collection(void **state)
+{
+    (void)state;
+    const assay_index_options kept = {.model = DENSE, .late = "tests/golden/models/late-pylate",
+                                      .late_codes = ASSAY_LATE_CODES_B4};
+    const assay_pipeline_options late = {.retriever = ASSAY_RETRIEVER_LATE};
+    assay_pipeline *pipeline;
+    assay_result result;
+    index_files(&kept);
+    assert_ok(assay_pipeline_open(store, "c", &late, &pipeline, &error));
+    assert_ok(assay_search(pipeline, text_of("soup"), 0, &result, &error));
+    assert_int_equal(result.count, 3);
+    assay_result_free(&result);
+
+    write_text("new.txt", "A new document about soup.\n");
+    remove_text("cook.txt");
+    index_files(&(assay_index_options){.prune = true});
+    assert_ok(assay_search(pipeline, text_of("soup"), 0, &result, &error));
+    assay_pipeline_close(pipeline);
+    char command[128];
+    snprintf(command, sizeof command, "rm %s/index/1.tokens", home);
+    assert_int_equal(system(command), 0);
+    assay_result anew = search(&late, "soup", 0);
+    assert_int_equal(result.count, 3);
+    assert_int_equal(anew.count, 3);
+    for (size_t i = 0; i < anew.count; i++) {
+        assert_string_equal(anew.hits[i].document, result.hits[i].document);
+        assert_true(anew.hits[i].score_dense == result.hits[i].score_dense);
+    }
+    assay_result_free(&anew);
+    assay_result_free(&result);
+}
+
 static void expect_open(const assay_pipeline_options *options, const char *collection,
                         assay_status status, const char *part)
 {
@@ -765,6 +800,7 @@ int main(void)
         with_files(dense_and_hybrid_search),
         with_files(weights_set_the_final_order),
         with_files(index_file_is_made_again_when_missing_behind_or_damaged),
+        with_files(token_lists_follow_the_collection),
         with_files(wrong_settings_are_refused),
         with_files(empty_collection_finds_nothing),
         with_files(too_long_a_query_degrades_visibly),
