@@ -2,7 +2,7 @@
 /*
  * bench_train.c: steps of training a cross-encoder: forth, back, AdamW.
  *
- *   bench_train MODEL THREADS [recompute]
+ *   bench_train MODEL THREADS [recompute] [bf16]
  *
  * MODEL is a folder in Hugging Face layout. Each line of standard input, the lengths of a
  * batch's sequences, is answered by one of JSON: tokens, seconds and processor seconds of
@@ -108,13 +108,21 @@ static void answer(bench *b)
     fflush(stdout);
 }
 
+static bool among(const char *word, int argc, char **argv)
+{
+    for (int i = 3; i < argc; i++)
+        if (strcmp(argv[i], word) == 0)
+            return true;
+    return false;
+}
+
 int main(int argc, char **argv)
 {
     static bench b;
     static char line[64 * 1024];
     assay_error error;
     if (argc < 3) {
-        fprintf(stderr, "usage: bench_train MODEL THREADS [recompute]\n");
+        fprintf(stderr, "usage: bench_train MODEL THREADS [recompute] [bf16]\n");
         return 2;
     }
     assay_trainable_options options = {.kind = ASSAY_MODEL_CROSS_ENCODER,
@@ -122,7 +130,10 @@ int main(int argc, char **argv)
                                        .dropout = 0.1f,
                                        .attention_dropout = 0.1f,
                                        .seed = 1,
-                                       .recompute = argc > 3};
+                                       .recompute = among("recompute", argc, argv),
+                                       .precision = among("bf16", argc, argv)
+                                                        ? ASSAY_PRECISION_BF16
+                                                        : ASSAY_PRECISION_FP32};
     if (assay_trainable_open(argv[1], &options, &b.model, NULL, &error) != ASSAY_OK ||
         assay_optimizer_open(b.model, &(assay_optimizer_options){.decay = 0.01f, .clip = 1},
                              &b.optimizer, &error) != ASSAY_OK)

@@ -1643,6 +1643,10 @@ typedef struct assay_train_options {
     uint32_t lora_rank;        /* 0: all weights move; else only so many directions of each
                                   layer's (Hu et al. 2021) */
     bool recompute;            /* a third more time, a sixth of the memory */
+    assay_precision precision; /* of the layers' products: FP32 (or AUTO); BF16 is faster where
+                                  the processor has instructions for it (AVX-512 BF16, AMX),
+                                  UNSUPPORTED elsewhere, and kinds of them may differ in the
+                                  last bits. Sums, weights and all else are fp32 */
     uint32_t evaluations;      /* on the development queries, evenly over the steps; 0: 10 */
     assay_setting patience;    /* stops after so many that bring nothing; 5; 0: never */
     uint32_t checkpoint_steps; /* 0: every two minutes, and at every evaluation */

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """bench_train's step in PyTorch: the same lines, the same batches.
 
-    train_torch.py MODEL THREADS [compile]
+    train_torch.py MODEL THREADS [compile] [bf16]
 
 transformers' BertForSequenceClassification in fp32 with scaled_dot_product_attention,
 fused AdamW, clipping; sequences padded to the batch's longest, sorted by length, in as
 many parts as the line says behind a "/" (gradients add up): padding costs less in parts.
-compile: torch.compile of the model, shapes dynamic."""
+compile: torch.compile of the model, shapes dynamic. bf16: autocast, forth and so back."""
 import json
 import resource
 import sys
@@ -24,6 +24,7 @@ plain = [p for n, p in model.named_parameters() if n.endswith("bias") or "LayerN
 others = [p for n, p in model.named_parameters() if not (n.endswith("bias") or "LayerNorm" in n)]
 optimizer = torch.optim.AdamW([{"params": others, "weight_decay": 0.01},
                                {"params": plain, "weight_decay": 0.0}], lr=1e-5, fused=True)
+bf16 = "bf16" in sys.argv[3:]
 forward = torch.compile(model, dynamic=True) if "compile" in sys.argv[3:] else model
 
 
@@ -38,8 +39,9 @@ def make(lengths):
 
 def step(parts, total):
     for ids, mask, labels in parts:
-        logits = forward(input_ids=ids, attention_mask=mask).logits[:, 0]
-        loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, labels,
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
+            logits = forward(input_ids=ids, attention_mask=mask).logits[:, 0]
+        loss = torch.nn.functional.binary_cross_entropy_with_logits(logits.float(), labels,
                                                                     reduction="sum") / total
         loss.backward()
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)

@@ -20,8 +20,8 @@ typedef struct train_settings {
     assay_common common;
     const char *data, *model, *out, *development, *int8;
     assay_option_list also;
-    uint32_t loss, schedule, negatives, batch, dimensions, split, max_tokens, part_tokens, steps,
-        evaluations, checkpoint_steps, development_queries, lora, seed, threads;
+    uint32_t loss, precision, schedule, negatives, batch, dimensions, split, max_tokens,
+        part_tokens, steps, evaluations, checkpoint_steps, development_queries, lora, seed, threads;
     assay_setting binary, margin, temperature, labels, share, epochs, minutes, rate, warmup, decay,
         clip, dropout, layer_rate, patience;
     bool distil, train_embeddings, recompute, force, restart, random_negatives;
@@ -413,6 +413,7 @@ static assay_train_options options_of(const train_settings *s, assay_model_kind 
         .train_embeddings = s->train_embeddings,
         .lora_rank = s->lora,
         .recompute = s->recompute,
+        .precision = s->precision == 1 ? ASSAY_PRECISION_BF16 : ASSAY_PRECISION_FP32,
         .evaluations = s->evaluations,
         .patience = s->patience,
         .checkpoint_steps = s->checkpoint_steps,
@@ -575,6 +576,9 @@ static const assay_option options[] = {
      "move so many directions of each layer only (default: all weights)", 1, 1024},
     {"recompute", ASSAY_OPTION_FLAG, FIELD(recompute), NULL,
      "a third more time, a sixth of the memory", 0, 0},
+    {"precision", ASSAY_OPTION_CHOICE, FIELD(precision), "fp32|bf16",
+     "of the layers' products; bf16 is faster where the processor has instructions for it "
+     "(default: fp32)", 0, 0},
     {"binary", ASSAY_OPTION_NUMBER, FIELD(binary), "X",
      "weight of the binary loss, added (default: 0.2 for cross with listwise, else 0)", 0, 1000},
     {"margin", ASSAY_OPTION_NUMBER, FIELD(margin), "X", "of --loss margin (default: 1)", 0, 1e6},

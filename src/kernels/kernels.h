@@ -165,6 +165,7 @@ typedef struct assay_epilogue {
  *                     the depth, which is filled up with 0. The panels from column
  *                     j on, a multiple of ASSAY_PANEL, stand at
  *                     assay_bf16_panels_size(j, depth), so packing may be shared.
+ * pack_transposed_bf16 the same panels of b[depth][columns].
  * gemm_bf16           c = epilogue(a · panels), a as round_bf16 makes it.
  *
  * Integer products, for models that run at int8. The sums are exact, so sets

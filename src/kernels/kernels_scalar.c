@@ -355,6 +355,16 @@ void assay_pack_bf16_scalar(const float *w, size_t ldw, size_t columns, size_t d
                     *panels++ = l < columns && e < depth ? bf16_of(w[l * ldw + e]) : 0;
 }
 
+void assay_pack_transposed_bf16_scalar(const float *b, size_t ldb, size_t columns, size_t depth,
+                                       uint16_t *panels)
+{
+    for (size_t j = 0; j < columns; j += ASSAY_PANEL)
+        for (size_t k = 0; k < assay_bf16_row_size(depth); k += 2)
+            for (size_t l = j; l < j + ASSAY_PANEL; l++)
+                for (size_t e = k; e < k + 2; e++)
+                    *panels++ = l < columns && e < depth ? bf16_of(b[e * ldb + l]) : 0;
+}
+
 void assay_gemm_bf16_scalar(const uint16_t *a, size_t rows, const uint16_t *panels,
                             size_t columns, size_t depth, const assay_epilogue *epilogue,
                             float *c, size_t ldc)

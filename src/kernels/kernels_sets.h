@@ -25,6 +25,7 @@ DECLARE_SET(neondot)
 /* AMX has products of its own; rows and panels are those of these sets. */
 #define assay_round_bf16_amx assay_round_bf16_avx512bf16
 #define assay_pack_bf16_amx assay_pack_bf16_avx512bf16
+#define assay_pack_transposed_bf16_amx assay_pack_transposed_bf16_avx512bf16
 #define assay_quantize_i8_amx assay_quantize_i8_avx512vnni
 #define assay_pack_i8_amx assay_pack_i8_avx512vnni
 #define assay_dots_at_i8_amx assay_dots_at_i8_avx512vnni

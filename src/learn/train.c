@@ -352,6 +352,7 @@ static assay_status open_model(assay_trainer *t, assay_error *error)
         .seed = o->seed,
         .freeze_embeddings = !o->train_embeddings,
         .recompute = o->recompute,
+        .precision = o->precision,
         .lora_rank = o->lora_rank,
         .dimensions = o->dimensions,
         .split = o->split,

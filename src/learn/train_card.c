@@ -151,6 +151,8 @@ static void put_recipe(const assay_trainer *t, assay_buffer *out)
         put_row(out, "rate of a layer, as a share of the one above", o->layer_rate.value);
     if (o->lora_rank > 0)
         put_row(out, "LoRA rank", o->lora_rank);
+    if (o->precision == ASSAY_PRECISION_BF16)
+        assay_buffer_format(out, "| products of layers | bf16 (%s) |\n", assay_cpu());
     assay_buffer_format(out, "| embeddings | %s |\n| seed | %llu |\n\n",
                         o->train_embeddings ? "trained" : "as in the base",
                         (unsigned long long)o->seed);

@@ -46,7 +46,8 @@ static void add_options(assay_hasher *hasher, const assay_train_options *o)
     const uint64_t numbers[] = {
         (uint64_t)o->kind, (uint64_t)o->loss, o->development_queries, o->negatives, o->batch,
         o->max_tokens, o->part_tokens, o->steps, (uint64_t)o->schedule, o->train_embeddings,
-        o->lora_rank, o->dimensions, o->evaluations, o->seed};
+        o->lora_rank, o->dimensions, o->evaluations, o->seed,
+        o->precision == ASSAY_PRECISION_BF16};
     const assay_setting *const settings[] = {
         &o->binary, &o->margin, &o->temperature, &o->labels, &o->share, &o->epochs, &o->rate,
         &o->warmup, &o->decay, &o->clip, &o->dropout, &o->layer_rate, &o->patience};

@@ -12,7 +12,8 @@
  *     assay_trainable_save(model, folder, &error)
  *
  * Results are the same bits for the same weights, sequences, seed and draw, whatever
- * the number of threads. One thread may call at a time.
+ * the number of threads; at fp32 whatever the processor, too. One thread may call at a
+ * time.
  */
 #ifndef ASSAY_TRAINABLE_H
 #define ASSAY_TRAINABLE_H
@@ -33,6 +34,9 @@ typedef struct assay_trainable_options {
     bool freeze_embeddings; /* words, positions and types stay as they are */
     bool recompute;         /* layers are computed again on the way back: up to a third more
                                time, less than half the memory by token */
+    assay_precision precision; /* of the layers' products: FP32 (or AUTO), or BF16, whose sums
+                               are floats, as are weights, gradients and all else. BF16 only
+                               with instructions for it, which may differ in the last bits */
     uint32_t lora_rank;     /* 0: all weights move; else only so many directions of each
                                layer's (Hu et al. 2021), biases, norms and the head */
     uint32_t dimensions;    /* LATE: of a token's vector, where the base says none; 0: 128,
@@ -42,7 +46,8 @@ typedef struct assay_trainable_options {
 } assay_trainable_options;
 
 /* `folder` is one in Hugging Face layout, weights of any precision that assay reads.
- * Errors as assay_model_open's. Weights that the new head needs and the base lacks
+ * Errors as assay_model_open's, UNSUPPORTED for BF16 without instructions for it among
+ * them. Weights that the new head needs and the base lacks
  * are drawn from a normal distribution of deviation 0.02, biases 0, as transformers
  * does; *drawn (may be NULL) is then true. */
 assay_status assay_trainable_open(const char *folder, const assay_trainable_options *options,

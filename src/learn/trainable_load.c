@@ -18,6 +18,7 @@
 #include "base/random.h"
 #include "learn/trainable_parts.h"
 #include "model/bert.h"
+#include "model/model.h"
 
 enum {
     NAME_SIZE = 200,
@@ -117,7 +118,10 @@ static assay_status check_options(const assay_trainable_options *options, assay_
     if (options->lora_rank > ASSAY_RANK_MOST)
         return assay_fail(error, ASSAY_E_ARGUMENT, "lora_rank", "%u, expected at most %d",
                           options->lora_rank, ASSAY_RANK_MOST);
-    return ASSAY_OK;
+    if (options->precision == ASSAY_PRECISION_INT8)
+        return assay_fail(error, ASSAY_E_ARGUMENT, "precision",
+                          "nothing is learned at int8, expected fp32 or bf16");
+    return assay_precision_check(options->precision, error);
 }
 
 static assay_status read_config(assay_trainable *model, assay_error *error)
@@ -276,6 +280,7 @@ static void add_whole(lister *l, const char *name, const assay_linear *from,
 static void add_linear(lister *l, const char *name, const assay_linear *from,
                        assay_trained_linear *to)
 {
+    to->bf16 = l->model->encoder.bf16;
     if (l->model->options.lora_rank == 0) {
         add_whole(l, name, from, to);
         return;
@@ -290,6 +295,7 @@ static void add_key_value(lister *l, const char *name, const assay_linear *from,
                           assay_trained_linear *to)
 {
     size_t n = from->depth;
+    to->bf16 = l->model->encoder.bf16;
     use_linear(l, name, from, to);
     if (!add_low(l, name, ".key_value", to)) {
         add(l, (entry){n, n, {.table = &from->parts[0], .values = &to->weight,
@@ -596,6 +602,7 @@ assay_status assay_trainable_load(assay_trainable *model, const char *folder, bo
     snprintf(model->folder, sizeof model->folder, "%s", folder);
     ASSAY_TRY(check_options(&model->options, error));
     model->encoder.rank = model->options.lora_rank;
+    model->encoder.bf16 = model->options.precision == ASSAY_PRECISION_BF16;
     model->options.freeze_embeddings |= model->options.lora_rank > 0;
     ASSAY_TRY(read_config(model, error));
     ASSAY_TRY(open_tokenizer(model, error));

@@ -103,7 +103,8 @@ static void lay_out_back(const assay_trained_encoder *encoder, const sizes *s, f
 {
     const assay_model_config *config = encoder->config;
     size_t hidden = config->hidden, intermediate = config->intermediate, rows = s->tokens;
-    size_t inputs = assay_inputs_size(rows, hidden);
+    bool bf16 = encoder->bf16;
+    size_t inputs = assay_inputs_size(rows, hidden, bf16);
     back->tokens = assay_space_take(base, used, rows * hidden);
     back->going = back->tokens;
     if (config->pooling == ASSAY_POOLING_CLS)
@@ -116,14 +117,28 @@ static void lay_out_back(const assay_trained_encoder *encoder, const sizes *s, f
     back->down = assay_space_take(base, used, rows * hidden);
     back->input_panels = assay_space_take(base, used, inputs);
     back->going_panels =
-        assay_space_take(base, used, assay_inputs_size(s->sequences, hidden));
+        assay_space_take(base, used, assay_inputs_size(s->sequences, hidden, bf16));
     back->context_panels = assay_space_take(base, used, inputs);
     back->up_panels = assay_space_take(base, used, inputs);
-    back->down_panels = assay_space_take(base, used, assay_inputs_size(rows, intermediate));
+    back->down_panels =
+        assay_space_take(base, used, assay_inputs_size(rows, intermediate, bf16));
     for (size_t i = 0; i < LINEARS; i++)
         back->low_panels[i] =
-            assay_space_take(base, used, assay_inputs_size(rows, encoder->rank));
+            assay_space_take(base, used, assay_inputs_size(rows, encoder->rank, bf16));
     back->norms = assay_space_take(base, used, blocks_of(rows) * 4 * hidden);
+}
+
+/* Elements that a worker's products of bfloat16 want, of any layer. */
+static size_t rounded_size(const assay_trained_encoder *encoder)
+{
+    size_t width = 2 * encoder->config->hidden; /* keys and values are the widest, or up */
+    if (!encoder->bf16)
+        return 0;
+    if (encoder->config->intermediate > width)
+        width = encoder->config->intermediate;
+    size_t forth = assay_rounded_size(BLOCK, width);
+    size_t weights = assay_rounded_size(ASSAY_OUTPUT_GROUP, ASSAY_INPUT_ROWS);
+    return forth > weights ? forth : weights;
 }
 
 static void lay_out_workers(const assay_trained_encoder *encoder, const sizes *s, float *base,
@@ -136,6 +151,7 @@ static void lay_out_workers(const assay_trained_encoder *encoder, const sizes *s
         space.feed = assay_space_take(base, used, (size_t)BLOCK * config->intermediate);
         space.turned = assay_space_take(base, used, ASSAY_TURNED_SIZE);
         space.narrow = assay_space_take(base, used, encoder->rank > 0 ? ASSAY_NARROW_SIZE : 0);
+        space.rounded = (void *)assay_space_take(base, used, (rounded_size(encoder) + 1) / 2);
         *used += assay_attention_space(base != NULL ? base + *used : NULL,
                                        config->hidden / config->heads, s->longest, s->keep,
                                        &space);
@@ -156,7 +172,8 @@ static void lay_out_head(const assay_trained_encoder *encoder, const sizes *s, f
     pass->head = assay_space_take(base, used, inside);
     pass->dropped = assay_space_take(base, used, inside);
     pass->head_gradient = assay_space_take(base, used, rows * width);
-    pass->head_panels = assay_space_take(base, used, assay_inputs_size(rows, config->hidden));
+    pass->head_panels =
+        assay_space_take(base, used, assay_inputs_size(rows, config->hidden, false));
     pass->lengths = assay_space_take(base, used, rows);
 }
 
@@ -336,7 +353,8 @@ static void embed(const assay_trained_pass *pass, size_t item, const assay_worke
     drop_rows(&dropout, s.first, s.count, n, x);
 }
 
-static void find_queries(const assay_trained_pass *pass, size_t layer, span s)
+static void find_queries(const assay_trained_pass *pass, size_t layer, span s,
+                         const assay_worker_space *space)
 {
     const assay_kept_layer *kept = &pass->layers[layer];
     size_t n = pass->encoder->config->hidden;
@@ -344,22 +362,24 @@ static void find_queries(const assay_trained_pass *pass, size_t layer, span s)
         for (size_t i = s.first; i < s.first + s.count; i++)
             memcpy(kept->going + i * n, kept->x + pass->starts[i] * n, n * sizeof(float));
     assay_trained_forth(&pass->encoder->layers[layer].query, kept->going + s.first * n, n,
-                        s.count, ASSAY_ACTIVATION_NONE, kept->query + s.first * n, n);
+                        s.count, ASSAY_ACTIVATION_NONE, kept->query + s.first * n, n,
+                        space->rounded);
 }
 
 /* Keys and values of a block of all rows, or queries of one of those that go on. */
-static void project(const assay_trained_pass *pass, size_t layer, size_t item)
+static void project(const assay_trained_pass *pass, size_t layer, size_t item,
+                    const assay_worker_space *space)
 {
     const assay_kept_layer *kept = &pass->layers[layer];
     size_t n = pass->encoder->config->hidden, blocks = blocks_of(pass->tokens);
     if (item >= blocks) {
-        find_queries(pass, layer, block_at(item - blocks, kept->rows));
+        find_queries(pass, layer, block_at(item - blocks, kept->rows), space);
         return;
     }
     span s = block_at(item, pass->tokens);
     assay_trained_forth(&pass->encoder->layers[layer].key_value, kept->x + s.first * n, n,
                         s.count, ASSAY_ACTIVATION_NONE, kept->key_value + s.first * 2 * n,
-                        2 * n);
+                        2 * n, space->rounded);
 }
 
 /* y = activation(x), and what the gradient by y becomes by x. */
@@ -398,15 +418,17 @@ static void finish(const assay_trained_pass *pass, size_t index, size_t item,
     float *x = space->hidden, *up = kept->up + s.first * wide, *y = comes_out(pass, index) + at;
 
     assay_trained_forth(&layer->output, kept->context + at, n, s.count, ASSAY_ACTIVATION_NONE,
-                        x, n);
+                        x, n, space->rounded);
     drop_rows(&output, s.first, s.count, n, x);
     assay_add_row(x, kept->going + at, s.count * n);
     assay_norm_forth(x, s.count, n, layer->output_norm.gamma, layer->output_norm.beta,
                      config->epsilon, kept->output_normal + at, kept->output_inverse + s.first,
                      x);
-    assay_trained_forth(&layer->up, x, n, s.count, ASSAY_ACTIVATION_NONE, up, wide);
+    assay_trained_forth(&layer->up, x, n, s.count, ASSAY_ACTIVATION_NONE, up, wide,
+                        space->rounded);
     activate(config->activation, up, s.count * wide, space->feed, NULL);
-    assay_trained_forth(&layer->down, space->feed, wide, s.count, ASSAY_ACTIVATION_NONE, y, n);
+    assay_trained_forth(&layer->down, space->feed, wide, s.count, ASSAY_ACTIVATION_NONE, y, n,
+                        space->rounded);
     drop_rows(&down, s.first, s.count, n, y);
     assay_add_row(y, x, s.count * n);
     assay_norm_forth(y, s.count, n, layer->down_norm.gamma, layer->down_norm.beta,
@@ -429,7 +451,7 @@ static void forth_item(const assay_trained_pass *pass, size_t layer, size_t step
 {
     size_t heads = pass->encoder->config->heads;
     if (step == PROJECT)
-        project(pass, layer, item);
+        project(pass, layer, item, space);
     else if (step == ATTEND)
         assay_attention_forth(pass, layer, item / heads, item % heads, space);
     else
@@ -494,7 +516,7 @@ static void put_inputs(const assay_trained_pass *pass, const assay_trained_linea
                        int which, const float *x, span s, size_t rows, float *panels,
                        const assay_worker_space *space)
 {
-    assay_inputs_put(x, linear->depth, s.first, s.count, rows, linear->depth, panels);
+    assay_inputs_put(linear, x, linear->depth, s.first, s.count, rows, panels);
     if (linear->low.rank > 0)
         assay_low_inputs_put(linear, x, linear->depth, s.first, s.count, rows, space->narrow,
                              pass->back.low_panels[which]);
@@ -521,21 +543,23 @@ static void finish_back(const assay_trained_pass *pass, size_t index, size_t ite
               kept->down_inverse + s.first, s.count, going);
     memcpy(back->down + at, going, size * sizeof *going);
     drop_rows(&down, s.first, s.count, n, back->down + at);
-    assay_trained_back(&layer->down, back->down + at, n, s.count, false, up_back, wide);
+    assay_trained_back(&layer->down, back->down + at, n, s.count, false, up_back, wide,
+                       space->rounded);
     activate(config->activation, up, s.count * wide, space->feed, up_back);
     put_inputs(pass, &layer->down, DOWN, space->feed, s, kept->rows, back->down_panels, space);
 
     assay_norm_apply(kept->output_normal + at, s.count, n, layer->output_norm.gamma,
                      layer->output_norm.beta, space->hidden);
     put_inputs(pass, &layer->up, UP, space->hidden, s, kept->rows, back->up_panels, space);
-    assay_trained_back(&layer->up, up_back, wide, s.count, true, going, n);
+    assay_trained_back(&layer->up, up_back, wide, s.count, true, going, n,
+                       space->rounded);
 
     norm_back(pass, item, 0, &layer->output_norm, kept->output_normal + at,
               kept->output_inverse + s.first, s.count, going);
     memcpy(back->output + at, going, size * sizeof *going);
     drop_rows(&output, s.first, s.count, n, back->output + at);
     assay_trained_back(&layer->output, back->output + at, n, s.count, false, back->context + at,
-                       n);
+                       n, space->rounded);
     put_inputs(pass, &layer->output, OUTPUT, kept->context + at, s, kept->rows,
                back->context_panels, space);
 }
@@ -552,7 +576,7 @@ static void project_back(const assay_trained_pass *pass, size_t index, size_t it
         span s = block_at(item - blocks, kept->rows);
         size_t at = s.first * n;
         assay_trained_back(&layer->query, back->query + at, n, s.count, true, back->going + at,
-                           n);
+                           n, space->rounded);
         put_inputs(pass, &layer->query, QUERY, kept->going + at, s, kept->rows,
                    back->going_panels, space);
         return;
@@ -561,9 +585,9 @@ static void project_back(const assay_trained_pass *pass, size_t index, size_t it
     size_t at = s.first * n;
     if (!kept->firsts)
         assay_trained_back(&layer->query, back->query + at, n, s.count, true, back->tokens + at,
-                           n);
+                           n, space->rounded);
     assay_trained_back(&layer->key_value, back->key_value + 2 * at, 2 * n, s.count,
-                       !kept->firsts, back->tokens + at, n);
+                       !kept->firsts, back->tokens + at, n, space->rounded);
     put_inputs(pass, &layer->key_value, KEY_VALUE, kept->x + at, s, pass->tokens,
                back->input_panels, space);
     if (!kept->firsts && layer->query.low.rank > 0)
@@ -626,7 +650,7 @@ static void weights_back(const assay_trained_pass *pass, size_t index, size_t it
     for (item--; item >= assay_trained_groups(w->linear); w++)
         item -= assay_trained_groups(w->linear);
     assay_trained_weights(w->linear, item, w->gradient, w->ld, w->rows, w->inputs,
-                          w->low_inputs, space->narrow, space->turned);
+                          w->low_inputs, space->narrow, space->turned, space->rounded);
 }
 
 static size_t weights_items(const assay_trained_pass *pass, size_t index)

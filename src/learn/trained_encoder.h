@@ -42,6 +42,7 @@ typedef struct assay_trained_encoder {
     uint64_t seed;
     bool recompute;
     uint32_t rank;      /* of its layers' low.rank; 0: none */
+    bool bf16;          /* as its layers' */
 } assay_trained_encoder;
 
 /* What a layer's way back needs; R rows go on of T. */
@@ -77,6 +78,7 @@ typedef struct assay_worker_space {
     float *feed;         /* [block][intermediate] */
     float *turned;       /* ASSAY_TURNED_SIZE */
     float *narrow;       /* ASSAY_NARROW_SIZE, with a rank */
+    uint16_t *rounded;   /* for products of bfloat16 */
     float *panels[3];    /* of one head */
     float *scores, *score_gradients, *turned_scores;
     float *query_panels; /* of some rows of one head */

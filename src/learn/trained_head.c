@@ -6,7 +6,7 @@
  * before it too), dropout, the logit. Bi-encoder: the first token's state or the mean of
  * all, made one long where the model's vectors are. Late interaction: every token's state,
  * projected where the model does that, one long. Little beside the layers: the calling
- * thread does it alone.
+ * thread does it alone, and its products are of floats.
  */
 #include <string.h>
 
@@ -27,12 +27,12 @@ static void weights_back(const assay_trained_pass *pass, const assay_trained_lin
 {
     for (size_t at = 0; at < rows; at += ASSAY_INPUT_ROWS) {
         size_t part = rows - at < ASSAY_INPUT_ROWS ? rows - at : ASSAY_INPUT_ROWS;
-        assay_inputs_put(x + at * linear->depth, linear->depth, at, part, rows, linear->depth,
+        assay_inputs_put(linear, x + at * linear->depth, linear->depth, at, part, rows,
                          pass->head_panels);
     }
     for (size_t i = 0; i < assay_trained_groups(linear); i++)
         assay_trained_weights(linear, i, gradient, linear->columns, rows, pass->head_panels,
-                              NULL, NULL, pass->workers[0].turned);
+                              NULL, NULL, pass->workers[0].turned, NULL);
 }
 
 /* ---- Cross-encoder --------------------------------------------------------------- */
@@ -50,11 +50,11 @@ static void classify(const assay_trained_pass *pass, float *logits)
     if (drops_before(pass))
         drop_rows(pass, ASSAY_PLACE_HEAD_IN, pass->pooled);
     assay_trained_forth(&encoder->pooler, pass->pooled, n, pass->count, ASSAY_ACTIVATION_TANH,
-                        pass->head, n);
+                        pass->head, n, NULL);
     memcpy(pass->dropped, pass->head, size * sizeof(float));
     drop_rows(pass, ASSAY_PLACE_HEAD_OUT, pass->dropped);
     assay_trained_forth(&encoder->classifier, pass->dropped, n, pass->count,
-                        ASSAY_ACTIVATION_NONE, logits, 1);
+                        ASSAY_ACTIVATION_NONE, logits, 1, NULL);
 }
 
 static void classify_back(const assay_trained_pass *pass, const float *logits_gradient)
@@ -64,11 +64,12 @@ static void classify_back(const assay_trained_pass *pass, const float *logits_gr
     float *gradient = pass->head_gradient;
     weights_back(pass, &encoder->classifier, pass->dropped, logits_gradient, pass->count);
     assay_trained_back(&encoder->classifier, logits_gradient, 1, pass->count, false, gradient,
-                       n);
+                       n, NULL);
     drop_rows(pass, ASSAY_PLACE_HEAD_OUT, gradient);
     assay_tanh_back(gradient, pass->head, pass->count * n);
     weights_back(pass, &encoder->pooler, pass->pooled, gradient, pass->count);
-    assay_trained_back(&encoder->pooler, gradient, n, pass->count, false, pass->back.going, n);
+    assay_trained_back(&encoder->pooler, gradient, n, pass->count, false, pass->back.going, n,
+                       NULL);
     if (drops_before(pass))
         drop_rows(pass, ASSAY_PLACE_HEAD_IN, pass->back.going);
 }
@@ -136,7 +137,7 @@ static void project(const assay_trained_pass *pass, float *vectors)
     size_t n = encoder->config->hidden, d = assay_trained_dimensions(encoder);
     if (encoder->projection.columns > 0)
         assay_trained_forth(&encoder->projection, pass->states, n, pass->tokens,
-                            ASSAY_ACTIVATION_NONE, pass->pooled, d);
+                            ASSAY_ACTIVATION_NONE, pass->pooled, d, NULL);
     else
         memcpy(pass->pooled, pass->states, pass->tokens * n * sizeof(float));
     for (size_t t = 0; t < pass->tokens; t++)
@@ -157,7 +158,7 @@ static void project_back(const assay_trained_pass *pass, const float *vectors_gr
         return;
     weights_back(pass, &encoder->projection, pass->states, gradient, pass->tokens);
     assay_trained_back(&encoder->projection, gradient, d, pass->tokens, false,
-                       pass->back.tokens, n);
+                       pass->back.tokens, n, NULL);
 }
 
 /* ---- Any ------------------------------------------------------------------------- */

@@ -330,7 +330,7 @@ static assay_status open_folder(assay_model *model, const char *path, bool late,
     return status;
 }
 
-static assay_status check_precision(assay_precision precision, assay_error *error)
+assay_status assay_precision_check(assay_precision precision, assay_error *error)
 {
     if (precision < ASSAY_PRECISION_AUTO || precision > ASSAY_PRECISION_BF16)
         return assay_fail(error, ASSAY_E_ARGUMENT, "precision", "%d is not known",
@@ -365,7 +365,7 @@ assay_status assay_model_open(const char *name, const assay_model_options *optio
     if (name == NULL || out == NULL)
         return assay_fail(error, ASSAY_E_ARGUMENT, "model", "expected a name and a place for it");
     assay_precision precision = options != NULL ? options->precision : ASSAY_PRECISION_AUTO;
-    ASSAY_TRY(check_precision(precision, error));
+    ASSAY_TRY(assay_precision_check(precision, error));
     char path[sizeof((assay_model_info *)0)->path];
     bool late;
     ASSAY_TRY(find_folder(name, path, sizeof path, &late, error));

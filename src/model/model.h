@@ -21,4 +21,7 @@ struct assay_model {
     const char *folder;  /* while it is opened */
 };
 
+/* UNSUPPORTED: the instruction set in use has nothing for it. */
+assay_status assay_precision_check(assay_precision precision, assay_error *error);
+
 #endif

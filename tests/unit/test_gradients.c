@@ -264,13 +264,29 @@ static float *floats(size_t n)
     return x;
 }
 
-static product_case product_new(size_t rows, size_t columns, size_t depth)
+/* Floats that are bfloat16: products of two are exact. */
+static void coarsen(float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        uint32_t bits;
+        memcpy(&bits, &x[i], sizeof bits);
+        bits &= 0xffff0000u;
+        memcpy(&x[i], &bits, sizeof bits);
+    }
+}
+
+static product_case product_new(bool bf16, size_t rows, size_t columns, size_t depth)
 {
     product_case c = {rows, columns, depth, floats(rows * depth), floats(rows * columns),
                       floats(rows * columns), floats(rows * depth), {.columns = columns,
-                      .depth = depth, .weight = floats(columns * depth), .bias = floats(columns),
+                      .depth = depth, .bf16 = bf16, .weight = floats(columns * depth), .bias = floats(columns),
                       .weight_gradient = floats(columns * depth),
                       .bias_gradient = floats(columns)}};
+    if (bf16) {
+        coarsen(c.x, rows * depth);
+        coarsen(c.dy, rows * columns);
+        coarsen(c.linear.weight, columns * depth);
+    }
     c.linear.forth = floats(assay_trained_forth_size(&c.linear));
     c.linear.back = floats(assay_trained_back_size(&c.linear));
     assay_trained_pack(&c.linear);
@@ -292,22 +308,26 @@ static void expect_near(const char *what, float found, double expected, double t
         fail_msg("%s: %g, expected %g", what, (double)found, expected);
 }
 
-static void check_products(size_t rows, size_t columns, size_t depth)
+static void check_products(bool bf16, size_t rows, size_t columns, size_t depth)
 {
-    product_case c = product_new(rows, columns, depth);
+    product_case c = product_new(bf16, rows, columns, depth);
     const assay_trained_linear *l = &c.linear;
     float *weights = floats(columns * depth), *bias = floats(columns), *dx = floats(rows * depth);
     memcpy(weights, l->weight_gradient, columns * depth * sizeof *weights);
     memcpy(bias, l->bias_gradient, columns * sizeof *bias);
     memcpy(dx, c.dx, rows * depth * sizeof *dx);
-    float *panels = floats(assay_inputs_size(rows, depth)), *scratch = floats(ASSAY_TURNED_SIZE);
+    float *panels = floats(assay_inputs_size(rows, depth, bf16)), *scratch = floats(ASSAY_TURNED_SIZE);
+    size_t widest = columns > depth ? columns : depth;
+    size_t size = assay_rounded_size(rows, widest) +
+                  assay_rounded_size(ASSAY_OUTPUT_GROUP, ASSAY_INPUT_ROWS);
+    uint16_t *rounded = bf16 ? malloc(size * sizeof *rounded) : NULL;
     for (size_t at = 0; at < rows; at += 64)
-        assay_inputs_put(c.x + at * depth, depth, at, rows - at < 64 ? rows - at : 64, rows, depth,
+        assay_inputs_put(l, c.x + at * depth, depth, at, rows - at < 64 ? rows - at : 64, rows,
                          panels);
-    assay_trained_forth(l, c.x, depth, rows, ASSAY_ACTIVATION_NONE, c.y, columns);
-    assay_trained_back(l, c.dy, columns, rows, true, c.dx, depth);
+    assay_trained_forth(l, c.x, depth, rows, ASSAY_ACTIVATION_NONE, c.y, columns, rounded);
+    assay_trained_back(l, c.dy, columns, rows, true, c.dx, depth, rounded);
     for (size_t i = 0; i < assay_trained_groups(l); i++)
-        assay_trained_weights(l, i, c.dy, columns, rows, panels, NULL, NULL, scratch);
+        assay_trained_weights(l, i, c.dy, columns, rows, panels, NULL, NULL, scratch, rounded);
 
     for (size_t r = 0; r < rows; r++)
         for (size_t j = 0; j < columns; j++) {
@@ -338,6 +358,7 @@ static void check_products(size_t rows, size_t columns, size_t depth)
     float *all[] = {weights, bias, dx, panels, scratch};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         free(all[i]);
+    free(rounded);
     product_free(&c);
 }
 
@@ -347,8 +368,10 @@ static void linear_layers_have_their_products(void **state)
     static const size_t shapes[][3] = {{1, 1, 1},    {3, 1, 24},   {7, 24, 5},    {64, 96, 32},
                                        {65, 97, 33}, {255, 20, 7}, {256, 17, 18}, {257, 200, 16},
                                        {600, 40, 31}};
-    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
-        check_products(shapes[i][0], shapes[i][1], shapes[i][2]);
+    for (size_t i = 0; i < 2 * sizeof shapes / sizeof *shapes; i++) {
+        const size_t *s = shapes[i / 2];
+        check_products(i % 2, s[0], s[1], s[2]);
+    }
 }
 
 /* ---- Attention -------------------------------------------------------------------- */

@@ -104,25 +104,33 @@ static void operands_keep_their_form(void **state)
     (void)state;
     for (size_t n = 0; n <= 100; n += quick ? 7 : 1) {
         size_t rows = below(40), ldx = n + below(3), width = assay_bf16_row_size(n);
-        float *x = floats(rows * ldx, true);
+        float *x = floats(rows * ldx, true), *turned = floats(n * (rows + 1), false);
         uint16_t *y = block(rows * width * sizeof *y);
         uint16_t *panels = block(assay_bf16_panels_size(rows, n) * sizeof *panels);
+        uint16_t *others = block(assay_bf16_panels_size(rows, n) * sizeof *others);
+        for (size_t k = 0; k < n; k++)
+            for (size_t i = 0; i < rows; i++)
+                turned[k * (rows + 1) + i] = x[i * ldx + k];
         const assay_kernels *set;
         for (size_t s = 0; (set = next_set(&s)) != NULL;) {
             set->round_bf16(x, ldx, rows, n, y);
             set->pack_bf16(x, ldx, rows, n, panels);
+            set->pack_transposed_bf16(turned, rows + 1, rows, n, others);
             for (size_t i = 0; i < assay_bf16_panels_size(rows, n); i++) {
                 size_t row = i / (ASSAY_PANEL * width) * ASSAY_PANEL + i / 2 % ASSAY_PANEL;
                 size_t k = i % (ASSAY_PANEL * width) / (2 * ASSAY_PANEL) * 2 + i % 2;
                 uint16_t expected = row < rows && k < n ? nearest(x[row * ldx + k]) : 0;
                 assert_int_equal(panels[i], expected);
+                assert_int_equal(others[i], expected);
                 if (row < rows)
                     assert_int_equal(y[row * width + k], expected);
             }
         }
         free(x);
+        free(turned);
         free(y);
         free(panels);
+        free(others);
     }
 }
 

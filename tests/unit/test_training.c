@@ -246,6 +246,107 @@ static void ten_steps_are_those_of_pytorch(void **state)
     train_beside("dense-cls");
 }
 
+/* ---- bfloat16 --------------------------------------------------------------------- */
+
+static assay_trainable *open_bf16(const char *name, assay_model_kind kind, uint32_t threads,
+                                  uint32_t rank)
+{
+    char path[256];
+    snprintf(path, sizeof path, GOLDEN_MODELS "%s", name);
+    assay_trainable_options options = {.kind = kind, .threads = threads, .seed = 9,
+                                       .dropout = 0.1f, .attention_dropout = 0.1f,
+                                       .precision = ASSAY_PRECISION_BF16, .lora_rank = rank};
+    assay_trainable *model = NULL;
+    assert_int_equal(assay_trainable_open(path, &options, &model, NULL, NULL), ASSAY_OK);
+    return model;
+}
+
+/* Of all gradients beside those at fp32: how long the difference is, as a share. */
+static double gradients_off(assay_trainable *model, assay_trainable *exact)
+{
+    size_t count;
+    const assay_parameter *p = assay_trainable_parameters(model, &count);
+    const assay_parameter *q = assay_trainable_parameters(exact, &count);
+    double off = 0, size = 0;
+    for (size_t i = 0; i < count; i++)
+        for (size_t k = 0; k < p[i].rows * p[i].columns; k++) {
+            double g = (double)q[i].gradient[k], d = (double)p[i].gradient[k] - g;
+            off += d * d;
+            size += g * g;
+        }
+    return sqrt(off / size);
+}
+
+static void check_bf16(const char *name, assay_model_kind kind)
+{
+    json_t *root = golden(name);
+    double scale = number_of(root, "scale");
+    static batch b;
+    read_batch(json_array_get(json_object_get(root, "steps"), 0), &b);
+    assay_trainable *exact = open_golden(name, kind), *model = open_bf16(name, kind, 1, 0);
+    assay_trainable *wide = open_bf16(name, kind, 3, 0);
+    double expected = learn(exact, &b, scale, 0), loss = learn(model, &b, scale, 0);
+    double off = gradients_off(model, exact);
+    printf("  %s: loss %.6g, at bf16 %.6g, gradients %.2g off\n", name, expected, loss, off);
+    assert_true(fabs(loss - expected) < 0.02 * fabs(expected));
+    assert_true(off > 1e-5 && off < 0.03); /* rounding to 8 bits, and not none */
+    assert_true(learn(wide, &b, scale, 0) == loss);
+    assert_true(gradients_off(wide, model) == 0);
+    assay_trainable_close(exact);
+    assay_trainable_close(model);
+    assay_trainable_close(wide);
+    json_decref(root);
+}
+
+static void bf16_gradients_are_near_those_of_floats(void **state)
+{
+    (void)state;
+    assay_trainable_options options = {.kind = ASSAY_MODEL_CROSS_ENCODER,
+                                       .precision = ASSAY_PRECISION_INT8};
+    assay_trainable *model;
+    assay_error error;
+    assert_int_equal(assay_trainable_open(GOLDEN_MODELS "cross-f32", &options, &model, NULL,
+                                          &error), ASSAY_E_ARGUMENT);
+    options.precision = ASSAY_PRECISION_BF16;
+    if (!assay_kernels_active()->has_bf16) {
+        assert_int_equal(assay_trainable_open(GOLDEN_MODELS "cross-f32", &options, &model, NULL,
+                                              &error), ASSAY_E_UNSUPPORTED);
+        skip();
+    }
+    check_bf16("cross-f32", ASSAY_MODEL_CROSS_ENCODER);
+    check_bf16("cross-xlmr", ASSAY_MODEL_CROSS_ENCODER);
+    check_bf16("cross-split", ASSAY_MODEL_CROSS_ENCODER);
+    check_bf16("dense-mean", ASSAY_MODEL_BI_ENCODER);
+    check_bf16("dense-cls", ASSAY_MODEL_BI_ENCODER);
+}
+
+/* With a rank, dropout and several steps: the loss falls as it does at fp32. */
+static void bf16_learns(void **state)
+{
+    (void)state;
+    if (!assay_kernels_active()->has_bf16)
+        skip();
+    json_t *root = golden("cross-f32");
+    static batch b;
+    read_batch(json_array_get(json_object_get(root, "steps"), 0), &b);
+    for (uint32_t rank = 0; rank <= 4; rank += 4) {
+        assay_trainable *model = open_bf16("cross-f32", ASSAY_MODEL_CROSS_ENCODER, 2, rank);
+        assay_optimizer *optimizer;
+        assert_int_equal(assay_optimizer_open(model, &(assay_optimizer_options){0}, &optimizer,
+                                              NULL), ASSAY_OK);
+        double first = learn(model, &b, 1, 0), loss = first, norm;
+        for (uint64_t step = 1; step <= 60; step++) {
+            assert_int_equal(assay_optimizer_step(optimizer, 0.002f, 1, &norm, NULL), ASSAY_OK);
+            loss = learn(model, &b, 1, step % 2);
+        }
+        printf("  rank %u: %.4g, then %.4g\n", rank, first, loss);
+        assert_true(loss < 0.5 * first);
+        assay_optimizer_close(optimizer);
+        assay_trainable_close(model);
+    }
+    json_decref(root);
+}
+
 /* ---- Saving ----------------------------------------------------------------------- */
 
 static char folder[] = "/tmp/assay-test-training-XXXXXX";
@@ -629,6 +730,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ten_steps_are_those_of_pytorch),
+        cmocka_unit_test(bf16_gradients_are_near_those_of_floats),
+        cmocka_unit_test(bf16_learns),
         cmocka_unit_test(training_resumes_to_the_same_bits),
         cmocka_unit_test(low_rank_resumes_to_the_same_bits),
         cmocka_unit_test(what_is_saved_answers_alike),
