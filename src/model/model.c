@@ -337,8 +337,7 @@ assay_status assay_precision_check(assay_precision precision, assay_error *error
                           (int)precision);
     if (precision == ASSAY_PRECISION_BF16 && !assay_kernels_active()->has_bf16)
         return assay_fail(error, ASSAY_E_UNSUPPORTED, "precision",
-                          "the instruction set in use, %s, has nothing for bf16, expected fp32 "
-                          "or int8",
+                          "the instruction set in use, %s, has nothing for bf16, expected fp32",
                           assay_cpu());
     return ASSAY_OK;
 }

@@ -84,6 +84,7 @@ echo '-- a teacher; graded; LoRA; a bi-encoder, in one part and in many'
 assay train cross $few --distil --out distilled --json | json 'd["steps"]'
 assay train cross $few --loss graded --out graded --json | json 'd["steps"]'
 assay train cross $few --lora 2 --out lora --json | json 'd["steps"]'
+ASSAY_CPU=scalar code assay train cross $few --precision bf16 --out half
 assay train bi $few --dropout 0 --out bi --json | json 'd["steps"]'
 loss bi
 assay train bi $few --dropout 0 --part-tokens 64 --out parts --json | json 'd["steps"]'
