@@ -34,6 +34,7 @@ _assay() {
     mine:--retriever) words="auto bm25 dense hybrid" ;;
     train:--loss) words="listwise binary pairwise margin graded margin-mse distil" ;;
     train:--schedule) words="linear cosine constant" ;;
+    train:--precision) words="fp32 bf16" ;;
     pipeline:--split) words="train dev test" ;;
     info:--precision) words="auto fp32 int8 bf16" ;;
     bench:--precision) words="auto fp32 int8 bf16" ;;
@@ -54,7 +55,7 @@ _assay() {
     eval) words="--collection --model --split --limit --seed --measure --filter --per-query --cache --output --qrels --run --pipeline --retriever --fusion --retrieve --rerank --rerank-top --rerank-long --precision --weight-bm25 --weight-dense --weight-first --weight-rerank --k1 --b --ef --nprobe --exact --deadline-ms --min-probability --threads --llm-url --llm-model --llm-mode --home --store --json --help" ;;
     synth) words="--out --from --kinds --passages --each --within --retriever --llm-url --llm-model --parallel --price-input --price-output --seed --threads --home --store --json --help" ;;
     mine) words="--output --split --collection --queries --qrels --model --retriever --retrieve --negatives --random --skip --share --teacher --cut-query --seed --threads --home --store --json --help" ;;
-    train) words="--data --random-negatives --model --out --loss --distil --dev --also --int8 --dev-share --dev-queries --minutes --epochs --steps --batch --negatives --max-tokens --dimensions --split --part-tokens --rate --schedule --warmup --decay --clip --dropout --layer-rate --train-embeddings --lora --recompute --binary --margin --temperature --labels --evaluations --patience --checkpoint-steps --seed --threads --force --restart --home --store --json --help" ;;
+    train) words="--data --random-negatives --model --out --loss --distil --dev --also --int8 --dev-share --dev-queries --minutes --epochs --steps --batch --negatives --max-tokens --dimensions --split --part-tokens --rate --schedule --warmup --decay --clip --dropout --layer-rate --train-embeddings --lora --recompute --precision --binary --margin --temperature --labels --evaluations --patience --checkpoint-steps --seed --threads --force --restart --home --store --json --help" ;;
     pipeline) words="--output --collection --split --limit --seed --tolerance --home --store --json --help" ;;
     info) words="--collection --precision --home --store --json --help" ;;
     check) words="--home --store --json --help" ;;
