@@ -7,7 +7,7 @@
  * microsecond or two that way.
  *
  * Knows what src/kernels/kernels_amx.c uses: ldtilecfg, tilerelease, tileloadd,
- * tilestored, tilezero, tdpbusd and tdpbf16ps.
+ * tilestored, tilezero, tdpbusd, tdpbssd and tdpbf16ps.
  */
 #ifndef ASSAY_AMX_EMULATION_H
 #define ASSAY_AMX_EMULATION_H
@@ -102,6 +102,16 @@ static void amx_dot_bytes(const uint8_t *a, unsigned b, unsigned n, uint8_t *sum
     memcpy(sum, &x, sizeof x);
 }
 
+static void amx_dot_signed(const uint8_t *a, unsigned b, unsigned n, uint8_t *sum)
+{
+    uint32_t x;
+    memcpy(&x, sum, sizeof x);
+    for (size_t k = 0; k < amx.rows[b]; k++)
+        for (size_t e = 0; e < 4; e++)
+            x += (uint32_t)((int8_t)a[4 * k + e] * (int8_t)amx.tiles[b][k][4 * n + e]);
+    memcpy(sum, &x, sizeof x);
+}
+
 static void amx_dot_bf16(const uint8_t *a, unsigned b, unsigned n, uint8_t *sum)
 {
     float x, even = 0, odd = 0;
@@ -115,15 +125,16 @@ static void amx_dot_bf16(const uint8_t *a, unsigned b, unsigned n, uint8_t *sum)
     memcpy(sum, &x, sizeof x);
 }
 
-static void amx_dot(bool bytes, unsigned sums, unsigned a, unsigned b)
+typedef void (*amx_dot_fn)(const uint8_t *a, unsigned b, unsigned n, uint8_t *sum);
+
+static void amx_dot(amx_dot_fn dot, unsigned sums, unsigned a, unsigned b)
 {
     if (sums == a || sums == b || a == b || amx.rows[sums] != amx.rows[a] ||
         amx.row_bytes[sums] != amx.row_bytes[b] || amx.row_bytes[a] != 4 * amx.rows[b])
         amx_fail("tiles that do not fit together");
     for (size_t m = 0; m < amx.rows[sums]; m++)
         for (unsigned n = 0; n < amx.row_bytes[sums] / 4u; n++)
-            (bytes ? amx_dot_bytes : amx_dot_bf16)(amx.tiles[a][m], b, n,
-                                                   &amx.tiles[sums][m][4 * n]);
+            dot(amx.tiles[a][m], b, n, &amx.tiles[sums][m][4 * n]);
 }
 
 /* Register number i of an instruction, in the order of machine code. */
@@ -187,9 +198,10 @@ static size_t amx_execute(const ucontext_t *context, const uint8_t *vex)
     } else if (opcode == 0x49 && prefix == 3 && !memory && second == 0) {
         amx_check(first);
         memset(amx.tiles[first], 0, sizeof amx.tiles[first]);
-    } else if (!memory && ((opcode == 0x5e && prefix == 1) || (opcode == 0x5c && prefix == 2))) {
+    } else if (!memory && ((opcode == 0x5e && prefix & 1) || (opcode == 0x5c && prefix == 2))) {
         amx_check(first), amx_check(second), amx_check(third);
-        amx_dot(opcode == 0x5e, first, second, third);
+        amx_dot(opcode == 0x5c ? amx_dot_bf16 : prefix == 1 ? amx_dot_bytes : amx_dot_signed,
+                first, second, third);
     } else
         return 0;
     return 4 + length;

@@ -154,6 +154,7 @@ static void store(uint8_t *sums, bool lower)
     }
 
 MULTIPLY(multiply_i8, "tdpbusd")
+MULTIPLY(multiply_signed, "tdpbssd")
 MULTIPLY(multiply_bf16, "tdpbf16ps")
 
 typedef void (*multiply_fn)(const operands *o, const uint8_t *last, size_t rows, size_t i,
@@ -207,6 +208,78 @@ void assay_gemm_i8_amx(const void *a, const assay_i8_row *steps, size_t rows,
                     .ldc = ldc};
     multiply_all(&o, multiply_i8, finish_bytes, &p);
 }
+
+/* ------------------------------------------------------------------ maxsim */
+
+typedef struct product_maxsim {
+    const float *steps;
+    const uint16_t *centres; /* what rows are the rest of; NULL: of nothing */
+    const float *products;   /* of centres, and the length of a row */
+    size_t ld;
+    size_t columns;
+    float *best;
+} product_maxsim;
+
+static void finish_maxsim(const void *product, size_t rows, const void *sums, size_t i, size_t j)
+{
+    const product_maxsim *p = product;
+    for (size_t l = j, end = MIN(j + TILE_COLUMNS, p->columns); l < end; l += LANES) {
+        const int32_t *column = (const int32_t *)sums + (l - j);
+        vector most = load_first(p->best + l, end - l);
+        for (size_t r = 0; r < rows; r++) {
+            vector value = v_mul(v_of_integers(i_load(column + r * TILE_COLUMNS)),
+                                 v_all(p->steps[i + r]));
+            if (p->centres != NULL)
+                value = v_add(value, v_load(p->products + p->centres[i + r] * p->ld + l));
+            most = v_max(value, most);
+        }
+        store_first(p->best + l, end - l, most);
+    }
+}
+
+/* Rows are signed, so they are taken where they lie; but those that are no whole tiles wide
+ * are copied to where there is place behind the last one. */
+static void maxsim(const int8_t *rows, size_t count, const int8_t *panels, size_t depth,
+                   product_maxsim p)
+{
+    const assay_i8_inputs inputs = {.depth = depth};
+    size_t header = LANES * sizeof(int32_t);
+    operands o = {(const uint8_t *)rows, (const uint8_t *)panels, count, p.columns,
+                  (assay_i8_panels_size(LANES, &inputs) - header) / HEIGHT, header};
+    if (depth % ROW_BYTES == 0) {
+        multiply_all(&o, multiply_signed, finish_maxsim, &p);
+        return;
+    }
+    uint8_t block[MOST_ROWS * ASSAY_MAXSIM_DEPTH + ROW_BYTES];
+    o.a = block;
+    for (size_t i = 0; i < count; i += MOST_ROWS) {
+        o.rows = MIN(MOST_ROWS, count - i);
+        memset(block, 0, o.rows * o.width);
+        for (size_t r = 0; r < o.rows; r++)
+            memcpy(block + r * o.width, rows + (i + r) * depth, depth);
+        multiply_all(&o, multiply_signed, finish_maxsim, &p);
+        p.steps += o.rows;
+        p.centres = p.centres != NULL ? p.centres + o.rows : NULL;
+    }
+}
+
+void assay_maxsim_i8_amx(const int8_t *rows, const float *steps, size_t count,
+                         const int8_t *panels, size_t columns, size_t depth, float *best)
+{
+    maxsim(rows, count, panels, depth,
+           (product_maxsim){.steps = steps, .columns = columns, .best = best});
+}
+
+void assay_maxsim_residual_i8_amx(const int8_t *rows, const float *steps,
+                                  const uint16_t *centres, size_t count, const int8_t *panels,
+                                  const float *products, size_t columns, size_t depth,
+                                  float *best)
+{
+    maxsim(rows, count, panels, depth,
+           (product_maxsim){steps, centres, products, assay_whole_panels(columns), columns, best});
+}
+
+/* ---------------------------------------------------------------- bfloat16 */
 
 typedef struct product_bf16 {
     const assay_epilogue *epilogue;

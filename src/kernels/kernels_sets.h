@@ -30,8 +30,6 @@ DECLARE_SET(neondot)
 #define assay_pack_i8_amx assay_pack_i8_avx512vnni
 #define assay_dots_at_i8_amx assay_dots_at_i8_avx512vnni
 #define assay_dots_at_bits_amx assay_dots_at_bits_avx512vnni
-#define assay_maxsim_i8_amx assay_maxsim_i8_avx512vnni
-#define assay_maxsim_residual_i8_amx assay_maxsim_residual_i8_avx512vnni
 #define assay_maxsim_centres_amx assay_maxsim_centres_avx512vnni
 
 DECLARE_SET(amx)
