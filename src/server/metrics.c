@@ -2,7 +2,6 @@
 /* metrics.c: see metrics.h. Names follow Prometheus' conventions: seconds, _total. */
 #include "server/metrics.h"
 
-#include <math.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,16 +9,24 @@
 #include "server/recording.h"
 #include "server/traces.h"
 
-static const double bounds[] = {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25,
-                                0.5,   1,      2.5,   5,    10,    30};
 enum {
-    BOUNDS = sizeof bounds / sizeof *bounds,
+    MOST_BOUNDS = 14,
     MOST_COUNTERS = 64, /* of (dialect, status) */
-    DECILES = 10,
 };
 
+/* What histograms count by: seconds, probabilities, places risen. */
+typedef struct scale {
+    size_t count;
+    double bounds[MOST_BOUNDS];
+} scale;
+
+static const scale durations = {14, {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5,
+                                   5, 10, 30}};
+static const scale deciles = {10, {0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1}};
+static const scale places = {9, {0, 0.5, 1, 2, 5, 10, 20, 50, 100}};
+
 typedef struct histogram {
-    uint64_t counts[BOUNDS + 1]; /* the last: above all bounds */
+    uint64_t counts[MOST_BOUNDS + 1]; /* the last of the scale: above all bounds */
     double sum;
 } histogram;
 
@@ -37,8 +44,8 @@ struct assay_metrics {
     uint64_t documents, tokens, truncated, left, expired, refused;
     uint64_t searches, degraded, scored, cached, changed;
     uint64_t answered, failed;
-    uint64_t probabilities[DECILES]; /* of passages, up to 0.1, 0.2 ... */
-    double probability_sum;
+    histogram probability; /* of passages */
+    histogram lift;        /* of searches */
 };
 
 assay_metrics *assay_metrics_new(void)
@@ -54,13 +61,18 @@ void assay_metrics_free(assay_metrics *metrics)
     free(metrics);
 }
 
-static void observe(histogram *h, double seconds)
+static void observe_on(const scale *s, histogram *h, double value)
 {
     size_t i = 0;
-    while (i < BOUNDS && seconds > bounds[i])
+    while (i < s->count && value > s->bounds[i])
         i++;
     h->counts[i]++;
-    h->sum += seconds;
+    h->sum += value;
+}
+
+static void observe(histogram *h, double value)
+{
+    observe_on(&durations, h, value);
 }
 
 static void count_request(assay_metrics *m, const char *dialect, unsigned status)
@@ -78,11 +90,22 @@ static void count_request(assay_metrics *m, const char *dialect, unsigned status
 
 static void observe_probability(assay_metrics *m, float probability)
 {
-    if (!(probability >= 0 && probability <= 1)) /* late interaction has none */
-        return;
-    int place = (int)ceil((double)probability * DECILES) - 1;
-    m->probabilities[place < 0 ? 0 : place]++;
-    m->probability_sum += (double)probability;
+    if (probability >= 0 && probability <= 1) /* late interaction has none */
+        observe_on(&deciles, &m->probability, (double)probability);
+}
+
+/* How many places reranking raised what is answered, on average. */
+static void observe_lift(assay_metrics *m, const assay_result *result)
+{
+    double sum = 0;
+    size_t reranked = 0;
+    for (size_t i = 0; i < result->count; i++) {
+        const assay_hit *hit = &result->hits[i];
+        reranked += hit->reranked;
+        sum += (double)hit->rank_first - (double)hit->rank;
+    }
+    if (reranked > 0)
+        observe_on(&places, &m->lift, sum / (double)result->count);
 }
 
 /* Whether reranking put another document first. */
@@ -100,6 +123,7 @@ static void count_search(assay_metrics *m, const assay_result *result)
     m->scored += result->scored;
     m->cached += result->cached;
     m->changed += first_changed(result);
+    observe_lift(m, result);
     for (size_t i = 0; i < result->count; i++)
         if (result->hits[i].reranked)
             observe_probability(m, result->hits[i].probability);
@@ -144,19 +168,24 @@ static void write_head(assay_writer *out, const char *name, const char *kind, co
     assay_write_format(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, kind);
 }
 
+static void write_on(assay_writer *out, const char *name, const char *help, const scale *s,
+                     const histogram *h)
+{
+    unsigned long long sum = 0;
+    write_head(out, name, "histogram", help);
+    for (size_t i = 0; i < s->count; i++) {
+        sum += h->counts[i];
+        assay_write_format(out, "%s_bucket{le=\"%g\"} %llu\n", name, s->bounds[i], sum);
+    }
+    sum += h->counts[s->count];
+    assay_write_format(out, "%s_bucket{le=\"+Inf\"} %llu\n%s_sum %.9g\n%s_count %llu\n", name,
+                       sum, name, h->sum, name, sum);
+}
+
 static void write_histogram(assay_writer *out, const char *name, const char *help,
                             const histogram *h)
 {
-    uint64_t sum = 0;
-    write_head(out, name, "histogram", help);
-    for (size_t i = 0; i < BOUNDS; i++) {
-        sum += h->counts[i];
-        assay_write_format(out, "%s_bucket{le=\"%g\"} %llu\n", name, bounds[i],
-                           (unsigned long long)sum);
-    }
-    sum += h->counts[BOUNDS];
-    assay_write_format(out, "%s_bucket{le=\"+Inf\"} %llu\n%s_sum %.9g\n%s_count %llu\n", name,
-                       (unsigned long long)sum, name, h->sum, name, (unsigned long long)sum);
+    write_on(out, name, help, &durations, h);
 }
 
 static void write_number(assay_writer *out, const char *name, const char *kind,
@@ -186,19 +215,6 @@ static void write_counters(const assay_metrics *m, assay_writer *out)
     };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         write_number(out, all[i].name, "counter", all[i].help, (double)all[i].value);
-}
-
-static void write_probabilities(const assay_metrics *m, assay_writer *out)
-{
-    const char *name = "assay_probability";
-    unsigned long long sum = 0;
-    write_head(out, name, "histogram", "What rerankers said of passages.");
-    for (int i = 0; i < DECILES; i++) {
-        sum += m->probabilities[i];
-        assay_write_format(out, "%s_bucket{le=\"%g\"} %llu\n", name, (i + 1) / 10.0, sum);
-    }
-    assay_write_format(out, "%s_bucket{le=\"+Inf\"} %llu\n%s_sum %.9g\n%s_count %llu\n", name,
-                       sum, name, m->probability_sum, name, sum);
 }
 
 /* What dashboards made for TEI look for. */
@@ -283,7 +299,10 @@ void assay_metrics_write(const assay_server *server, assay_writer *out)
     write_histogram(out, "assay_search_first_seconds", "Retrieval and fusion.", &m->first);
     write_histogram(out, "assay_search_rerank_seconds", "Reranking in searches.", &m->rerank);
     write_counters(m, out);
-    write_probabilities(m, out);
+    write_on(out, "assay_probability", "What rerankers said of passages.", &deciles,
+             &m->probability);
+    write_on(out, "assay_lift_places", "Places that reranking raised the hits of a search by, on "
+             "average.", &places, &m->lift);
     write_tei(m, out);
     pthread_mutex_unlock(&m->lock);
     write_recording(server, out);

@@ -10,7 +10,7 @@ printf 'GET /metrics\n\nPOST /rerank\n{"query": "a", "texts": ["b"]}\n\nGET /met
 python3 "$ROOT/tests/server/ask.py" "$HOME/s" "$HOME/requests" | grep -E '^(assay|te)_|^# ' >"$HOME/metrics"
 kill $server
 wait $server
-grep -ohE '\b(assay|te)_[a-z_]+' monitoring/dashboard.json monitoring/alerts.yml | sed -E 's/_(bucket)$//' | sort -u |
+grep -ohE '\b(assay|te)_[a-z_]+' monitoring/dashboard.json monitoring/alerts.yml | sed -E 's/_(bucket|sum|count)$//' | sort -u |
     while read -r name; do grep -q "^# TYPE $name " "$HOME/metrics" || echo "$name is no metric"; done
 python3 -c 'import json, sys
 for panel in json.load(open("monitoring/dashboard.json"))["panels"]:

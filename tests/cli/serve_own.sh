@@ -29,7 +29,7 @@ request GET /v1/collections/later | json 'd["error"]["code"]'
 kill -HUP $server
 for _ in $(seq 100); do grep -q 'collections read again' log && break; sleep 0.05; done
 request GET /v1/collections/later | json 'd["documents"]'
-request GET /metrics | grep -E '^assay_(events_total.*(click|dwell)|record_dropped)'
+request GET /metrics | grep -E '^assay_(events_total.*(click|dwell)|record_dropped|lift_places_(sum|count))'
 stop
 grep -c '"fault"' log | sed 's/^[1-9][0-9]*$/refusals are in the log/'
 grep -i 'purser\|locker' log
