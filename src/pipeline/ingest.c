@@ -97,7 +97,9 @@ static assay_status open_model(ingest *in, const char *name, assay_error *error)
     assay_model_describe(in->model, &info);
     if (info.kind != ASSAY_MODEL_BI_ENCODER)
         return assay_fail(error, ASSAY_E_ARGUMENT, info.path,
-                          "is a cross-encoder (%s); an index needs a bi-encoder",
+                          "is %s (%s); an index needs a bi-encoder",
+                          info.kind == ASSAY_MODEL_LATE ? "for late interaction"
+                                                        : "a cross-encoder",
                           info.architecture);
     assay_session_options options = {.threads = in->options->threads,
                                      .role = ASSAY_ROLE_PASSAGE};

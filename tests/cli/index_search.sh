@@ -33,6 +33,7 @@ code assay search '   '
 code assay search x --collection nowhere
 code assay index nowhere.txt
 code assay index docs --model cross
+code assay index docs --model "$GOLDEN/models/late-pylate"
 code assay index docs --collection '../x' --model none
 code assay search x --rerank dense
 code assay search x --rerank nowhere 2>&1 | cut -c1-50
