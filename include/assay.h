@@ -1632,7 +1632,8 @@ typedef struct assay_train_options {
     uint32_t steps;            /* 0: as epochs say */
     double minutes;            /* 0: any. Ends by then: steps are made fewer, after the first
                                   ones have been timed */
-    assay_setting rate;        /* the highest; 0.00005 */
+    assay_setting rate;        /* the highest; 0.00005; of a cross-encoder that goes on from
+                                  one, with all its weights and as it is split, 0.00001 */
     assay_schedule schedule;
     assay_setting warmup;      /* share of the steps in which the rate rises; 0.06 */
     assay_setting decay;       /* of weights; 0.01 */
