@@ -49,6 +49,6 @@ print("judgments of them alone:", bool(judged) and {j[0] for j in judged} <= set
 PY
 assay mine --collection beir --queries clicks.jsonl --qrels clicks.txt --output train.jsonl \
     --negatives 3 --random 2 --json | json 'd["queries"] > 0'
-assay train cross --data train.jsonl --dev train.jsonl --batch 2 --negatives 3 --steps 2 \
+assay train cross --data train.jsonl --dev train.jsonl --batch 2 --negatives 3 --steps 2 --rate 0.00005 \
     --evaluations 1 --out learned --json | json '[d["steps"], "nDCG@10" in d]'
 assay eval beir --collection beir --rerank ./learned --json | json '"nDCG@10" in d["metrics"]'

@@ -76,10 +76,10 @@ out, err = p.communicate(timeout=100)
 print(p.returncode, out, err, end="")
 print([name.split("-")[0] for name in sorted(os.listdir("stopped.part"))])
 PY
-code assay train cross --data train.jsonl --dev train.jsonl --batch 2 --steps 7 --out stopped
-code assay train cross --data train.jsonl --dev train.jsonl --batch 2 --steps 7 --out stopped --restart --json | json 'd["steps"]'
+code assay train cross --data train.jsonl --dev train.jsonl --batch 2 --steps 7 --rate 0.00005 --out stopped
+code assay train cross --data train.jsonl --dev train.jsonl --batch 2 --steps 7 --rate 0.00005 --out stopped --restart --json | json 'd["steps"]'
 echo '-- minutes'
-assay train cross --data train.jsonl --dev train.jsonl --batch 2 --steps 1000000 --patience 0 --minutes 0.03 --out timed --json | json '(d["end"] in ("time", "steps"), 0 < d["steps"] < 1000000)'
+assay train cross --data train.jsonl --dev train.jsonl --batch 2 --steps 1000000 --rate 0.00005 --patience 0 --minutes 0.03 --out timed --json | json '(d["end"] in ("time", "steps"), 0 < d["steps"] < 1000000)'
 echo '-- a teacher; graded; LoRA; a bi-encoder, in one part and in many'
 assay train cross $few --distil --out distilled --json | json 'd["steps"]'
 assay train cross $few --loss graded --out graded --json | json 'd["steps"]'
