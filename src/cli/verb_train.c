@@ -556,7 +556,8 @@ static const assay_option options[] = {
      "make of passages can be kept (assay index --split) (default: as the model's)", 1, 255},
     {"part-tokens", ASSAY_OPTION_COUNT, FIELD(part_tokens), "N",
      "tokens that go through the model together: memory (default: 4096)", 16, 10000000},
-    {"rate", ASSAY_OPTION_NUMBER, FIELD(rate), "X", "highest learning rate (default: 0.00005; 0.00001 for a cross-encoder that goes on from one, "
+    {"rate", ASSAY_OPTION_NUMBER, FIELD(rate), "X",
+     "highest learning rate (default: 0.00005; 0.00001 for a cross-encoder that goes on from one, "
      "with all its weights and as it is split)", 0, 10},
     {"schedule", ASSAY_OPTION_CHOICE, FIELD(schedule), "linear|cosine|constant",
      "how the rate falls (default: linear)", 0, 0},

@@ -128,7 +128,8 @@ static void put_inputs(bool bf16, const float *x, size_t ldx, size_t first, size
     size_t height = piece_height(least(ASSAY_INPUT_ROWS, rows - piece), bf16);
     float *at = panels + piece_at(piece, depth, bf16);
     for (size_t j = 0; j < depth; j += ASSAY_PANEL) {
-        size_t columns = least(ASSAY_PANEL, depth - j), row = j * height + (first - piece) * ASSAY_PANEL;
+        size_t columns = least(ASSAY_PANEL, depth - j);
+        size_t row = j * height + (first - piece) * ASSAY_PANEL;
         if (bf16)
             kernels->pack_transposed_bf16(x + j, ldx, columns, count, (uint16_t *)at + row);
         else
@@ -218,7 +219,8 @@ size_t assay_trained_groups(const assay_trained_linear *linear)
 
 void assay_trained_weights(const assay_trained_linear *linear, size_t group, const float *dy,
                            size_t ldy, size_t rows, const float *inputs,
-                           const float *low_inputs, float *narrow, float *scratch, uint16_t *rounded)
+                           const float *low_inputs, float *narrow, float *scratch,
+                           uint16_t *rounded)
 {
     const assay_low_rank *low = &linear->low;
     size_t first = group * ASSAY_OUTPUT_GROUP;

@@ -7,7 +7,8 @@
  * gives candidates, and their codes the scores. The file is derived from the store: made
  * when it is missing, damaged, behind or of another book. Who has searched by it catches up
  * with what has come and gone since; a file alone does not tell passages that another
- * history of the collection gave the same keys (store.h, assay_generation_after). Bytes, and a search that is to be exact, go over all passages.
+ * history of the collection gave the same keys (store.h, assay_generation_after). Bytes,
+ * and a search that is to be exact, go over all passages.
  */
 #ifndef ASSAY_LATE_RETRIEVER_H
 #define ASSAY_LATE_RETRIEVER_H

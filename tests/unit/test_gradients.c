@@ -279,7 +279,8 @@ static product_case product_new(bool bf16, size_t rows, size_t columns, size_t d
 {
     product_case c = {rows, columns, depth, floats(rows * depth), floats(rows * columns),
                       floats(rows * columns), floats(rows * depth), {.columns = columns,
-                      .depth = depth, .bf16 = bf16, .weight = floats(columns * depth), .bias = floats(columns),
+                      .depth = depth, .bf16 = bf16, .weight = floats(columns * depth),
+                      .bias = floats(columns),
                       .weight_gradient = floats(columns * depth),
                       .bias_gradient = floats(columns)}};
     if (bf16) {
@@ -316,7 +317,8 @@ static void check_products(bool bf16, size_t rows, size_t columns, size_t depth)
     memcpy(weights, l->weight_gradient, columns * depth * sizeof *weights);
     memcpy(bias, l->bias_gradient, columns * sizeof *bias);
     memcpy(dx, c.dx, rows * depth * sizeof *dx);
-    float *panels = floats(assay_inputs_size(rows, depth, bf16)), *scratch = floats(ASSAY_TURNED_SIZE);
+    float *panels = floats(assay_inputs_size(rows, depth, bf16));
+    float *scratch = floats(ASSAY_TURNED_SIZE);
     size_t widest = columns > depth ? columns : depth;
     size_t size = assay_rounded_size(rows, widest) +
                   assay_rounded_size(ASSAY_OUTPUT_GROUP, ASSAY_INPUT_ROWS);
