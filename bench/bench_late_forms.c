@@ -8,8 +8,8 @@
  * COLLECTION, of the data directory, was indexed from the BEIR folder FOLDER, a passage a
  * document. All passages are encoded once by MODEL (default: late), pooled by up to POOLS
  * (default: 3) besides, and put into halves, bytes and codes as `assay index --late` would. The
- * first QUERIES (default: all) judged ones are scored against every passage in every form. A JSON line a
- * form tells nDCG@10 of late interaction's order alone: of all passages, and of the 100
+ * first QUERIES (default: all) judged ones are scored against every passage in every form. A
+ * JSON line a form tells nDCG@10 of late interaction's order alone: of all passages, and of the 100
  * that hybrid retrieval and BM25 find; recall@100 of all; and bytes and vectors a passage.
  */
 #include <stdio.h>

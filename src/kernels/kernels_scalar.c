@@ -345,24 +345,28 @@ void assay_round_bf16_scalar(const float *x, size_t ldx, size_t rows, size_t n, 
             *y++ = i < n ? bf16_of(x[row * ldx + i]) : 0;
 }
 
-void assay_pack_bf16_scalar(const float *w, size_t ldw, size_t columns, size_t depth,
-                            uint16_t *panels)
+/* Of w[column * by_column + k * by_depth]. */
+static void pack_bf16(const float *w, size_t by_column, size_t by_depth, size_t columns,
+                      size_t depth, uint16_t *panels)
 {
     for (size_t j = 0; j < columns; j += ASSAY_PANEL)
         for (size_t k = 0; k < assay_bf16_row_size(depth); k += 2)
             for (size_t l = j; l < j + ASSAY_PANEL; l++)
                 for (size_t e = k; e < k + 2; e++)
-                    *panels++ = l < columns && e < depth ? bf16_of(w[l * ldw + e]) : 0;
+                    *panels++ = l < columns && e < depth ? bf16_of(w[l * by_column + e * by_depth])
+                                                         : 0;
+}
+
+void assay_pack_bf16_scalar(const float *w, size_t ldw, size_t columns, size_t depth,
+                            uint16_t *panels)
+{
+    pack_bf16(w, ldw, 1, columns, depth, panels);
 }
 
 void assay_pack_transposed_bf16_scalar(const float *b, size_t ldb, size_t columns, size_t depth,
                                        uint16_t *panels)
 {
-    for (size_t j = 0; j < columns; j += ASSAY_PANEL)
-        for (size_t k = 0; k < assay_bf16_row_size(depth); k += 2)
-            for (size_t l = j; l < j + ASSAY_PANEL; l++)
-                for (size_t e = k; e < k + 2; e++)
-                    *panels++ = l < columns && e < depth ? bf16_of(b[e * ldb + l]) : 0;
+    pack_bf16(b, 1, ldb, columns, depth, panels);
 }
 
 void assay_gemm_bf16_scalar(const uint16_t *a, size_t rows, const uint16_t *panels,

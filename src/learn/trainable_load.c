@@ -121,7 +121,7 @@ static assay_status check_options(const assay_trainable_options *options, assay_
     if (options->precision == ASSAY_PRECISION_INT8)
         return assay_fail(error, ASSAY_E_ARGUMENT, "precision",
                           "nothing is learned at int8, expected fp32 or bf16");
-    return assay_precision_check(options->precision, error);
+    return assay_precision_check(options->precision, "fp32", error);
 }
 
 static assay_status read_config(assay_trainable *model, assay_error *error)

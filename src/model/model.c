@@ -330,15 +330,16 @@ static assay_status open_folder(assay_model *model, const char *path, bool late,
     return status;
 }
 
-assay_status assay_precision_check(assay_precision precision, assay_error *error)
+assay_status assay_precision_check(assay_precision precision, const char *others,
+                                   assay_error *error)
 {
     if (precision < ASSAY_PRECISION_AUTO || precision > ASSAY_PRECISION_BF16)
         return assay_fail(error, ASSAY_E_ARGUMENT, "precision", "%d is not known",
                           (int)precision);
     if (precision == ASSAY_PRECISION_BF16 && !assay_kernels_active()->has_bf16)
         return assay_fail(error, ASSAY_E_UNSUPPORTED, "precision",
-                          "the instruction set in use, %s, has nothing for bf16, expected fp32",
-                          assay_cpu());
+                          "the instruction set in use, %s, has nothing for bf16, expected %s",
+                          assay_cpu(), others);
     return ASSAY_OK;
 }
 
@@ -364,7 +365,7 @@ assay_status assay_model_open(const char *name, const assay_model_options *optio
     if (name == NULL || out == NULL)
         return assay_fail(error, ASSAY_E_ARGUMENT, "model", "expected a name and a place for it");
     assay_precision precision = options != NULL ? options->precision : ASSAY_PRECISION_AUTO;
-    ASSAY_TRY(assay_precision_check(precision, error));
+    ASSAY_TRY(assay_precision_check(precision, "fp32 or int8", error));
     char path[sizeof((assay_model_info *)0)->path];
     bool late;
     ASSAY_TRY(find_folder(name, path, sizeof path, &late, error));

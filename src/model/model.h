@@ -21,7 +21,9 @@ struct assay_model {
     const char *folder;  /* while it is opened */
 };
 
-/* UNSUPPORTED: the instruction set in use has nothing for it. */
-assay_status assay_precision_check(assay_precision precision, assay_error *error);
+/* UNSUPPORTED: the instruction set in use has nothing for it; `others` is what may be asked
+ * for instead. */
+assay_status assay_precision_check(assay_precision precision, const char *others,
+                                   assay_error *error);
 
 #endif
