@@ -70,6 +70,13 @@ static assay_status load_linear(const loader *l, int layer, const char *rest, si
     return assay_vector_load(l->tensors, name, columns, l->arena, &out->bias, l->error);
 }
 
+static assay_status load_refined(const loader *l, int layer, const char *rest, assay_linear *out)
+{
+    char name[NAME_SIZE];
+    make_name(l, layer, rest, ".weight", name);
+    return assay_refined_find(l->tensors, name, l->arena, &out->parts[0], l->error);
+}
+
 /* Key and value as one layer of twice the width. */
 static assay_status load_key_value(const loader *l, int layer, assay_linear *out)
 {
@@ -99,6 +106,7 @@ static assay_status load_layer(const loader *l, int layer, assay_layer *out)
     ASSAY_TRY(load_norm(l, layer, "attention.output.LayerNorm", &out->output_norm));
     ASSAY_TRY(load_linear(l, layer, "intermediate.dense", intermediate, hidden, &out->up));
     ASSAY_TRY(load_linear(l, layer, "output.dense", hidden, intermediate, &out->down));
+    ASSAY_TRY(load_refined(l, layer, "output.dense", &out->down));
     return load_norm(l, layer, "output.LayerNorm", &out->down_norm);
 }
 

@@ -24,6 +24,7 @@ typedef struct assay_site {
 } assay_site;
 
 #define ASSAY_LAYER_SITES 4
+#define ASSAY_SITE_DOWN 3 /* the last of them */
 
 /* The sites of a layer: before attention, after it, before and after the
  * activation. */

@@ -55,6 +55,7 @@ typedef struct scratch {
     assay_i8_row *steps; /* of those rows */
     int16_t *head;     /* one head's rows of queries, keys or values */
     int16_t *weights;  /* probabilities, in the place of scores */
+    float *rests;      /* [FEED_ROWS][ASSAY_PANEL]: of refined rows */
 } scratch;
 
 /* Rows on their way into linear layers. */
@@ -141,6 +142,7 @@ static size_t lay_out(const assay_encoder *encoder, size_t tokens, size_t sequen
     s->steps = (void *)slice(base, &used, 2 * (rows > FEED_ROWS ? rows : FEED_ROWS));
     s->head = (void *)slice(base, &used, longest * (head_size + 1) / 2 + 1);
     s->weights = (void *)slice(base, &used, scores_size(longest) / 2);
+    s->rests = slice(base, &used, (size_t)FEED_ROWS * ASSAY_PANEL);
     return used;
 }
 
@@ -170,6 +172,24 @@ static operand operand_of(const run *r, const assay_linear *layer, const float *
     return (operand){.rows = r->s.quantized, .floats = x, .ld = ldx, .steps = r->s.steps};
 }
 
+/* And what int8 left of the layer's refined rows, which only those have that are given
+ * FEED_ROWS at a time and no activation. */
+static void linear_i8(const run *r, const assay_linear *layer, const operand *a, size_t rows,
+                      const assay_epilogue *epilogue, float *c, size_t ldc)
+{
+    r->kernels->gemm_i8(a->rows, a->steps, rows, layer->panels, layer->scales, layer->columns,
+                        layer->inputs, epilogue, c, ldc);
+    const assay_refined *refined = layer->parts[0].refined;
+    if (refined == NULL)
+        return;
+    float *rests = r->s.rests;
+    r->kernels->gemm_i8(a->rows, a->steps, rows, layer->refined_panels, layer->refined_scales,
+                        refined->count, layer->inputs, NULL, rests, ASSAY_PANEL);
+    for (size_t i = 0; i < rows; i++, c += ldc, rests += ASSAY_PANEL)
+        for (size_t k = 0; k < refined->count; k++)
+            c[refined->rows[k]] += rests[k];
+}
+
 static void linear(const run *r, const assay_linear *layer, const operand *a, size_t rows,
                    assay_activation activation, const float *residual, float *c, size_t ldc)
 {
@@ -180,8 +200,7 @@ static void linear(const run *r, const assay_linear *layer, const operand *a, si
     if (r->audit != NULL)
         assay_audit_expect(r->audit, layer, a->floats, a->ld, rows, &epilogue);
     if (layer->bytes)
-        r->kernels->gemm_i8(a->rows, a->steps, rows, layer->panels, layer->scales,
-                            layer->columns, layer->inputs, &epilogue, c, ldc);
+        linear_i8(r, layer, a, rows, &epilogue, c, ldc);
     else if (layer->halves)
         r->kernels->gemm_bf16(a->rows, rows, layer->panels, layer->columns, layer->depth,
                               &epilogue, c, ldc);

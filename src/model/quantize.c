@@ -9,7 +9,8 @@
  * Position and type embeddings, of which every token adds one to its word's, become
  * float16; the head, read once a text, and norms stay as they are. What no embedding and no logit depends on (stored
  * position numbers, the pooler and the language-model head of a bi-encoder) is
- * left out. Which inputs of a layer get more than a byte at int8 (calibration.h) is
+ * left out. What int8 leaves of a few rows is written beside them (X.weight_refined,
+ * weights.c). Which inputs of a layer get more than a byte at int8 (calibration.h) is
  * found in the source and written beside the layers. "ignore" in config.json tells other readers which modules are not
  * int8, by patterns: a module's name differs with the class that loads it.
  */
@@ -35,6 +36,7 @@ enum {
     PATH_SIZE = 4096,
     CHUNK_BYTES = 1 << 20, /* between two looks at the progress callback */
     SCALE_SUFFIX = 8,      /* "_scale" and a NUL */
+    REFINED_TENSORS = 3,   /* of a layer: integers, scales, rows */
 };
 
 typedef struct job {
@@ -214,7 +216,7 @@ static assay_status make_room(job *j)
         if (tensor->rank == 2 && tensor->elements > 0 && tensor->shape[1] > widest)
             widest = tensor->shape[1];
     }
-    count = 2 * count + (size_t)j->config.layers * ASSAY_LAYER_SITES;
+    count = 2 * count + (size_t)j->config.layers * (ASSAY_LAYER_SITES + REFINED_TENSORS);
     j->plans = calloc(count, sizeof *j->plans);
     j->names = calloc(names + 1, 1);
     j->arena = assay_arena_new(0);
@@ -362,6 +364,42 @@ static void plan_rounded(job *j, const assay_rounded *rounded)
     plan_bias(j, bias, rounded->bias);
 }
 
+/* Adds a tensor beside the weight: its name and an end. */
+static assay_status plan_more(job *j, const char *weight, const char *end,
+                              assay_tensor_plan plan)
+{
+    char name[300];
+    int length = snprintf(name, sizeof name, "%s%s", weight, end);
+    char *kept = length < (int)sizeof name ? assay_arena_copy(j->arena, name, (size_t)length)
+                                           : NULL;
+    if (kept == NULL)
+        return assay_fail_memory(j->error, sizeof name);
+    plan.name = kept;
+    j->plans[j->plan_count++] = plan;
+    j->report->kinds[ASSAY_TENSOR_LINEAR].bytes_after += plan.bytes;
+    return ASSAY_OK;
+}
+
+static assay_status plan_refined(job *j, const assay_rounded *rounded)
+{
+    const char *name = rounded->weight->name;
+    uint64_t rows = rounded->refined, columns = rounded->weight->shape[1];
+    if (rows == 0)
+        return ASSAY_OK;
+    ASSAY_TRY(plan_more(j, name, "_refined",
+                        (assay_tensor_plan){.dtype_name = "I8", .rank = 2, .shape = {rows, columns},
+                                            .bytes = rows * columns,
+                                            .data = (const uint8_t *)rounded->refined_integers}));
+    ASSAY_TRY(plan_more(j, name, "_refined_scale",
+                        (assay_tensor_plan){.dtype_name = "F32", .rank = 2, .shape = {rows, 1},
+                                            .bytes = rows * sizeof(float),
+                                            .data = (const uint8_t *)rounded->refined_scales}));
+    return plan_more(j, name, "_refined_rows",
+                     (assay_tensor_plan){.dtype_name = "I32", .rank = 1, .shape = {rows},
+                                         .bytes = rows * sizeof(uint32_t),
+                                         .data = (const uint8_t *)rounded->refined_rows});
+}
+
 static assay_status round_layers(job *j)
 {
     assay_rounded *rounded;
@@ -370,6 +408,8 @@ static assay_status round_layers(job *j)
                                  tick, j, &rounded, &count, j->error));
     for (size_t i = 0; i < count; i++)
         plan_rounded(j, &rounded[i]);
+    for (size_t i = 0; i < count; i++)
+        ASSAY_TRY(plan_refined(j, &rounded[i]));
     return plan_calibration(j);
 }
 

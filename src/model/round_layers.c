@@ -5,16 +5,26 @@
  * All texts are sent through the original model, as many of whose layers are
  * observed at a time as there is room for; then the rows of those are rounded on
  * all cores. Which core rounds a row changes nothing of it.
+ *
+ * A layer's output that has one weight much larger than the others, as the dimensions
+ * have into which BERT's feed-forward layers put very large values, rounds all others
+ * in coarse steps, and what comes of that is most of what a model loses at int8. The
+ * rests of such rows are kept, too (assay_refined in weights.h); a few are enough.
  */
 #include "model/round_layers.h"
 
+#include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/threads.h"
 #include "model/rounding.h"
 
+#define LEAST_ABSOLUTE 1e-12f /* of what is left: no scale is zero */
+
 enum {
     ROWS_AN_ITEM = 16,
+    COARSE = 2,          /* times the median step: a row that is refined */
     OBSERVED_BYTES = 1 << 30, /* of products held at a time, but a layer's at least */
     PARTS = 6,                /* weights of a layer: query, key, value, output, up, down */
 };
@@ -52,6 +62,67 @@ static void round_rows(void *context, size_t item, uint32_t worker)
                      work->out->scales + first, shifts, weights + ROWS_AN_ITEM * depth);
     for (size_t i = 0; i < rows; i++)
         work->out->bias[first + i] = work->layer->bias[work->first + first + i] + shifts[i];
+}
+
+/* ---- Refined rows --------------------------------------------------------------- */
+
+static int by_value(const void *a, const void *b)
+{
+    float x = *(const float *)a, y = *(const float *)b;
+    return (x > y) - (x < y);
+}
+
+/* The step from which on a row is refined: so that there are at most ASSAY_PANEL. */
+static float coarse_step(const float *scales, size_t count, float *sorted)
+{
+    memcpy(sorted, scales, count * sizeof *sorted);
+    qsort(sorted, count, sizeof *sorted, by_value);
+    float coarse = COARSE * sorted[count / 2];
+    return count > ASSAY_PANEL && sorted[count - ASSAY_PANEL] > coarse
+               ? sorted[count - ASSAY_PANEL] : coarse;
+}
+
+static void choose_refined(assay_rounded *out, size_t rows, float coarse)
+{
+    out->refined = 0;
+    for (size_t row = 0; row < rows && out->refined < ASSAY_PANEL; row++)
+        if (out->scales[row] >= coarse)
+            out->refined_rows[out->refined++] = (uint32_t)row;
+}
+
+/* What is left of a row, to the nearest; its bias need not make good for it. */
+static void refine_row(const assay_linear *layer, assay_rounded *out, size_t at, float *rest)
+{
+    size_t row = out->refined_rows[at], depth = layer->depth;
+    float largest = 0;
+    assay_linear_row(layer, row, rest);
+    for (size_t i = 0; i < depth; i++) {
+        rest[i] -= (float)out->integers[row * depth + i] * out->scales[row];
+        largest = fmaxf(largest, fabsf(rest[i]));
+    }
+    float scale = fmaxf(largest, LEAST_ABSOLUTE) / ASSAY_I8_LIMIT;
+    for (size_t i = 0; i < depth; i++)
+        out->refined_integers[at * depth + i] = (int8_t)rintf(rest[i] / scale);
+    out->refined_scales[at] = scale;
+    out->bias[row] = layer->bias[row];
+}
+
+static assay_status refine(job *j, const assay_linear *layer, assay_rounded *out)
+{
+    size_t rows = layer->columns, depth = layer->depth;
+    out->refined_rows = assay_arena_take(j->arena, ASSAY_PANEL * sizeof *out->refined_rows);
+    out->refined_integers = assay_arena_take(j->arena, ASSAY_PANEL * depth);
+    out->refined_scales = assay_arena_take(j->arena, ASSAY_PANEL * sizeof *out->refined_scales);
+    float *scratch = malloc((rows + depth) * sizeof *scratch);
+    if (!out->refined_rows || !out->refined_integers || !out->refined_scales || !scratch) {
+        free(scratch);
+        return assay_fail_memory(j->error, (rows + ASSAY_PANEL * depth) * sizeof *scratch);
+    }
+    choose_refined(out, rows, coarse_step(out->scales, rows, scratch));
+    for (size_t i = 0; i < out->refined; i++)
+        refine_row(layer, out, i, scratch + rows);
+    free(scratch);
+    return ASSAY_OK;
 }
 
 static assay_status round_part(job *j, part_work *work, const assay_table *part)
@@ -110,8 +181,11 @@ static assay_status round_group(job *j, assay_layer *layers, size_t count, assay
         return assay_fail_memory(j->error, OBSERVED_BYTES);
     assay_status status = assay_calibration_send(j->encoder, j->tokenizer, j->tick, j->context,
                                                  j->error);
-    for (size_t i = 0; i < site_count && status == ASSAY_OK; i++)
+    for (size_t i = 0; i < site_count && status == ASSAY_OK; i++) {
         status = round_site(j, &sites[i], &observed[i]);
+        if (status == ASSAY_OK && i % ASSAY_LAYER_SITES == ASSAY_SITE_DOWN)
+            status = refine(j, sites[i].layers[0], &j->rounded[j->count - 1]);
+    }
     assay_sites_forget(sites, site_count, observed);
     return status;
 }

@@ -12,6 +12,10 @@ typedef struct assay_rounded {
     int8_t *integers;           /* likewise, */
     float *scales;              /* times these [outputs] */
     float *bias;                /* [outputs] */
+    size_t refined;             /* rows of it whose rests are kept, at most ASSAY_PANEL: */
+    uint32_t *refined_rows;     /* [refined], ascending, */
+    int8_t *refined_integers;   /* [refined][inputs], */
+    float *refined_scales;      /* times these [refined] */
 } assay_rounded;
 
 /* Rounds the encoder's layers, which are packed at fp32, and shares the bytes of

@@ -5,7 +5,9 @@
  * Int8 follows the compressed-tensors convention "int-quantized": X.weight int8
  * [rows, columns], X.weight_scale [rows, 1], value = int8 * scale. A layer
  * wanted as bytes takes them as they are; one stored as floats is quantised
- * symmetrically, a row at a time, when it is packed.
+ * symmetrically, a row at a time, when it is packed. X.weight_refined [n, columns] are
+ * the rests of the rows X.weight_refined_rows [n], with scales of their own: who does
+ * not know of them reads the same model, a little coarser.
  */
 #include "model/weights.h"
 
@@ -44,6 +46,21 @@ static void convert(const assay_tensor *tensor, size_t first, size_t count, floa
     }
 }
 
+/* Adds what is left of the row, if it is refined. */
+static void add_rest(const assay_refined *refined, size_t row, float *out)
+{
+    size_t columns = refined->table.columns, at = 0;
+    while (at < refined->count && refined->rows[at] != row)
+        at++;
+    if (at == refined->count)
+        return;
+    float scale;
+    convert(refined->table.scale, at, 1, &scale);
+    const int8_t *rest = (const int8_t *)refined->table.weight->data + at * columns;
+    for (size_t i = 0; i < columns; i++)
+        out[i] += (float)rest[i] * scale;
+}
+
 void assay_table_row(const assay_table *table, size_t row, float *out)
 {
     if (table->scale == NULL) {
@@ -54,6 +71,8 @@ void assay_table_row(const assay_table *table, size_t row, float *out)
     convert(table->scale, row, 1, &scale);
     const int8_t *values = (const int8_t *)table->weight->data + row * table->columns;
     assay_kernels_active()->i8_to_f32(values, table->columns, scale, out);
+    if (table->refined != NULL)
+        add_rest(table->refined, row, out);
 }
 
 static assay_status tensor_fail(const assay_tensor *tensor, assay_status code,
@@ -167,6 +186,50 @@ assay_status assay_table_find(const assay_safetensors *tensors, const char *name
     return ASSAY_OK;
 }
 
+/* The rows' numbers, ascending. */
+static assay_status load_rows(const assay_tensor *tensor, size_t limit, assay_arena *arena,
+                              const uint32_t **out, assay_error *error)
+{
+    size_t count = tensor->elements;
+    uint32_t *rows = assay_arena_take(arena, count * sizeof *rows);
+    if (rows == NULL)
+        return assay_fail_memory(error, count * sizeof *rows);
+    memcpy(rows, tensor->data, count * sizeof *rows);
+    for (size_t i = 0; i < count; i++)
+        if (rows[i] >= limit || (i > 0 && rows[i] <= rows[i - 1]))
+            return tensor_fail(tensor, ASSAY_E_FORMAT, error, "rows that are not there, or not in order",
+                               "numbers of the matrix's rows, ascending");
+    *out = rows;
+    return ASSAY_OK;
+}
+
+assay_status assay_refined_find(const assay_safetensors *tensors, const char *name,
+                                assay_arena *arena, assay_table *table, assay_error *error)
+{
+    char rest[300], rows[300];
+    snprintf(rest, sizeof rest, "%.280s_refined", name);
+    snprintf(rows, sizeof rows, "%.280s_refined_rows", name);
+    if (assay_safetensors_find(tensors, rest) == NULL)
+        return ASSAY_OK;
+    const assay_tensor *numbers;
+    ASSAY_TRY(find(tensors, rows, &numbers, error));
+    if (strcmp(numbers->dtype_name, "I32") != 0 || numbers->rank != 1 || numbers->elements < 1 ||
+        numbers->elements > ASSAY_PANEL)
+        return tensor_fail(numbers, ASSAY_E_FORMAT, error, numbers->dtype_name,
+                           "I32 of shape [1] to [16]");
+    assay_refined *refined = assay_arena_take(arena, sizeof *refined);
+    if (refined == NULL)
+        return assay_fail_memory(error, sizeof *refined);
+    *refined = (assay_refined){.count = numbers->elements};
+    ASSAY_TRY(assay_table_find(tensors, rest, refined->count, table->columns, &refined->table, error));
+    if (table->scale == NULL || refined->table.scale == NULL)
+        return tensor_fail(refined->table.weight, ASSAY_E_FORMAT, error, "rests of no int8 rows, or no int8",
+                           "int8 rests of int8 rows");
+    ASSAY_TRY(load_rows(numbers, table->rows, arena, &refined->rows, error));
+    table->refined = refined;
+    return ASSAY_OK;
+}
+
 assay_status assay_vector_load(const assay_safetensors *tensors, const char *name, size_t count,
                                assay_arena *arena, const float **out, assay_error *error)
 {
@@ -233,7 +296,9 @@ static float linear_row_i8(const assay_linear *linear, size_t row, float *floats
             return scale;
         }
     }
-    assay_linear_row(linear, row, floats);
+    assay_table whole = *table; /* without rests, which are packed by themselves */
+    whole.refined = NULL;
+    assay_table_row(&whole, at, floats);
     float largest = 0; /* NaN once one is met: the scale then makes NaN of every result */
     for (size_t i = 0; i < depth; i++)
         largest = isnan(largest) || fabsf(floats[i]) <= largest ? largest : fabsf(floats[i]);
@@ -293,6 +358,23 @@ static void pack_task(void *context, size_t item, uint32_t worker)
     }
 }
 
+static const assay_refined *refined_of(const assay_linear *linear)
+{
+    return linear->bytes ? linear->parts[0].refined : NULL;
+}
+
+/* The rests of a layer's refined rows, of which there are few. */
+static bool pack_refined(const assay_linear *linear, float *rows, int8_t *byte_rows)
+{
+    if (refined_of(linear) == NULL)
+        return true;
+    assay_linear rests = {.parts = {refined_of(linear)->table}, .part_count = 1, .bytes = true,
+                          .columns = refined_of(linear)->count, .depth = linear->depth,
+                          .panels = linear->refined_panels, .scales = linear->refined_scales,
+                          .inputs = linear->inputs};
+    return pack_bytes(&rests, 0, rests.columns, rows, byte_rows);
+}
+
 /* Pages of 2 MiB where the system gives them: fewer faults now, fewer TLB
  * misses in every product. */
 static void *panels_new(size_t bytes)
@@ -317,6 +399,23 @@ static size_t panels_bytes(const assay_linear *linear)
 static size_t scales_bytes(const assay_linear *linear)
 {
     return linear->bytes ? (linear->columns * sizeof(float) + 63) / 64 * 64 : 0;
+}
+
+static size_t refined_panels_bytes(const assay_linear *linear)
+{
+    return refined_of(linear) == NULL
+               ? 0 : (assay_i8_panels_size(ASSAY_PANEL, linear->inputs) + 63) / 64 * 64;
+}
+
+static size_t refined_scales_bytes(const assay_linear *linear)
+{
+    return refined_of(linear) == NULL ? 0 : ASSAY_PANEL * sizeof(float);
+}
+
+static size_t all_bytes(const assay_linear *linear)
+{
+    return panels_bytes(linear) + scales_bytes(linear) + refined_panels_bytes(linear) +
+           refined_scales_bytes(linear);
 }
 
 static size_t tasks_of(const assay_linear *linear)
@@ -347,6 +446,10 @@ static void plan(assay_linear *const *linears, size_t count, char *block, task *
         block += panels_bytes(linears[i]);
         linears[i]->scales = linears[i]->bytes ? (const float *)(const void *)block : NULL;
         block += scales_bytes(linears[i]);
+        linears[i]->refined_panels = block;
+        block += refined_panels_bytes(linears[i]);
+        linears[i]->refined_scales = (const float *)(const void *)block;
+        block += refined_scales_bytes(linears[i]);
         for (size_t j = 0; j < tasks_of(linears[i]); j++)
             *tasks++ = (task){linears[i], j * GROUPS_AN_ITEM * ASSAY_PANEL};
     }
@@ -358,7 +461,7 @@ assay_status assay_linears_pack(assay_linear *const *linears, size_t count,
 {
     size_t bytes = 0, deepest = 0, task_count = 0, workers = assay_cores();
     for (size_t i = 0; i < count; i++) {
-        bytes += panels_bytes(linears[i]) + scales_bytes(linears[i]);
+        bytes += all_bytes(linears[i]);
         deepest = linears[i]->depth > deepest ? linears[i]->depth : deepest;
         task_count += tasks_of(linears[i]);
     }
@@ -378,6 +481,9 @@ assay_status assay_linears_pack(assay_linear *const *linears, size_t count,
         plan(linears, count, panels, tasks);
         assay_loop(task_count + 1, 0, pack_task, &work);
         *block = panels;
+        for (size_t i = 0; i < count; i++)
+            if (!pack_refined(linears[i], work.rows, work.byte_rows))
+                atomic_store(&damaged, true);
         if (damaged)
             status = find_damage(linears, count, error);
     }

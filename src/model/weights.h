@@ -17,12 +17,22 @@
 /* CORRUPT, naming the tensor and the place, when a float of it is NaN or infinite. */
 assay_status assay_tensor_check(const assay_tensor *tensor, assay_error *error);
 
-/* A matrix in the file. scale: NULL, or one factor a row (int8 rows). */
+/* A matrix in the file. scale: NULL, or one factor a row (int8 rows). refined: NULL,
+ * or what is to be added to some of these rows. */
 typedef struct assay_table {
     const assay_tensor *weight;
     const assay_tensor *scale;
     size_t rows, columns;
+    const struct assay_refined *refined;
 } assay_table;
+
+/* What int8 left of some rows, in another eight bits: rows with one weight that is much
+ * larger than the others, whose steps are therefore coarse. */
+typedef struct assay_refined {
+    assay_table table;    /* int8, [count][columns] */
+    size_t count;         /* from 1 to ASSAY_PANEL */
+    const uint32_t *rows; /* [count], ascending: whose rest each is */
+} assay_refined;
 
 /* Row `row` (< rows) as floats into out[columns]. */
 void assay_table_row(const assay_table *table, size_t row, float *out);
@@ -31,6 +41,12 @@ void assay_table_row(const assay_table *table, size_t row, float *out);
  * ([rows,1] or [rows]). Missing, or another shape: FORMAT naming it. */
 assay_status assay_table_find(const assay_safetensors *tensors, const char *name, size_t rows,
                               size_t columns, assay_table *out, assay_error *error);
+
+/* Sets table->refined from the tensors X.weight_refined [count, columns] int8, its
+ * _scale, and _rows [count] I32, where the folder has them; X.weight is the name of the
+ * table. Others than these: FORMAT. */
+assay_status assay_refined_find(const assay_safetensors *tensors, const char *name,
+                                assay_arena *arena, assay_table *table, assay_error *error);
 
 /* A vector of `count` floats, converted into the arena. */
 assay_status assay_vector_load(const assay_safetensors *tensors, const char *name, size_t count,
@@ -47,6 +63,8 @@ typedef struct assay_linear {
     bool bytes;            /* or as int8, one scale an output feature */
     const void *panels;    /* after assay_linears_pack: floats, bfloat16, or bytes ... */
     const float *scales;   /* ... and then [columns], */
+    const void *refined_panels;  /* as int8, of a first part that is refined: panels ... */
+    const float *refined_scales; /* ... and scales of the rows that are added */
     const assay_i8_inputs *inputs; /* set before packing */
     assay_observed *observed; /* told of all inputs; NULL: nothing is */
 } assay_linear;

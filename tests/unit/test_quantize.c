@@ -257,28 +257,36 @@ static void tensors_are_aligned(void **state)
     assay_safetensors_close(tensors);
 }
 
-/* Overwrites the first values of a float tensor of "source". */
-static void put_floats(const char *name, const float *values, size_t count)
+/* Overwrites the first bytes of a tensor of a model in the temporary folder. */
+static void put_bytes(const char *model, const char *name, const void *bytes, size_t size)
 {
-    assay_safetensors *tensors = tensors_of(in_folder("source"));
+    char path[100];
+    snprintf(path, sizeof path, "%s/model.safetensors", model);
+    assay_safetensors *tensors = tensors_of(in_folder(model));
     const assay_tensor *tensor = assay_safetensors_find(tensors, name);
     assert_non_null(tensor);
-    assert_true(tensor->dtype == ASSAY_DTYPE_F32 && tensor->elements >= count);
+    assert_true(tensor->bytes >= size);
     const uint8_t *begin = tensor->data - (uintptr_t)tensor->data % 4096; /* of the mapping: */
     struct stat status;
-    assert_int_equal(stat(in_folder("source/model.safetensors"), &status), 0);
+    assert_int_equal(stat(in_folder(path), &status), 0);
     /* the last tensor in the file ends where the file does */
     for (size_t i = 0; i < assay_safetensors_count(tensors); i++) {
         const assay_tensor *other = assay_safetensors_at(tensors, i);
         const uint8_t *end = other->data + other->bytes;
         begin = end - status.st_size > begin || i == 0 ? end - status.st_size : begin;
     }
-    FILE *file = fopen(in_folder("source/model.safetensors"), "r+b");
+    FILE *file = fopen(in_folder(path), "r+b");
     assert_non_null(file);
     assert_int_equal(fseek(file, (long)(tensor->data - begin), SEEK_SET), 0);
-    assert_int_equal(fwrite(values, sizeof *values, count, file), count);
+    assert_int_equal(fwrite(bytes, 1, size, file), size);
     fclose(file);
     assay_safetensors_close(tensors);
+}
+
+/* The first values of a tensor of floats of "source". */
+static void put_floats(const char *name, const float *values, size_t count)
+{
+    put_bytes("source", name, values, count * sizeof *values);
 }
 
 #define POSITIONS "bert.embeddings.position_embeddings.weight"
@@ -359,6 +367,110 @@ static void rows_are_scaled_by_their_largest(void **state)
     assert_int_equal(bytes[36], -127);
     assert_int_equal(bytes[37], 50);
     assay_safetensors_close(tensors);
+}
+
+#define DOWN "bert.encoder.layer.0.output.dense.weight"
+
+enum { INPUTS = 53, LARGE = 7 }; /* of DOWN; the one whose first weight is large */
+
+static void quantize_coarse_row(float values[INPUTS])
+{
+    for (size_t i = 0; i < INPUTS; i++)
+        values[i] = 0.05f * sinf((float)i);
+    values[LARGE] = 8.0f;
+    copy_source("cross-f32");
+    put_floats(DOWN, values, INPUTS);
+    assay_quantize_report report;
+    quantizes_to(in_folder("source"), in_folder("x"), &report);
+}
+
+static const assay_tensor *tensor_of(const assay_safetensors *tensors, const char *name,
+                                     const char *dtype, size_t elements)
+{
+    const assay_tensor *tensor = assay_safetensors_find(tensors, name);
+    assert_non_null(tensor);
+    assert_string_equal(tensor->dtype_name, dtype);
+    assert_true(tensor->elements >= elements);
+    return tensor;
+}
+
+/* The row and its rest are the weights to within half a step of the rest's. */
+static void a_row_with_one_large_weight_is_refined(void **state)
+{
+    (void)state;
+    float values[INPUTS], scale, rest_scale;
+    double coarse = 0, fine = 0;
+    quantize_coarse_row(values);
+    assay_safetensors *tensors = tensors_of(in_folder("x"));
+    const int8_t *row = (const int8_t *)tensor_of(tensors, DOWN, "I8", INPUTS)->data;
+    const int8_t *rest = (const int8_t *)tensor_of(tensors, DOWN "_refined", "I8", INPUTS)->data;
+    const uint8_t *number = tensor_of(tensors, DOWN "_refined_rows", "I32", 1)->data;
+    assert_int_equal(number[0] | number[1] | number[2] | number[3], 0);
+    memcpy(&scale, tensor_of(tensors, DOWN "_scale", "F32", 1)->data, sizeof scale);
+    memcpy(&rest_scale, tensor_of(tensors, DOWN "_refined_scale", "F32", 1)->data, sizeof scale);
+    for (size_t i = 0; i < INPUTS; i++) {
+        double off = (double)row[i] * (double)scale - (double)values[i];
+        coarse = fmax(coarse, fabs(off));
+        fine = fmax(fine, fabs(off + (double)rest[i] * (double)rest_scale));
+    }
+    assert_true(coarse > 0.01);
+    assert_true(fine < 0.51 * (double)rest_scale && rest_scale < scale / 100);
+    assay_safetensors_close(tensors);
+}
+
+/* As bytes, bfloat16 and floats: nearer to the original than the same file is without. */
+static void rests_are_added_at_every_precision(void **state)
+{
+    (void)state;
+    static float original[MOST], with[MOST], without[MOST];
+    float values[INPUTS];
+    json_t *expected = golden_expected("cross-f32");
+    quantize_coarse_row(values);
+    assay_model *model = open_target(in_folder("source"), ASSAY_PRECISION_FP32);
+    size_t count = results_of(model, expected, original);
+    assay_model_close(model);
+    shell("cp -R '%s/x' '%s/y'", folder, folder);
+    shell("sed -i 's/weight_refined\"/weight_removed\"/' '%s/y/model.safetensors'%s", folder, "");
+    static const assay_precision precisions[] = {ASSAY_PRECISION_FP32, ASSAY_PRECISION_INT8};
+    for (size_t i = 0; i < sizeof precisions / sizeof *precisions; i++) {
+        model = open_target(in_folder("x"), precisions[i]);
+        results_of(model, expected, with);
+        assay_model_close(model);
+        model = open_target(in_folder("y"), precisions[i]);
+        results_of(model, expected, without);
+        assay_model_close(model);
+        double near = distance(original, with, count), far = distance(original, without, count);
+        if (!(near < far))
+            fail_msg("precision %d: %g off with rests, %g without", precisions[i], near, far);
+    }
+    json_decref(expected);
+}
+
+static void refined_are_refused(const char *named)
+{
+    assay_model *model;
+    assay_error error;
+    assert_int_equal(assay_model_open(in_folder("x"), NULL, &model, &error), ASSAY_E_FORMAT);
+    if (strstr(error.message, named) == NULL)
+        fail_msg("%s: %s", error.where, error.message);
+    shell("rm -r '%s/x' '%s/source'", folder, folder);
+}
+
+static void senseless_rests_are_refused(void **state)
+{
+    (void)state;
+    static const char *const edits[] = {"s/\"I32\"/\"F32\"/", "s/refined_rows/refined_rose/",
+                                        "s/refined_scale/refined_scabs/"};
+    static const char *const named[] = {"I32 of shape", "missing", "missing"};
+    float values[INPUTS];
+    for (size_t i = 0; i < sizeof edits / sizeof *edits; i++) {
+        quantize_coarse_row(values);
+        shell("sed -i '%s' '%s/x/model.safetensors'", edits[i], folder);
+        refined_are_refused(named[i]);
+    }
+    quantize_coarse_row(values);
+    put_bytes("x", DOWN "_refined_rows", (const uint32_t[]){36}, sizeof(uint32_t));
+    refined_are_refused("rows");
 }
 
 /* ---- The folder ------------------------------------------------------------------ */
@@ -492,6 +604,9 @@ int main(void)
         cmocka_unit_test_teardown(floats_become_the_nearest_half, empty_folder),
         cmocka_unit_test_teardown(large_positions_stay_float32, empty_folder),
         cmocka_unit_test_teardown(rows_are_scaled_by_their_largest, empty_folder),
+        cmocka_unit_test_teardown(a_row_with_one_large_weight_is_refined, empty_folder),
+        cmocka_unit_test_teardown(rests_are_added_at_every_precision, empty_folder),
+        cmocka_unit_test_teardown(senseless_rests_are_refused, empty_folder),
         cmocka_unit_test_teardown(files_are_copied_but_for_weights, empty_folder),
         cmocka_unit_test_teardown(folders_are_not_overwritten, empty_folder),
         cmocka_unit_test_teardown(what_cannot_be_quantised_is_told, empty_folder),
