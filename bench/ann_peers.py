@@ -19,8 +19,8 @@ import time
 import numpy as np
 
 M, EF_CONSTRUCTION, K, DIMENSIONS = 16, 200, 10, 384
-EFS = (10, 20, 30, 40, 60, 80, 120, 160, 320)
-NPROBES = (2, 4, 8, 12, 16, 24, 32, 64, 128)
+EFS = (10, 20, 30, 40, 60, 80, 120, 160, 320, 640)
+NPROBES = (2, 4, 8, 12, 16, 24, 32, 64, 128, 256)
 CLUSTERS = 16  # of the centres of RaBitQ's codes
 LISTS_ROOT = 4  # lists are so many times the root of the vectors, as assay's are
 
