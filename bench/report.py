@@ -107,7 +107,7 @@ def summary(results):
         own = [e for e in engines if e[1]["own"]]
         peers = [e for e in engines if not e[1]["own"]]
         tau = tau_of(results, own[0][0])
-        ranked = [e for e in peers if tau is None or (tau_of(results, e[0]) or 0) >= tau - RANKED]
+        ranked = [e for e in peers if tau is not None and (tau_of(results, e[0]) or 0) >= tau - RANKED]
         cells = [TITLES[workload]]
         for mine, theirs in ((own[:1], peers), (own[:1], ranked),
                              ([e for e in own if e[0].endswith("fp32")], [e for e in peers if e[0].endswith("fp32")])):

@@ -51,9 +51,14 @@ def widen(model, folder):
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(model, folder)
     found = load_file(model / "model.safetensors")
-    scales = {n[:-len("_scale")]: s for n, s in found.items() if n.endswith(".weight_scale")}
-    save_file({n: t.float() * scales.get(n, 1) for n, t in found.items()
-               if not n.endswith((".weight_scale", ".input_bytes"))}, folder / "model.safetensors", {"format": "pt"})
+    scales = {n[:-len("_scale")]: s for n, s in found.items() if n.endswith("_scale")}
+    floats = {n: t.float() * scales.get(n, 1) for n, t in found.items()
+              if not n.endswith(("_scale", ".input_bytes", "_rows"))}
+    for n in [n for n in floats if n.endswith("_refined")]:
+        rows, weight = found[n + "_rows"].long(), n[:-len("_refined")]
+        floats[weight][rows] += floats.pop(n)
+        floats[weight[:-len("weight")] + "bias"][rows] = floats.pop(n + "_bias")
+    save_file(floats, folder / "model.safetensors", {"format": "pt"})
     config = json.loads((folder / "config.json").read_text())
     config.pop("quantization_config", None)
     (folder / "config.json").write_text(json.dumps(config))
@@ -102,7 +107,7 @@ def plaid_index(work, arrays):
     """The index's folder; it takes many minutes, so what was made stays."""
     from fast_plaid import search
     folder, made = work / "plaid", work / "plaid.made"
-    if not made.exists():
+    if not made.exists() or not made.read_text().startswith(f"{len(arrays)} "):
         shutil.rmtree(folder, ignore_errors=True)
         torch.set_num_threads(os.cpu_count())
         begun = time.time()

@@ -36,7 +36,8 @@ void assay_layer_sites(assay_layer *layer, assay_site sites[ASSAY_LAYER_SITES])
     sites[0] = (assay_site){{&layer->query, &layer->key_value}, 2};
     sites[1] = (assay_site){{&layer->output}, 1};
     sites[2] = (assay_site){{&layer->up}, 1};
-    sites[3] = (assay_site){{&layer->down}, 1};
+    sites[ASSAY_SITE_DOWN] = (assay_site){{&layer->down, layer->down.rests},
+                                          layer->down.rests != NULL ? 2 : 1};
 }
 
 bool assay_site_name(const assay_site *site, char *name, size_t size)

@@ -55,7 +55,6 @@ typedef struct scratch {
     assay_i8_row *steps; /* of those rows */
     int16_t *head;     /* one head's rows of queries, keys or values */
     int16_t *weights;  /* probabilities, in the place of scores */
-    float *rests;      /* [FEED_ROWS][ASSAY_PANEL]: of refined rows */
 } scratch;
 
 /* Rows on their way into linear layers. */
@@ -142,7 +141,6 @@ static size_t lay_out(const assay_encoder *encoder, size_t tokens, size_t sequen
     s->steps = (void *)slice(base, &used, 2 * (rows > FEED_ROWS ? rows : FEED_ROWS));
     s->head = (void *)slice(base, &used, longest * (head_size + 1) / 2 + 1);
     s->weights = (void *)slice(base, &used, scores_size(longest) / 2);
-    s->rests = slice(base, &used, (size_t)FEED_ROWS * ASSAY_PANEL);
     return used;
 }
 
@@ -172,22 +170,19 @@ static operand operand_of(const run *r, const assay_linear *layer, const float *
     return (operand){.rows = r->s.quantized, .floats = x, .ld = ldx, .steps = r->s.steps};
 }
 
-/* And what int8 left of the layer's refined rows, which only those have that are given
- * FEED_ROWS at a time and no activation. */
-static void linear_i8(const run *r, const assay_linear *layer, const operand *a, size_t rows,
-                      const assay_epilogue *epilogue, float *c, size_t ldc)
+/* Adds what int8 left of a layer's refined rows. Only `down` has any (bert.c): no
+ * activation comes between, there are FEED_ROWS rows at most, and scores are not wanted. */
+static void add_rests(const run *r, const assay_linear *layer, const operand *a, size_t rows,
+                      float *c, size_t ldc)
 {
-    r->kernels->gemm_i8(a->rows, a->steps, rows, layer->panels, layer->scales, layer->columns,
-                        layer->inputs, epilogue, c, ldc);
     const assay_refined *refined = layer->parts[0].refined;
-    if (refined == NULL)
-        return;
-    float *rests = r->s.rests;
-    r->kernels->gemm_i8(a->rows, a->steps, rows, layer->refined_panels, layer->refined_scales,
-                        refined->count, layer->inputs, NULL, rests, ASSAY_PANEL);
-    for (size_t i = 0; i < rows; i++, c += ldc, rests += ASSAY_PANEL)
+    const assay_linear *rests = layer->rests;
+    float *more = r->s.scores;
+    r->kernels->gemm_i8(a->rows, a->steps, rows, rests->panels, rests->scales, rests->columns,
+                        rests->inputs, NULL, more, ASSAY_PANEL);
+    for (size_t i = 0; i < rows; i++, c += ldc, more += ASSAY_PANEL)
         for (size_t k = 0; k < refined->count; k++)
-            c[refined->rows[k]] += rests[k];
+            c[refined->rows[k]] += more[k];
 }
 
 static void linear(const run *r, const assay_linear *layer, const operand *a, size_t rows,
@@ -200,13 +195,16 @@ static void linear(const run *r, const assay_linear *layer, const operand *a, si
     if (r->audit != NULL)
         assay_audit_expect(r->audit, layer, a->floats, a->ld, rows, &epilogue);
     if (layer->bytes)
-        linear_i8(r, layer, a, rows, &epilogue, c, ldc);
+        r->kernels->gemm_i8(a->rows, a->steps, rows, layer->panels, layer->scales,
+                            layer->columns, layer->inputs, &epilogue, c, ldc);
     else if (layer->halves)
         r->kernels->gemm_bf16(a->rows, rows, layer->panels, layer->columns, layer->depth,
                               &epilogue, c, ldc);
     else
         r->kernels->gemm_f32(a->rows, a->ld, rows, layer->panels, layer->columns, layer->depth,
                              &epilogue, c, ldc);
+    if (layer->bytes && layer->rests != NULL)
+        add_rests(r, layer, a, rows, c, ldc);
     if (r->audit != NULL)
         assay_audit_compare(r->audit, layer, rows, c, ldc);
 }

@@ -44,6 +44,8 @@ static size_t list_linears(assay_encoder *encoder, assay_linear **out)
         out[count++] = &layer->output;
         out[count++] = &layer->up;
         out[count++] = &layer->down;
+        if (encoder->bytes && layer->down.rests != NULL)
+            out[count++] = layer->down.rests;
     }
     for (size_t i = 0; i < count; i++)
         out[i]->bytes = encoder->bytes, out[i]->halves = encoder->halves;
@@ -60,7 +62,7 @@ static size_t list_linears(assay_encoder *encoder, assay_linear **out)
  * tokenizer where that is still to do. */
 static assay_status pack(assay_model *model, assay_error *error)
 {
-    size_t most = (size_t)model->config.layers * 5 + 3;
+    size_t most = (size_t)model->config.layers * 6 + 3;
     assay_linear **linears = calloc(most, sizeof(assay_linear *));
     if (linears == NULL)
         return assay_fail_memory(error, most * sizeof *linears);
@@ -121,7 +123,8 @@ static uint64_t count_parameters(const assay_safetensors *tensors)
         const assay_tensor *tensor = assay_safetensors_at(tensors, i);
         size_t length = strlen(tensor->name);
         bool scale = length > 6 && strcmp(tensor->name + length - 6, "_scale") == 0;
-        if (tensor->dtype != ASSAY_DTYPE_OTHER && !scale)
+        bool again = scale || strstr(tensor->name, ".weight_refined") != NULL;
+        if (tensor->dtype != ASSAY_DTYPE_OTHER && !again)
             parameters += tensor->elements;
     }
     return parameters;

@@ -7,12 +7,13 @@
  * trunk become int8 by what texts that are sent through show of their inputs
  * (round_layers.h), which changes their biases too; word embeddings by the nearest.
  * Position and type embeddings, of which every token adds one to its word's, become
- * float16; the head, read once a text, and norms stay as they are. What no embedding and no logit depends on (stored
- * position numbers, the pooler and the language-model head of a bi-encoder) is
- * left out. What int8 leaves of a few rows is written beside them (X.weight_refined,
- * weights.c). Which inputs of a layer get more than a byte at int8 (calibration.h) is
- * found in the source and written beside the layers. "ignore" in config.json tells other readers which modules are not
- * int8, by patterns: a module's name differs with the class that loads it.
+ * float16; the head, read once a text, and norms stay as they are. What no embedding and
+ * no logit depends on (stored position numbers, the pooler and the language-model head of
+ * a bi-encoder) is left out. What int8 leaves of a few rows is written beside them
+ * (X.weight_refined, weights.c), and so is which inputs of a layer get more than a byte at
+ * int8 (calibration.h), which is found in the source. "ignore" in config.json tells other
+ * readers which modules are not int8, by patterns: a module's name differs with the class
+ * that loads it.
  */
 #include <errno.h>
 #include <math.h>
@@ -28,25 +29,25 @@
 #include "kernels/kernels.h"
 #include "model/model.h"
 #include "model/round_layers.h"
+#include "model/rounding.h"
 #include "model/safetensors_writer.h"
 
-#define LEAST_ABSOLUTE 1e-12f /* of a row's largest value: no scale is zero */
 
 enum {
     PATH_SIZE = 4096,
     CHUNK_BYTES = 1 << 20, /* between two looks at the progress callback */
     SCALE_SUFFIX = 8,      /* "_scale" and a NUL */
-    REFINED_TENSORS = 3,   /* of a layer: integers, scales, rows */
+    REFINED_TENSORS = 4,   /* of a layer: integers, scales, rows, bias */
 };
 
 typedef struct job {
     assay_model_config config;
     assay_safetensors *tensors;
-    assay_tensor_plan *plans; /* two for an int8 matrix: itself and its scales */
+    assay_tensor_plan *plans; /* for an int8 matrix also its scales, and rests */
     size_t plan_count;
     char *names;              /* of the scales */
     assay_model *model;       /* the source */
-    assay_arena *arena;       /* names and values of input bytes */
+    assay_arena *arena;       /* what rounding made; names and values of what is new */
     float *row;               /* [widest matrix] */
     int8_t *bytes;
     uint16_t *halves;
@@ -136,7 +137,7 @@ static bool fits_half(job *j, const assay_tensor *tensor)
 static float scale_of(const float *values, size_t count)
 {
     float largest = largest_of(values, count);
-    return (largest > LEAST_ABSOLUTE ? largest : LEAST_ABSOLUTE) / ASSAY_I8_LIMIT;
+    return (largest > ASSAY_LEAST_LARGEST ? largest : ASSAY_LEAST_LARGEST) / ASSAY_I8_LIMIT;
 }
 
 /* Opens the source: every tensor is there, in the right shape. */
@@ -341,40 +342,16 @@ static void plan_bias(job *j, assay_tensor_plan *plan, const float *bias)
     plan->data = (const uint8_t *)bias;
 }
 
-/* The model opened, so these tensors are there; weights that are no matrices of
- * theirs in the plan are rounded when they are written. */
-static void plan_rounded(job *j, const assay_rounded *rounded)
-{
-    const char *name = rounded->weight->name;
-    assay_tensor_plan *weight = plan_beside(j, name, ".weight");
-    assay_tensor_plan *scale = plan_beside(j, name, ".weight_scale");
-    assay_tensor_plan *bias = plan_beside(j, name, ".bias");
-    if (weight == NULL || scale == NULL || bias == NULL)
-        return;
-    size_t columns = weight->shape[1];
-    squares sums = {0};
-    for (uint64_t row = 0; row < weight->shape[0]; row++) {
-        read_row(weight->source, row, j->row);
-        add_squares(&sums, j->row, rounded->integers + row * columns, columns,
-                    rounded->scales[row]);
-    }
-    note_error(j, weight->source, &sums);
-    weight->data = (const uint8_t *)rounded->integers;
-    scale->data = (const uint8_t *)rounded->scales;
-    plan_bias(j, bias, rounded->bias);
-}
-
 /* Adds a tensor beside the weight: its name and an end. */
 static assay_status plan_more(job *j, const char *weight, const char *end,
                               assay_tensor_plan plan)
 {
-    char name[300];
-    int length = snprintf(name, sizeof name, "%s%s", weight, end);
-    char *kept = length < (int)sizeof name ? assay_arena_copy(j->arena, name, (size_t)length)
-                                           : NULL;
-    if (kept == NULL)
-        return assay_fail_memory(j->error, sizeof name);
-    plan.name = kept;
+    size_t size = strlen(weight) + strlen(end) + 1;
+    char *name = assay_arena_take(j->arena, size);
+    if (name == NULL)
+        return assay_fail_memory(j->error, size);
+    snprintf(name, size, "%s%s", weight, end);
+    plan.name = name;
     j->plans[j->plan_count++] = plan;
     j->report->kinds[ASSAY_TENSOR_LINEAR].bytes_after += plan.bytes;
     return ASSAY_OK;
@@ -394,10 +371,48 @@ static assay_status plan_refined(job *j, const assay_rounded *rounded)
                         (assay_tensor_plan){.dtype_name = "F32", .rank = 2, .shape = {rows, 1},
                                             .bytes = rows * sizeof(float),
                                             .data = (const uint8_t *)rounded->refined_scales}));
-    return plan_more(j, name, "_refined_rows",
-                     (assay_tensor_plan){.dtype_name = "I32", .rank = 1, .shape = {rows},
-                                         .bytes = rows * sizeof(uint32_t),
-                                         .data = (const uint8_t *)rounded->refined_rows});
+    ASSAY_TRY(plan_more(j, name, "_refined_rows",
+                        (assay_tensor_plan){.dtype_name = "I32", .rank = 1, .shape = {rows},
+                                            .bytes = rows * sizeof(uint32_t),
+                                            .data = (const uint8_t *)rounded->refined_rows}));
+    return plan_more(j, name, "_refined_bias",
+                     (assay_tensor_plan){.dtype_name = "F32", .rank = 1, .shape = {rows},
+                                         .bytes = rows * sizeof(float),
+                                         .data = (const uint8_t *)rounded->refined_bias});
+}
+
+/* From a row's weights, which the integers and the rest make up for together. */
+static void subtract_rest(const assay_rounded *rounded, uint64_t rest, size_t columns, float *row)
+{
+    const int8_t *integers = rounded->refined_integers + rest * columns;
+    for (size_t i = 0; i < columns; i++)
+        row[i] -= (float)integers[i] * rounded->refined_scales[rest];
+}
+
+/* The model opened, so these tensors are there; weights that are no matrices of
+ * theirs in the plan are rounded when they are written. */
+static assay_status plan_rounded(job *j, const assay_rounded *rounded)
+{
+    const char *name = rounded->weight->name;
+    assay_tensor_plan *weight = plan_beside(j, name, ".weight");
+    assay_tensor_plan *scale = plan_beside(j, name, ".weight_scale");
+    assay_tensor_plan *bias = plan_beside(j, name, ".bias");
+    if (weight == NULL || scale == NULL || bias == NULL)
+        return ASSAY_OK;
+    size_t columns = weight->shape[1];
+    squares sums = {0};
+    for (uint64_t row = 0, rest = 0; row < weight->shape[0]; row++) {
+        read_row(weight->source, row, j->row);
+        if (rest < rounded->refined && rounded->refined_rows[rest] == row)
+            subtract_rest(rounded, rest++, columns, j->row);
+        add_squares(&sums, j->row, rounded->integers + row * columns, columns,
+                    rounded->scales[row]);
+    }
+    note_error(j, weight->source, &sums);
+    weight->data = (const uint8_t *)rounded->integers;
+    scale->data = (const uint8_t *)rounded->scales;
+    plan_bias(j, bias, rounded->bias);
+    return plan_refined(j, rounded);
 }
 
 static assay_status round_layers(job *j)
@@ -407,9 +422,7 @@ static assay_status round_layers(job *j)
     ASSAY_TRY(assay_round_layers(&j->model->encoder, assay_model_tokenizer(j->model), j->arena,
                                  tick, j, &rounded, &count, j->error));
     for (size_t i = 0; i < count; i++)
-        plan_rounded(j, &rounded[i]);
-    for (size_t i = 0; i < count; i++)
-        ASSAY_TRY(plan_refined(j, &rounded[i]));
+        ASSAY_TRY(plan_rounded(j, &rounded[i]));
     return plan_calibration(j);
 }
 
@@ -589,7 +602,8 @@ static void add_provenance(const job *j, const char *name, FILE *stream)
         fprintf(stream,
                 "\n\n## Quantisation\n\n%s: layers and word embeddings int8, symmetric, one "
                 "scale a row (compressed-tensors \"int-quantized\"); layers rounded so that their "
-                "outputs stay near, and their biases with them; position and type embeddings "
+                "outputs stay near, and their biases with them; what that leaves of a few rows "
+                "beside them (\"refined\"); position and type embeddings "
                 "float16; head and norms as they were.\n", j->provenance);
 }
 

@@ -20,8 +20,6 @@
 #include "base/threads.h"
 #include "model/rounding.h"
 
-#define LEAST_ABSOLUTE 1e-12f /* of what is left: no scale is zero */
-
 enum {
     ROWS_AN_ITEM = 16,
     COARSE = 2,          /* times the median step: a row that is refined */
@@ -72,25 +70,23 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* The step from which on a row is refined: so that there are at most ASSAY_PANEL. */
+/* The step beyond which a row is refined: no more than ASSAY_PANEL are. */
 static float coarse_step(const float *scales, size_t count, float *sorted)
 {
     memcpy(sorted, scales, count * sizeof *sorted);
     qsort(sorted, count, sizeof *sorted, by_value);
     float coarse = COARSE * sorted[count / 2];
-    return count > ASSAY_PANEL && sorted[count - ASSAY_PANEL] > coarse
-               ? sorted[count - ASSAY_PANEL] : coarse;
+    return count > ASSAY_PANEL ? fmaxf(coarse, sorted[count - ASSAY_PANEL - 1]) : coarse;
 }
 
 static void choose_refined(assay_rounded *out, size_t rows, float coarse)
 {
-    out->refined = 0;
-    for (size_t row = 0; row < rows && out->refined < ASSAY_PANEL; row++)
-        if (out->scales[row] >= coarse)
+    for (size_t row = 0; row < rows; row++)
+        if (out->scales[row] > coarse)
             out->refined_rows[out->refined++] = (uint32_t)row;
 }
 
-/* What is left of a row, to the nearest; its bias need not make good for it. */
+/* What is left of a row, to the nearest; with it the bias need not make good for it. */
 static void refine_row(const assay_linear *layer, assay_rounded *out, size_t at, float *rest)
 {
     size_t row = out->refined_rows[at], depth = layer->depth;
@@ -100,11 +96,11 @@ static void refine_row(const assay_linear *layer, assay_rounded *out, size_t at,
         rest[i] -= (float)out->integers[row * depth + i] * out->scales[row];
         largest = fmaxf(largest, fabsf(rest[i]));
     }
-    float scale = fmaxf(largest, LEAST_ABSOLUTE) / ASSAY_I8_LIMIT;
+    float scale = fmaxf(largest, ASSAY_LEAST_LARGEST) / ASSAY_I8_LIMIT;
     for (size_t i = 0; i < depth; i++)
         out->refined_integers[at * depth + i] = (int8_t)rintf(rest[i] / scale);
     out->refined_scales[at] = scale;
-    out->bias[row] = layer->bias[row];
+    out->refined_bias[at] = layer->bias[row];
 }
 
 static assay_status refine(job *j, const assay_linear *layer, assay_rounded *out)
@@ -113,8 +109,10 @@ static assay_status refine(job *j, const assay_linear *layer, assay_rounded *out
     out->refined_rows = assay_arena_take(j->arena, ASSAY_PANEL * sizeof *out->refined_rows);
     out->refined_integers = assay_arena_take(j->arena, ASSAY_PANEL * depth);
     out->refined_scales = assay_arena_take(j->arena, ASSAY_PANEL * sizeof *out->refined_scales);
+    out->refined_bias = assay_arena_take(j->arena, ASSAY_PANEL * sizeof *out->refined_bias);
     float *scratch = malloc((rows + depth) * sizeof *scratch);
-    if (!out->refined_rows || !out->refined_integers || !out->refined_scales || !scratch) {
+    if (!out->refined_rows || !out->refined_integers || !out->refined_scales ||
+        !out->refined_bias || !scratch) {
         free(scratch);
         return assay_fail_memory(j->error, (rows + ASSAY_PANEL * depth) * sizeof *scratch);
     }

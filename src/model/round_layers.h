@@ -15,7 +15,8 @@ typedef struct assay_rounded {
     size_t refined;             /* rows of it whose rests are kept, at most ASSAY_PANEL: */
     uint32_t *refined_rows;     /* [refined], ascending, */
     int8_t *refined_integers;   /* [refined][inputs], */
-    float *refined_scales;      /* times these [refined] */
+    float *refined_scales;      /* times these [refined], */
+    float *refined_bias;        /* [refined], which goes with row and rest */
 } assay_rounded;
 
 /* Rounds the encoder's layers, which are packed at fp32, and shares the bytes of

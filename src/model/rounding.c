@@ -24,7 +24,6 @@
 
 #include "base/threads.h"
 
-#define LEAST_ABSOLUTE 1e-12f /* of a row's largest value: no scale is zero */
 #define DAMPING 0.1           /* of the mean variance, added to each: for what was not observed */
 #define LIMIT 127.0f
 
@@ -272,7 +271,7 @@ static float shift_of(const assay_rounding *r, const float *weights, const int8_
 
 static float scale_of(const float *weights, size_t n)
 {
-    float largest = LEAST_ABSOLUTE;
+    float largest = ASSAY_LEAST_LARGEST;
     for (size_t k = 0; k < n; k++)
         largest = fmaxf(largest, fabsf(weights[k]));
     return largest / LIMIT;

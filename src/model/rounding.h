@@ -9,6 +9,8 @@
 #include "base/status.h"
 #include "model/observed.h"
 
+#define ASSAY_LEAST_LARGEST 1e-12f /* of a row's values: no scale is zero */
+
 /* How errors of one weight are made good by others; read by many threads. */
 typedef struct assay_rounding assay_rounding;
 

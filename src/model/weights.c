@@ -5,9 +5,13 @@
  * Int8 follows the compressed-tensors convention "int-quantized": X.weight int8
  * [rows, columns], X.weight_scale [rows, 1], value = int8 * scale. A layer
  * wanted as bytes takes them as they are; one stored as floats is quantised
- * symmetrically, a row at a time, when it is packed. X.weight_refined [n, columns] are
- * the rests of the rows X.weight_refined_rows [n], with scales of their own: who does
- * not know of them reads the same model, a little coarser.
+ * symmetrically, a row at a time, when it is packed.
+ *
+ * Beside the feed-forward part's second layer X there may be what int8 left of n of its
+ * rows, at most ASSAY_PANEL: X.weight_refined int8 [n, columns], X.weight_refined_scale
+ * [n, 1], X.weight_refined_rows I32 [n], which rows they are, ascending, and
+ * X.weight_refined_bias [n], these rows' biases in the place of those in X.bias, which go
+ * with the rows alone. Whoever does not know of them reads the model a little coarser.
  */
 #include "model/weights.h"
 
@@ -146,7 +150,7 @@ static assay_status find(const assay_safetensors *tensors, const char *name,
         return ASSAY_OK;
     char place[300];
     snprintf(place, sizeof place, "tensor %.280s", name);
-    assay_fail(error, ASSAY_E_FORMAT, place, "missing, and config.json demands it");
+    assay_fail(error, ASSAY_E_FORMAT, place, "missing, and the model needs it");
     if (assay_safetensors_count(tensors) > 0)
         assay_error_prefix(error, assay_safetensors_at(tensors, 0)->file);
     return ASSAY_E_FORMAT;
@@ -186,46 +190,58 @@ assay_status assay_table_find(const assay_safetensors *tensors, const char *name
     return ASSAY_OK;
 }
 
-/* The rows' numbers, ascending. */
+/* Which rows are refined. */
 static assay_status load_rows(const assay_tensor *tensor, size_t limit, assay_arena *arena,
-                              const uint32_t **out, assay_error *error)
+                              assay_refined *out, assay_error *error)
 {
+    char found[160], shape[120];
     size_t count = tensor->elements;
+    assay_shape_text(tensor->shape, tensor->rank, shape, sizeof shape);
+    snprintf(found, sizeof found, "%s of shape %s", tensor->dtype_name, shape);
+    if (strcmp(tensor->dtype_name, "I32") != 0 || tensor->rank != 1 || count < 1 ||
+        count > ASSAY_PANEL)
+        return tensor_fail(tensor, ASSAY_E_FORMAT, error, found, "I32 of shape [1] to [16]");
     uint32_t *rows = assay_arena_take(arena, count * sizeof *rows);
     if (rows == NULL)
         return assay_fail_memory(error, count * sizeof *rows);
     memcpy(rows, tensor->data, count * sizeof *rows);
     for (size_t i = 0; i < count; i++)
         if (rows[i] >= limit || (i > 0 && rows[i] <= rows[i - 1]))
-            return tensor_fail(tensor, ASSAY_E_FORMAT, error, "rows that are not there, or not in order",
-                               "numbers of the matrix's rows, ascending");
-    *out = rows;
+            return tensor_fail(tensor, ASSAY_E_FORMAT, error, "a row that is not there, or not in "
+                               "order", "ascending numbers of the weight's rows");
+    out->rows = rows;
+    out->count = count;
     return ASSAY_OK;
+}
+
+static assay_status need_bytes(const assay_table *table, assay_error *error)
+{
+    if (table->scale != NULL)
+        return ASSAY_OK;
+    return tensor_fail(table->weight, ASSAY_E_FORMAT, error, table->weight->dtype_name,
+                       "I8 where rows are refined");
 }
 
 assay_status assay_refined_find(const assay_safetensors *tensors, const char *name,
                                 assay_arena *arena, assay_table *table, assay_error *error)
 {
-    char rest[300], rows[300];
-    snprintf(rest, sizeof rest, "%.280s_refined", name);
-    snprintf(rows, sizeof rows, "%.280s_refined_rows", name);
+    char rest[300], other[320];
+    const assay_tensor *numbers;
+    snprintf(rest, sizeof rest, "%.270s_refined", name);
     if (assay_safetensors_find(tensors, rest) == NULL)
         return ASSAY_OK;
-    const assay_tensor *numbers;
-    ASSAY_TRY(find(tensors, rows, &numbers, error));
-    if (strcmp(numbers->dtype_name, "I32") != 0 || numbers->rank != 1 || numbers->elements < 1 ||
-        numbers->elements > ASSAY_PANEL)
-        return tensor_fail(numbers, ASSAY_E_FORMAT, error, numbers->dtype_name,
-                           "I32 of shape [1] to [16]");
     assay_refined *refined = assay_arena_take(arena, sizeof *refined);
     if (refined == NULL)
         return assay_fail_memory(error, sizeof *refined);
-    *refined = (assay_refined){.count = numbers->elements};
-    ASSAY_TRY(assay_table_find(tensors, rest, refined->count, table->columns, &refined->table, error));
-    if (table->scale == NULL || refined->table.scale == NULL)
-        return tensor_fail(refined->table.weight, ASSAY_E_FORMAT, error, "rests of no int8 rows, or no int8",
-                           "int8 rests of int8 rows");
-    ASSAY_TRY(load_rows(numbers, table->rows, arena, &refined->rows, error));
+    snprintf(other, sizeof other, "%s_rows", rest);
+    ASSAY_TRY(find(tensors, other, &numbers, error));
+    ASSAY_TRY(load_rows(numbers, table->rows, arena, refined, error));
+    ASSAY_TRY(assay_table_find(tensors, rest, refined->count, table->columns, &refined->table,
+                               error));
+    ASSAY_TRY(need_bytes(table, error));
+    ASSAY_TRY(need_bytes(&refined->table, error));
+    snprintf(other, sizeof other, "%s_bias", rest);
+    ASSAY_TRY(assay_vector_load(tensors, other, refined->count, arena, &refined->bias, error));
     table->refined = refined;
     return ASSAY_OK;
 }
@@ -358,23 +374,6 @@ static void pack_task(void *context, size_t item, uint32_t worker)
     }
 }
 
-static const assay_refined *refined_of(const assay_linear *linear)
-{
-    return linear->bytes ? linear->parts[0].refined : NULL;
-}
-
-/* The rests of a layer's refined rows, of which there are few. */
-static bool pack_refined(const assay_linear *linear, float *rows, int8_t *byte_rows)
-{
-    if (refined_of(linear) == NULL)
-        return true;
-    assay_linear rests = {.parts = {refined_of(linear)->table}, .part_count = 1, .bytes = true,
-                          .columns = refined_of(linear)->count, .depth = linear->depth,
-                          .panels = linear->refined_panels, .scales = linear->refined_scales,
-                          .inputs = linear->inputs};
-    return pack_bytes(&rests, 0, rests.columns, rows, byte_rows);
-}
-
 /* Pages of 2 MiB where the system gives them: fewer faults now, fewer TLB
  * misses in every product. */
 static void *panels_new(size_t bytes)
@@ -399,23 +398,6 @@ static size_t panels_bytes(const assay_linear *linear)
 static size_t scales_bytes(const assay_linear *linear)
 {
     return linear->bytes ? (linear->columns * sizeof(float) + 63) / 64 * 64 : 0;
-}
-
-static size_t refined_panels_bytes(const assay_linear *linear)
-{
-    return refined_of(linear) == NULL
-               ? 0 : (assay_i8_panels_size(ASSAY_PANEL, linear->inputs) + 63) / 64 * 64;
-}
-
-static size_t refined_scales_bytes(const assay_linear *linear)
-{
-    return refined_of(linear) == NULL ? 0 : ASSAY_PANEL * sizeof(float);
-}
-
-static size_t all_bytes(const assay_linear *linear)
-{
-    return panels_bytes(linear) + scales_bytes(linear) + refined_panels_bytes(linear) +
-           refined_scales_bytes(linear);
 }
 
 static size_t tasks_of(const assay_linear *linear)
@@ -446,10 +428,6 @@ static void plan(assay_linear *const *linears, size_t count, char *block, task *
         block += panels_bytes(linears[i]);
         linears[i]->scales = linears[i]->bytes ? (const float *)(const void *)block : NULL;
         block += scales_bytes(linears[i]);
-        linears[i]->refined_panels = block;
-        block += refined_panels_bytes(linears[i]);
-        linears[i]->refined_scales = (const float *)(const void *)block;
-        block += refined_scales_bytes(linears[i]);
         for (size_t j = 0; j < tasks_of(linears[i]); j++)
             *tasks++ = (task){linears[i], j * GROUPS_AN_ITEM * ASSAY_PANEL};
     }
@@ -461,7 +439,7 @@ assay_status assay_linears_pack(assay_linear *const *linears, size_t count,
 {
     size_t bytes = 0, deepest = 0, task_count = 0, workers = assay_cores();
     for (size_t i = 0; i < count; i++) {
-        bytes += all_bytes(linears[i]);
+        bytes += panels_bytes(linears[i]) + scales_bytes(linears[i]);
         deepest = linears[i]->depth > deepest ? linears[i]->depth : deepest;
         task_count += tasks_of(linears[i]);
     }
@@ -481,9 +459,6 @@ assay_status assay_linears_pack(assay_linear *const *linears, size_t count,
         plan(linears, count, panels, tasks);
         assay_loop(task_count + 1, 0, pack_task, &work);
         *block = panels;
-        for (size_t i = 0; i < count; i++)
-            if (!pack_refined(linears[i], work.rows, work.byte_rows))
-                atomic_store(&damaged, true);
         if (damaged)
             status = find_damage(linears, count, error);
     }

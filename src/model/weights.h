@@ -32,6 +32,7 @@ typedef struct assay_refined {
     assay_table table;    /* int8, [count][columns] */
     size_t count;         /* from 1 to ASSAY_PANEL */
     const uint32_t *rows; /* [count], ascending: whose rest each is */
+    const float *bias;    /* [count] of these rows, in the place of the layer's */
 } assay_refined;
 
 /* Row `row` (< rows) as floats into out[columns]. */
@@ -42,9 +43,8 @@ void assay_table_row(const assay_table *table, size_t row, float *out);
 assay_status assay_table_find(const assay_safetensors *tensors, const char *name, size_t rows,
                               size_t columns, assay_table *out, assay_error *error);
 
-/* Sets table->refined from the tensors X.weight_refined [count, columns] int8, its
- * _scale, and _rows [count] I32, where the folder has them; X.weight is the name of the
- * table. Others than these: FORMAT. */
+/* Sets table->refined from the tensors beside X.weight, the name of the table, where the
+ * folder has them (weights.c says which); they outlive it. Errors as for a table. */
 assay_status assay_refined_find(const assay_safetensors *tensors, const char *name,
                                 assay_arena *arena, assay_table *table, assay_error *error);
 
@@ -63,10 +63,9 @@ typedef struct assay_linear {
     bool bytes;            /* or as int8, one scale an output feature */
     const void *panels;    /* after assay_linears_pack: floats, bfloat16, or bytes ... */
     const float *scales;   /* ... and then [columns], */
-    const void *refined_panels;  /* as int8, of a first part that is refined: panels ... */
-    const float *refined_scales; /* ... and scales of the rows that are added */
     const assay_i8_inputs *inputs; /* set before packing */
     assay_observed *observed; /* told of all inputs; NULL: nothing is */
+    struct assay_linear *rests; /* at int8: what is added to the refined rows; or NULL */
 } assay_linear;
 
 /* Weights of output feature `row`, as floats into out[depth]. */
