@@ -8,8 +8,8 @@ MODEL is assay's default bi-encoder, whose int8 weights are widened to floats; p
 them with a Dense that changes nothing, no markers, and no filling up of questions, which is
 what "late" is to assay. SQLITE is a data directory's database with a collection indexed with
 --late-codes i8: fast-plaid's index is made of these vectors, by all cores, and kept in WORK.
-Recall is against all of them compared exactly. Prints a JSON line for each measurement; what is not installed is left out,
-and named on standard error."""
+Recall is against all of them compared exactly. Prints a JSON line for each measurement; what
+is not installed is left out, and named on standard error."""
 import json
 import os
 import pathlib

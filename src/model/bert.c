@@ -70,27 +70,26 @@ static assay_status load_linear(const loader *l, int layer, const char *rest, si
     return assay_vector_load(l->tensors, name, columns, l->arena, &out->bias, l->error);
 }
 
-/* What int8 left of some rows of the layer, as a layer of its own. */
-static assay_status load_rests(const loader *l, int layer, const char *rest, assay_linear *of,
-                               assay_linear *out)
+/* What int8 left of some rows of a layer, as a layer of its own; and these rows' biases. */
+static assay_status load_rests(const loader *l, int layer, const char *rest, assay_linear *out)
 {
     char name[NAME_SIZE];
-    *out = (assay_linear){0};
     make_name(l, layer, rest, ".weight", name);
-    ASSAY_TRY(assay_refined_find(l->tensors, name, l->arena, &of->parts[0], l->error));
-    const assay_refined *refined = of->parts[0].refined;
+    ASSAY_TRY(assay_refined_find(l->tensors, name, l->arena, &out->parts[0], l->error));
+    const assay_refined *refined = out->parts[0].refined;
     if (refined == NULL)
         return ASSAY_OK;
-    *out = (assay_linear){.parts = {refined->table}, .part_count = 1, .columns = refined->count,
-                          .depth = of->depth};
-    of->rests = out;
-    float *bias = assay_arena_take(l->arena, of->columns * sizeof *bias);
-    if (bias == NULL)
-        return assay_fail_memory(l->error, of->columns * sizeof *bias);
-    memcpy(bias, of->bias, of->columns * sizeof *bias);
+    assay_linear *rests = assay_arena_take(l->arena, sizeof *rests);
+    float *bias = assay_arena_take(l->arena, out->columns * sizeof *bias);
+    if (rests == NULL || bias == NULL)
+        return assay_fail_memory(l->error, sizeof *rests + out->columns * sizeof *bias);
+    *rests = (assay_linear){.parts = {refined->table}, .part_count = 1,
+                            .columns = refined->count, .depth = out->depth};
+    memcpy(bias, out->bias, out->columns * sizeof *bias);
     for (size_t i = 0; i < refined->count; i++)
         bias[refined->rows[i]] = refined->bias[i];
-    of->bias = bias;
+    out->rests = rests;
+    out->bias = bias;
     return ASSAY_OK;
 }
 
@@ -123,7 +122,7 @@ static assay_status load_layer(const loader *l, int layer, assay_layer *out)
     ASSAY_TRY(load_norm(l, layer, "attention.output.LayerNorm", &out->output_norm));
     ASSAY_TRY(load_linear(l, layer, "intermediate.dense", intermediate, hidden, &out->up));
     ASSAY_TRY(load_linear(l, layer, "output.dense", hidden, intermediate, &out->down));
-    ASSAY_TRY(load_rests(l, layer, "output.dense", &out->down, &out->down_rests));
+    ASSAY_TRY(load_rests(l, layer, "output.dense", &out->down));
     return load_norm(l, layer, "output.LayerNorm", &out->down_norm);
 }
 

@@ -36,7 +36,6 @@ typedef struct assay_layer {
     assay_norm output_norm;
     assay_linear up;   /* hidden -> intermediate */
     assay_linear down; /* intermediate -> hidden */
-    assay_linear down_rests; /* of its refined rows; no columns: there are none */
     assay_norm down_norm;
 } assay_layer;
 

@@ -32,7 +32,6 @@
 #include "model/rounding.h"
 #include "model/safetensors_writer.h"
 
-
 enum {
     PATH_SIZE = 4096,
     CHUNK_BYTES = 1 << 20, /* between two looks at the progress callback */
@@ -134,12 +133,6 @@ static bool fits_half(job *j, const assay_tensor *tensor)
     return largest <= ASSAY_HALF_LIMIT;
 }
 
-static float scale_of(const float *values, size_t count)
-{
-    float largest = largest_of(values, count);
-    return (largest > ASSAY_LEAST_LARGEST ? largest : ASSAY_LEAST_LARGEST) / ASSAY_I8_LIMIT;
-}
-
 /* Opens the source: every tensor is there, in the right shape. */
 static assay_status open_source(job *j)
 {
@@ -229,6 +222,21 @@ static assay_status make_room(job *j)
     return ASSAY_OK;
 }
 
+/* Adds a tensor that the source has not, called `name` and `end`. */
+static assay_status plan_more(job *j, const char *name, const char *end,
+                              assay_tensor_plan plan)
+{
+    size_t size = strlen(name) + strlen(end) + 1;
+    char *whole = assay_arena_take(j->arena, size);
+    if (whole == NULL)
+        return assay_fail_memory(j->error, size);
+    snprintf(whole, size, "%s%s", name, end);
+    plan.name = whole;
+    j->plans[j->plan_count++] = plan;
+    j->report->kinds[ASSAY_TENSOR_LINEAR].bytes_after += plan.bytes;
+    return ASSAY_OK;
+}
+
 /* How many bytes a site's inputs get. */
 static assay_status plan_input_bytes(job *j, const assay_site *site)
 {
@@ -236,17 +244,14 @@ static assay_status plan_input_bytes(job *j, const assay_site *site)
     char name[300];
     if (!assay_site_name(site, name, sizeof name))
         return refuse(j, site->layers[0]->parts[0].weight, "its name is too long");
-    char *kept = assay_arena_copy(j->arena, name, strlen(name));
     uint8_t *bytes = assay_arena_take(j->arena, inputs->depth);
-    if (kept == NULL || bytes == NULL)
+    if (bytes == NULL)
         return assay_fail_memory(j->error, inputs->depth);
     for (size_t i = 0; i < inputs->depth; i++)
         bytes[i] = (uint8_t)inputs->bytes[i];
-    j->plans[j->plan_count++] =
-        (assay_tensor_plan){.name = kept, .dtype_name = "U8", .rank = 1,
-                            .shape = {inputs->depth}, .bytes = inputs->depth, .data = bytes};
-    j->report->kinds[ASSAY_TENSOR_LINEAR].bytes_after += inputs->depth;
-    return ASSAY_OK;
+    return plan_more(j, name, "",
+                     (assay_tensor_plan){.dtype_name = "U8", .rank = 1, .shape = {inputs->depth},
+                                         .bytes = inputs->depth, .data = bytes});
 }
 
 static assay_status plan_calibration(job *j)
@@ -342,21 +347,6 @@ static void plan_bias(job *j, assay_tensor_plan *plan, const float *bias)
     plan->data = (const uint8_t *)bias;
 }
 
-/* Adds a tensor beside the weight: its name and an end. */
-static assay_status plan_more(job *j, const char *weight, const char *end,
-                              assay_tensor_plan plan)
-{
-    size_t size = strlen(weight) + strlen(end) + 1;
-    char *name = assay_arena_take(j->arena, size);
-    if (name == NULL)
-        return assay_fail_memory(j->error, size);
-    snprintf(name, size, "%s%s", weight, end);
-    plan.name = name;
-    j->plans[j->plan_count++] = plan;
-    j->report->kinds[ASSAY_TENSOR_LINEAR].bytes_after += plan.bytes;
-    return ASSAY_OK;
-}
-
 static assay_status plan_refined(job *j, const assay_rounded *rounded)
 {
     const char *name = rounded->weight->name;
@@ -431,7 +421,7 @@ static assay_status round_layers(job *j)
 static void put_scale(job *j, const assay_tensor *tensor, uint64_t row, FILE *stream)
 {
     read_row(tensor, row, j->row);
-    float scale = scale_of(j->row, tensor->shape[1]);
+    float scale = assay_row_scale(j->row, tensor->shape[1]);
     fwrite(&scale, sizeof scale, 1, stream);
 }
 
@@ -440,7 +430,7 @@ static void put_bytes(job *j, const assay_tensor *tensor, uint64_t row, squares 
 {
     size_t count = tensor->shape[1];
     read_row(tensor, row, j->row);
-    float scale = scale_of(j->row, count);
+    float scale = assay_row_scale(j->row, count);
     for (size_t i = 0; i < count; i++)
         j->bytes[i] = (int8_t)rintf(j->row[i] / scale);
     add_squares(sums, j->row, j->bytes, count, scale);

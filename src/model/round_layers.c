@@ -90,13 +90,10 @@ static void choose_refined(assay_rounded *out, size_t rows, float coarse)
 static void refine_row(const assay_linear *layer, assay_rounded *out, size_t at, float *rest)
 {
     size_t row = out->refined_rows[at], depth = layer->depth;
-    float largest = 0;
     assay_linear_row(layer, row, rest);
-    for (size_t i = 0; i < depth; i++) {
+    for (size_t i = 0; i < depth; i++)
         rest[i] -= (float)out->integers[row * depth + i] * out->scales[row];
-        largest = fmaxf(largest, fabsf(rest[i]));
-    }
-    float scale = fmaxf(largest, ASSAY_LEAST_LARGEST) / ASSAY_I8_LIMIT;
+    float scale = assay_row_scale(rest, depth);
     for (size_t i = 0; i < depth; i++)
         out->refined_integers[at * depth + i] = (int8_t)rintf(rest[i] / scale);
     out->refined_scales[at] = scale;

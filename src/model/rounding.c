@@ -24,6 +24,7 @@
 
 #include "base/threads.h"
 
+#define LEAST_ABSOLUTE 1e-12f /* of a row's largest value: no scale is zero */
 #define DAMPING 0.1           /* of the mean variance, added to each: for what was not observed */
 #define LIMIT 127.0f
 
@@ -269,11 +270,11 @@ static float shift_of(const assay_rounding *r, const float *weights, const int8_
     return (float)shift;
 }
 
-static float scale_of(const float *weights, size_t n)
+float assay_row_scale(const float *values, size_t count)
 {
-    float largest = ASSAY_LEAST_LARGEST;
-    for (size_t k = 0; k < n; k++)
-        largest = fmaxf(largest, fabsf(weights[k]));
+    float largest = LEAST_ABSOLUTE;
+    for (size_t k = 0; k < count; k++)
+        largest = fmaxf(largest, fabsf(values[k]));
     return largest / LIMIT;
 }
 
@@ -282,7 +283,7 @@ void assay_round_rows(const assay_rounding *rounding, const float *weights, size
 {
     size_t n = rounding->depth;
     for (size_t i = 0; i < rows; i++)
-        scales[i] = scale_of(weights + i * n, n);
+        scales[i] = assay_row_scale(weights + i * n, n);
     round_with(rounding, weights, rows, scales, integers, scratch);
     for (size_t i = 0; i < rows; i++)
         shifts[i] = shift_of(rounding, weights + i * n, integers + i * n, scales[i]);

@@ -9,8 +9,6 @@
 #include "base/status.h"
 #include "model/observed.h"
 
-#define ASSAY_LEAST_LARGEST 1e-12f /* of a row's values: no scale is zero */
-
 /* How errors of one weight are made good by others; read by many threads. */
 typedef struct assay_rounding assay_rounding;
 
@@ -19,6 +17,9 @@ typedef struct assay_rounding assay_rounding;
 assay_status assay_rounding_open(const assay_observed *observed, assay_rounding **out,
                                  assay_error *error);
 void assay_rounding_close(assay_rounding *rounding);
+
+/* What 1 means in a row of int8: its largest magnitude / 127, and never zero. */
+float assay_row_scale(const float *values, size_t count);
 
 /* The weights[rows][depth] of some outputs as integers[rows][depth] of at most 127 times
  * the row's scale; its shift is what to add to the output's bias so that its mean over the
