@@ -80,6 +80,11 @@ INLINE vector v_abs(vector a)
     return (vector){_mm256_andnot_ps(sign, a.low), _mm256_andnot_ps(sign, a.high)};
 }
 
+INLINE vector v_or(vector a, vector b)
+{
+    return (vector){_mm256_or_ps(a.low, b.low), _mm256_or_ps(a.high, b.high)};
+}
+
 /* |a| with b's sign; a has none. */
 INLINE vector v_sign(vector a, vector b)
 {

@@ -72,6 +72,11 @@ INLINE vector v_abs(vector a)
     return _mm512_andnot_ps(_mm512_set1_ps(-0.0f), a);
 }
 
+INLINE vector v_or(vector a, vector b)
+{
+    return _mm512_or_ps(a, b);
+}
+
 /* |a| with b's sign; a has none. */
 INLINE vector v_sign(vector a, vector b)
 {

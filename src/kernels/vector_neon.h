@@ -102,6 +102,14 @@ INLINE vector v_abs(vector a)
     return (vector)EACH(vabsq_f32, a);
 }
 
+INLINE vector v_or(vector a, vector b)
+{
+#define EITHER(x, y) \
+    vreinterpretq_f32_u32(vorrq_u32(vreinterpretq_u32_f32(x), vreinterpretq_u32_f32(y)))
+    return (vector)EACH_OF_2(EITHER, a, b);
+#undef EITHER
+}
+
 /* |a| with b's sign; a has none. */
 INLINE vector v_sign(vector a, vector b)
 {

@@ -216,6 +216,17 @@ static void normalise(const run *r, const assay_norm *norm, float *x, size_t row
     assay_stopwatch_read(r->watch, ASSAY_OPERATION_NORM);
 }
 
+/* x += y, in whole panels as long as there are some: compilers make vectors of these. */
+static void add(float *restrict x, const float *restrict y, size_t n)
+{
+    size_t i = 0;
+    for (; i + ASSAY_PANEL <= n; i += ASSAY_PANEL)
+        for (size_t l = 0; l < ASSAY_PANEL; l++)
+            x[i + l] += y[i + l];
+    for (; i < n; i++)
+        x[i] += y[i];
+}
+
 /* word + type + position, added in that order, as transformers does. */
 static void embed_token(const run *r, int32_t id, size_t type, size_t position, float *x,
                         float *other)
@@ -223,11 +234,9 @@ static void embed_token(const run *r, int32_t id, size_t type, size_t position, 
     const assay_encoder *encoder = r->encoder;
     assay_table_row(&encoder->words, (size_t)id, x);
     assay_table_row(&encoder->types, type < encoder->types.rows ? type : 0, other);
-    for (size_t i = 0; i < r->hidden; i++)
-        x[i] += other[i];
+    add(x, other, r->hidden);
     assay_table_row(&encoder->positions, position, other);
-    for (size_t i = 0; i < r->hidden; i++)
-        x[i] += other[i];
+    add(x, other, r->hidden);
 }
 
 /* A padding token that stands in a text has a position of its own and is not
