@@ -22,6 +22,7 @@ class CTranslate2(engine.Engine):
         for i, layer in enumerate(head):
             arrays[f"w{i}"], arrays[f"b{i}"] = layer.weight.detach().numpy(), layer.bias.detach().numpy()
         np.savez(f"{folder}/head.npz", **arrays)
+        base.config.position_embedding_type = "absolute"  # the converter reads it, transformers 5 has it no more
         base.save_pretrained(f"{folder}/base")
         TransformersConverter(f"{folder}/base").convert(
             f"{folder}/model", quantization={"fp32": "float32"}.get(precision, precision), force=True)
