@@ -49,6 +49,7 @@ static pthread_cond_t left = PTHREAD_COND_INITIALIZER; /* a thread left a loop,
                                                            or a step ended */
 static loop *loops;
 static atomic_uint at_work; /* threads inside a loop, callers counted */
+static _Thread_local bool counted; /* this thread is one of them */
 
 /* The cgroup's CPU quota in cores, rounded up; 0 when there is none. Reads
  * cgroup v2's cpu.max or v1's cpu.cfs_* of this process's own group, and the
@@ -178,6 +179,7 @@ static loop *joinable(void)
 static void *pool_thread(void *unused)
 {
     (void)unused;
+    counted = true; /* whenever it has work */
     pthread_mutex_lock(&lock);
     for (;;) {
         loop *l = joinable();
@@ -218,21 +220,36 @@ static void start_pool(void)
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
+/* A caller begins. */
+static void enter(void)
+{
+    atomic_fetch_add(&at_work, 1);
+    counted = true;
+}
+
 /* A caller is done: a core is free for a helper of another loop. */
 static void leave(void)
 {
     pthread_mutex_lock(&lock);
     atomic_fetch_sub(&at_work, 1);
+    counted = false;
     if (loops != NULL)
         pthread_cond_signal(&work);
     pthread_mutex_unlock(&lock);
 }
 
+/* Who does so inside a loop is at work already: counted twice, it would drive helpers
+ * out of that loop. */
 static void run_alone(const size_t *counts, size_t steps, assay_steps_fn fn, void *context)
 {
+    bool inside = counted;
+    if (!inside)
+        enter();
     for (size_t step = 0; step < steps; step++)
         for (size_t i = 0; i < counts[step]; i++)
             fn(context, step, i, 0);
+    if (!inside)
+        leave();
 }
 
 void assay_loop_steps(const size_t *counts, size_t steps, uint32_t workers, assay_steps_fn fn,
@@ -246,9 +263,7 @@ void assay_loop_steps(const size_t *counts, size_t steps, uint32_t workers, assa
     if (workers == 0 || workers > assay_cores())
         workers = assay_cores();
     if (workers == 1 || widest < 2) {
-        atomic_fetch_add(&at_work, 1);
         run_alone(counts, steps, fn, context);
-        leave();
         return;
     }
     pthread_once(&pool_once, start_pool);
@@ -259,7 +274,7 @@ void assay_loop_steps(const size_t *counts, size_t steps, uint32_t workers, assa
     while (*end != NULL)
         end = &(*end)->next;
     *end = &l;
-    atomic_fetch_add(&at_work, 1);
+    enter();
     pthread_cond_broadcast(&work);
     pthread_mutex_unlock(&lock);
 

@@ -22,7 +22,7 @@ typedef void (*assay_loop_fn)(void *context, size_t item, uint32_t worker);
 
 /* Runs fn for every item 0 .. count-1, in about that order, on at most
  * `workers` threads (0: assay_cores()); returns when all are done. Must not be
- * called from inside fn. */
+ * called from inside fn, but for loops of one worker. */
 void assay_loop(size_t count, uint32_t workers, assay_loop_fn fn, void *context);
 
 /* Loops one after another without going back to the pool between them: step s has

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_base.c: arena, buffer, files, JSON fields, threads. */
 #include <math.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -13,6 +14,7 @@
 #include <cmocka.h>
 
 #include "base/arena.h"
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/folder.h"
 #include "base/hash.h"
@@ -247,6 +249,40 @@ static void steps_are_done_in_order(void **state)
     assay_loop(0, 0, count_item, NULL);
 }
 
+/* All threads of a loop, each inside one of its own. */
+typedef struct gathering {
+    atomic_uint inside;
+    atomic_bool alone; /* one waited in vain */
+} gathering;
+
+static void gather(void *context, size_t item, uint32_t worker)
+{
+    (void)item, (void)worker;
+    gathering *g = context;
+    unsigned round = (atomic_fetch_add(&g->inside, 1) / assay_cores() + 1) * assay_cores();
+    double end = assay_seconds() + 10;
+    while (atomic_load(&g->inside) < round && !atomic_load(&g->alone)) {
+        if (assay_seconds() > end)
+            atomic_store(&g->alone, true);
+        sched_yield();
+    }
+}
+
+static void gather_inside(void *context, size_t item, uint32_t worker)
+{
+    (void)item, (void)worker;
+    assay_loop(1, 1, gather, context);
+}
+
+static void loops_inside_loops_drive_nobody_out(void **state)
+{
+    (void)state;
+    gathering g = {0};
+    assay_loop(50 * assay_cores(), 0, gather_inside, &g);
+    assert_false(g.alone);
+    assert_int_equal(g.inside, 50 * assay_cores());
+}
+
 static void digests_tell_pieces_apart(void **state)
 {
     (void)state;
@@ -291,6 +327,7 @@ int main(void)
         cmocka_unit_test(one_at_a_time_has_the_lock),
         cmocka_unit_test(json_fields_are_checked),
         cmocka_unit_test(loop_takes_every_item_once),
+        cmocka_unit_test(loops_inside_loops_drive_nobody_out),
         cmocka_unit_test(steps_are_done_in_order),
         cmocka_unit_test(digests_tell_pieces_apart),
         cmocka_unit_test(libraries_are_loaded_late),
