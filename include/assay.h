@@ -1093,6 +1093,28 @@ ASSAY_API assay_status assay_search(assay_pipeline *pipeline, assay_text query,
                                     uint32_t top, assay_result *out, assay_error *error);
 ASSAY_API void assay_result_free(assay_result *result);
 
+/* Told of each question of assay_search_many in turn, by the thread that made the call.
+ * `failed` is NULL, or says why this question has no result, and *result is empty. A result is
+ * freed after this; who wants to keep it copies the struct, sets *result to {0}, and calls
+ * assay_result_free later. Return false to stop. */
+typedef bool (*assay_result_fn)(size_t query, assay_result *result, const assay_error *failed,
+                                void *user);
+
+/* assay_search of queries[count], which are the caller's, several at a time: sooner done
+ * with all, later with each. Questions are embedded together, and each is then looked up by
+ * one of the pipeline's threads, with a connection to the store of its own (of PostgreSQL
+ * from its pool). Results are those of assay_search, bit for bit and told in the order of the
+ * questions, whatever the number of threads; but first_seconds is without the embedding. A
+ * pipeline with stages, with the retriever late or with a deadline answers one question after
+ * the other: each has all threads for itself.
+ *
+ * Results of at most 64 questions are held at a time, or 16 a thread where these are more.
+ * INTERRUPTED when `answered` stopped it; what fails a question goes to `answered`, so errors
+ * of the call itself are MEMORY and those of assay_store_open. A count of 0 is OK. */
+ASSAY_API assay_status assay_search_many(assay_pipeline *pipeline, const assay_text *queries,
+                                         size_t count, uint32_t top, assay_result_fn answered,
+                                         void *user, assay_error *error);
+
 /* assay_explain of a hit: by the pipeline's stage of late interaction, or, where it has
  * none, by the model "late". Places are in the hit's text. */
 ASSAY_API assay_status assay_pipeline_explain(assay_pipeline *pipeline, assay_text query,

@@ -7,6 +7,7 @@
  *     cascade.c    candidates -> the same, reordered by stage after stage
  *     blocks.c     a stage's candidates scored as long as there is time
  *     search.c     opens and closes all that, and makes hits of what comes out
+ *     search_many.c  the same for many questions, a thread each
  */
 #ifndef ASSAY_PIPELINE_H
 #define ASSAY_PIPELINE_H
@@ -37,8 +38,9 @@ assay_status assay_settings_fit(assay_settings *settings, const assay_collection
 /* What retrieving needs. */
 typedef struct assay_retrieval {
     assay_model *encoder;
-    assay_session *session; /* NULL: BM25 only */
+    assay_session *session; /* NULL: BM25 only, or the two below are filled by the caller */
     float *query_vector;    /* [dimensions] */
+    assay_embedding_info query_info;
     assay_vectors vectors;
     assay_vector_index kind; /* how they were searched last */
     assay_nearest nearest;
@@ -82,6 +84,8 @@ assay_status assay_query_encoder_open(const assay_collection *collection, uint32
                                       assay_error *error);
 
 assay_status assay_retrieval_open(assay_pipeline *pipeline, assay_error *error);
+/* The working memory alone, without models. */
+assay_status assay_retrieval_lists(assay_pipeline *pipeline, assay_error *error);
 void assay_retrieval_close(assay_retrieval *retrieval);
 /* Fills retrieval.fused, best first; *count is at most options.retrieve. Tells the
  * result query_truncated, and degraded. */

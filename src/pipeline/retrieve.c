@@ -25,31 +25,29 @@ assay_status assay_query_encoder_open(const assay_collection *collection, uint32
     return assay_session_open(*model, &options, session, error);
 }
 
-static assay_status open_encoder(assay_pipeline *p, assay_error *error)
+assay_status assay_retrieval_lists(assay_pipeline *p, assay_error *error)
 {
     assay_retrieval *r = &p->retrieval;
-    uint32_t n = p->collection.config.dimensions;
-    ASSAY_TRY(assay_query_encoder_open(&p->collection, p->settings.options.threads, &r->encoder,
-                                       &r->session, error));
-    r->query_vector = calloc(n, sizeof *r->query_vector);
-    return r->query_vector != NULL ? ASSAY_OK
-                                   : assay_fail_memory(error, n * sizeof *r->query_vector);
+    size_t retrieve = p->settings.options.retrieve;
+    r->query_vector = calloc(p->collection.config.dimensions + 1, sizeof *r->query_vector);
+    r->bm25 = calloc(retrieve, sizeof *r->bm25);
+    r->dense = calloc(retrieve, sizeof *r->dense);
+    r->fused = calloc(2 * retrieve, sizeof *r->fused);
+    r->terms = assay_arena_new(0);
+    bool whole = r->query_vector && r->bm25 && r->dense && r->fused && r->terms;
+    return whole ? ASSAY_OK : assay_fail_memory(error, 2 * retrieve * sizeof *r->fused);
 }
 
 assay_status assay_retrieval_open(assay_pipeline *p, assay_error *error)
 {
     const assay_pipeline_options *o = &p->settings.options;
     assay_retrieval *r = &p->retrieval;
-    size_t retrieve = o->retrieve;
-    r->bm25 = calloc(retrieve, sizeof *r->bm25);
-    r->dense = calloc(retrieve, sizeof *r->dense);
-    r->fused = calloc(2 * retrieve, sizeof *r->fused);
-    r->terms = assay_arena_new(0);
-    if (r->bm25 == NULL || r->dense == NULL || r->fused == NULL || r->terms == NULL)
-        return assay_fail_memory(error, 2 * retrieve * sizeof *r->fused);
+    ASSAY_TRY(assay_retrieval_lists(p, error));
     if (o->retriever == ASSAY_RETRIEVER_LATE)
         return assay_late_retriever_open(&r->late, p->store, &p->collection, o->threads, error);
-    return o->retriever & ASSAY_RETRIEVER_DENSE ? open_encoder(p, error) : ASSAY_OK;
+    if (!(o->retriever & ASSAY_RETRIEVER_DENSE))
+        return ASSAY_OK;
+    return assay_query_encoder_open(&p->collection, o->threads, &r->encoder, &r->session, error);
 }
 
 void assay_retrieval_close(assay_retrieval *r)
@@ -169,11 +167,11 @@ static assay_status retrieve_dense(assay_pipeline *p, assay_text query, size_t *
     if (!in_store)
         ASSAY_TRY(open_vectors(p, error));
     double begun = assay_seconds();
-    assay_embedding_info info;
-    ASSAY_TRY(assay_embed(r->session, &query, 1, r->query_vector, &info, error));
+    if (r->session != NULL)
+        ASSAY_TRY(assay_embed(r->session, &query, 1, r->query_vector, &r->query_info, error));
     assay_vector_scale(r->query_vector, p->collection.config.dimensions);
-    result->query_truncated = info.truncated;
-    result->tokens = info.tokens;
+    result->query_truncated = r->query_info.truncated;
+    result->tokens = r->query_info.tokens;
     ASSAY_TRY(in_store ? search_store(p, count, error) : search_files(p, count, error));
     assay_cost_learn(&p->dense_cost, 1, assay_seconds() - begun);
     return ASSAY_OK;

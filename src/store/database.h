@@ -38,6 +38,7 @@ struct assay_store {
     const assay_backend *calls;
     char *home; /* where files derived from it lie */
     char *path; /* of the database, as messages name it */
+    char *given; /* what it was opened by: a folder, or an URL */
     uint32_t busy_ms;
     bool read_only;
     assay_buffer text; /* behind assay_document_text */

@@ -54,6 +54,9 @@ static assay_status open_store(assay_store *store, const char *home, bool create
         ASSAY_TRY(assay_home(place, sizeof place, error));
         home = place;
     }
+    store->given = strdup(home);
+    if (store->given == NULL)
+        return assay_fail_memory(error, strlen(home));
     if (strncmp(home, "postgresql://", 13) == 0 || strncmp(home, "postgres://", 11) == 0)
         return open_postgres(store, home, create, error);
     store->calls = &assay_sqlite;
@@ -85,6 +88,13 @@ assay_status assay_store_open(const char *home, const assay_store_options *optio
     return ASSAY_OK;
 }
 
+assay_status assay_store_open_again(const assay_store *store, assay_store **out,
+                                    assay_error *error)
+{
+    const assay_store_options options = {.read_only = true, .busy_ms = store->busy_ms};
+    return assay_store_open(store->given, &options, out, error);
+}
+
 void assay_store_close(assay_store *store)
 {
     if (store == NULL)
@@ -94,6 +104,7 @@ void assay_store_close(assay_store *store)
     assay_buffer_free(&store->text);
     free(store->home);
     free(store->path);
+    free(store->given);
     free(store);
 }
 

@@ -44,6 +44,10 @@ uint64_t assay_generation_after(uint64_t generation);
 /* Directory of the store, for files derived from it. */
 const char *assay_store_home(const assay_store *store);
 
+/* The same once more, for reading, by another thread. */
+assay_status assay_store_open_again(const assay_store *store, assay_store **out,
+                                    assay_error *error);
+
 /* Reads a collection as it is now. NOT_FOUND names those that exist. */
 assay_status assay_collection_open(assay_store *store, const char *name,
                                    assay_collection *out, assay_error *error);

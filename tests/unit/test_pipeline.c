@@ -576,6 +576,7 @@ static void assert_same_hits(const assay_result *a, const assay_result *b)
         assert_string_equal(x->document, y->document);
         assert_int_equal(x->passage, y->passage);
         assert_memory_equal(&x->score, &y->score, sizeof x->score);
+        assert_memory_equal(&x->score_dense, &y->score_dense, sizeof x->score_dense);
         assert_memory_equal(&x->logit, &y->logit, sizeof x->logit);
         assert_memory_equal(&x->probability, &y->probability, sizeof x->probability);
         assert_true(x->tokens == y->tokens && x->truncated == y->truncated &&
@@ -786,6 +787,134 @@ static void tokens_without_a_bi_encoder(void **state)
     expect_tokenized(CROSS, 0, NULL);
 }
 
+/* ---- Many questions ---------------------------------------------------------- */
+
+enum { MANY = 150, EMPTY = 70 }; /* more than are asked at once */
+
+typedef struct asked {
+    assay_pipeline *alone; /* that answers one at a time */
+    const assay_text *queries;
+    size_t next, most, failed, found;
+    assay_result kept;
+} asked;
+
+static bool compare_answer(size_t query, assay_result *result, const assay_error *failed,
+                           void *user)
+{
+    asked *a = user;
+    assay_result own = {0};
+    assert_int_equal(query, a->next++);
+    assay_status status = assay_search(a->alone, a->queries[query], 2, &own, &error);
+    assert_int_equal(status, failed != NULL ? failed->code : ASSAY_OK);
+    assert_same_hits(result, &own);
+    assert_true(result->tokens == own.tokens && result->allowed == own.allowed);
+    a->failed += failed != NULL;
+    a->found += result->count > 0;
+    assay_result_free(&own);
+    if (query == 1) {
+        a->kept = *result;
+        *result = (assay_result){0};
+    }
+    return a->next < a->most;
+}
+
+/* What many come to, by so many threads, beside one at a time by all. */
+static asked ask_many(assay_pipeline_options options, const char *filter,
+                      const assay_text *queries, size_t count, size_t most, assay_status expected)
+{
+    asked a = {.queries = queries, .most = most};
+    assay_pipeline *pipeline;
+    assert_ok(assay_pipeline_open(store, "c", &options, &pipeline, &error));
+    options.threads = 0;
+    assert_ok(assay_pipeline_open(store, "c", &options, &a.alone, &error));
+    assert_ok(assay_pipeline_filter(pipeline, filter, &error));
+    assert_ok(assay_pipeline_filter(a.alone, filter, &error));
+    assert_int_equal(assay_search_many(pipeline, queries, count, 2, compare_answer, &a, &error),
+                     expected);
+    assay_pipeline_close(a.alone);
+    assay_pipeline_close(pipeline);
+    return a;
+}
+
+static void many_are_answered_as_one(void **state)
+{
+    (void)state;
+    static const char *const words[] = {"holidays", "cook", "soup at sea", "alarm", "cabin ring"};
+    static char texts[MANY][64];
+    assay_text queries[MANY];
+    for (size_t i = 0; i < MANY; i++) {
+        snprintf(texts[i], sizeof texts[i], "%s %zu %s", words[i % 5], i % 13, words[i % 3]);
+        queries[i] = text_of(i == EMPTY ? " " : texts[i]);
+    }
+    index_files(&with_model);
+    for (int retriever = ASSAY_RETRIEVER_BM25; retriever <= ASSAY_RETRIEVER_HYBRID; retriever++)
+        for (uint32_t threads = 0; threads < 4; threads++) {
+            asked a = ask_many((assay_pipeline_options){.retriever = (assay_retriever)retriever,
+                                                        .threads = threads},
+                               threads == 2 ? "not exists(year)" : NULL, queries, MANY, MANY + 1,
+                               ASSAY_OK);
+            assert_int_equal(a.next, MANY);
+            assert_int_equal(a.failed, 1);
+            assert_true(a.found > MANY / 2);
+            assert_true(a.kept.count > 0 && a.kept.hits[0].rank == 1);
+            assay_result_free(&a.kept);
+        }
+}
+
+static void few_and_reranked_are_answered_likewise(void **state)
+{
+    (void)state;
+    const assay_text queries[] = {text_of("soup"), text_of("the alarm"), text_of("")};
+    const assay_pipeline_options cross = {.reranker = CROSS, .no_cache = true}, none = {0},
+                                 hurried = {.deadline_ms = 100000};
+    index_files(&with_model);
+    assert_int_equal(ask_many(none, NULL, NULL, 0, 1, ASSAY_OK).next, 0);
+    assert_int_equal(ask_many(none, NULL, queries, 1, 2, ASSAY_OK).next, 1);
+    for (int i = 0; i < 3; i++) {
+        asked a = ask_many(i == 0 ? none : i == 1 ? cross : hurried, NULL, queries, 3, 4, ASSAY_OK);
+        assert_int_equal(a.next, 3);
+        assert_int_equal(a.failed, 1);
+        assay_result_free(&a.kept);
+    }
+}
+
+/* No more is told once that is not wanted, whether or not it was found already. */
+static void many_can_be_stopped(void **state)
+{
+    (void)state;
+    assay_text queries[MANY];
+    for (size_t i = 0; i < MANY; i++)
+        queries[i] = text_of("soup");
+    index_files(&with_model);
+    for (size_t most = 1; most <= 81; most += 40) {
+        asked a = ask_many((assay_pipeline_options){0}, NULL, queries, MANY, most,
+                           ASSAY_E_INTERRUPTED);
+        assert_int_equal(a.next, most);
+        assay_result_free(&a.kept);
+    }
+}
+
+/* A lane cannot be opened: the folder is gone. */
+static void lanes_that_cannot_be_opened_are_told(void **state)
+{
+    (void)state;
+    const assay_text queries[] = {text_of("soup"), text_of("the alarm")};
+    char moved[80];
+    index_files(&without_model);
+    assay_pipeline *pipeline;
+    asked a = {.queries = queries, .most = 3};
+    assert_ok(assay_pipeline_open(store, "c", NULL, &pipeline, &error));
+    assert_ok(assay_pipeline_open(store, "c", NULL, &a.alone, &error));
+    snprintf(moved, sizeof moved, "%s.moved", home);
+    assert_int_equal(rename(home, moved), 0);
+    assert_int_equal(assay_search_many(pipeline, queries, 2, 2, compare_answer, &a, &error),
+                     ASSAY_E_NOT_FOUND);
+    assert_int_equal(a.next, 1);
+    assert_int_equal(rename(moved, home), 0);
+    assay_pipeline_close(a.alone);
+    assay_pipeline_close(pipeline);
+}
+
 #define with_files(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
@@ -810,6 +939,10 @@ int main(void)
         with_files(a_cache_that_cannot_be_used_is_told),
         with_files(tokens_without_a_bi_encoder),
         with_files(queries_longer_than_any_trained_on_are_not_reranked),
+        with_files(many_are_answered_as_one),
+        with_files(few_and_reranked_are_answered_likewise),
+        with_files(many_can_be_stopped),
+        with_files(lanes_that_cannot_be_opened_are_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
