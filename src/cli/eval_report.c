@@ -122,6 +122,21 @@ static void add_latency(assay_answer *answer, json_t *object, const char *name, 
     assay_answer_set(answer, one, "p95", assay_json_number(s.p95));
 }
 
+static void add_times(assay_answer *answer, const assay_eval *eval)
+{
+    if (eval->together) {
+        assay_answer_set(answer, answer->root, "seconds", assay_json_number(eval->seconds));
+        assay_answer_set(answer, answer->root, "queries_per_second",
+                         assay_json_number((double)eval->timed / eval->seconds));
+        return;
+    }
+    json_t *latency = assay_answer_object(answer, answer->root, "latency_ms");
+    add_latency(answer, latency, "first", eval->first_ms, eval->timed);
+    if (has_reranker(eval))
+        add_latency(answer, latency, "rerank", eval->rerank_ms, eval->timed);
+    add_latency(answer, latency, "total", eval->total_ms, eval->timed);
+}
+
 static void add_pipeline(assay_answer *answer, const assay_eval *eval)
 {
     json_t *root = answer->root;
@@ -146,10 +161,7 @@ static void add_pipeline(assay_answer *answer, const assay_eval *eval)
         assay_answer_set(answer, deadline, "degraded", assay_json_count(eval->degraded));
         assay_answer_set(answer, deadline, "left_out", assay_json_count(eval->left_out));
     }
-    json_t *latency = assay_answer_object(answer, root, "latency_ms");
-    add_latency(answer, latency, "first", eval->first_ms, eval->timed);
     if (has_reranker(eval)) {
-        add_latency(answer, latency, "rerank", eval->rerank_ms, eval->timed);
         assay_answer_set(answer, root, "rerank_skipped", assay_json_count(eval->skipped));
         json_t *scores = assay_answer_object(answer, root, "scores");
         assay_answer_set(answer, scores, "passages", assay_json_count(eval->scored));
@@ -158,7 +170,7 @@ static void add_pipeline(assay_answer *answer, const assay_eval *eval)
         assay_llm_json(answer, root, &eval->llm);
         assay_answer_set(answer, scores, "tokenized", assay_json_count(eval->tokenized));
     }
-    add_latency(answer, latency, "total", eval->total_ms, eval->timed);
+    add_times(answer, eval);
     assay_answer_set(answer, root, "cpu", json_string(assay_cpu()));
     assay_answer_set(answer, root, "version", json_string(assay_version()));
 }
@@ -209,6 +221,19 @@ static void print_latency(const char *name, double *ms, size_t count)
     printf("  %-12s %9.1f %9.1f %9.1f\n", name, s.mean, s.p50, s.p95);
 }
 
+static void print_times(const assay_eval *eval)
+{
+    if (eval->together) {
+        printf("\n  %.1f queries a second, many at a time\n", (double)eval->timed / eval->seconds);
+        return;
+    }
+    printf("\n  %-12s %9s %9s %9s\n", "ms a query", "mean", "p50", "p95");
+    print_latency("first stage", eval->first_ms, eval->timed);
+    if (has_reranker(eval))
+        print_latency("reranking", eval->rerank_ms, eval->timed);
+    print_latency("total", eval->total_ms, eval->timed);
+}
+
 static void print_deadline(const assay_eval *eval)
 {
     if (!deadline_of(eval) || !eval->timed)
@@ -245,11 +270,7 @@ static void print_people(const assay_eval *eval, const values *list, size_t coun
         printf("  %-12s %9.4f\n", list[i].name, list[i].mean);
     if (!eval->collection)
         return;
-    printf("\n  %-12s %9s %9s %9s\n", "ms a query", "mean", "p50", "p95");
-    print_latency("first stage", eval->first_ms, eval->timed);
-    if (has_reranker(eval))
-        print_latency("reranking", eval->rerank_ms, eval->timed);
-    print_latency("total", eval->total_ms, eval->timed);
+    print_times(eval);
     print_deadline(eval);
     if (options_of(eval).min_probability.set)
         printf("\n%zu queries have no answer of that probability; they count 0.\n",

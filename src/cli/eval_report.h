@@ -30,6 +30,8 @@ typedef struct assay_eval {
     assay_llm_usage llm;  /* sum of its stages */
     double *first_ms, *rerank_ms, *total_ms; /* [timed]; sorted here */
     size_t timed;
+    bool together;        /* queries were searched many at a time, so that no latency is that of */
+    double seconds;       /* a query; all together took this */
 } assay_eval;
 
 /* Computes the measures and prints them; returns an exit code. */

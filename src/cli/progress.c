@@ -43,7 +43,7 @@ bool assay_interrupted(void)
     return interrupted != 0;
 }
 
-static double seconds(void)
+double assay_bar_seconds(void)
 {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
@@ -201,7 +201,7 @@ bool assay_bar_update(const assay_progress *progress, void *user)
         assay_report(progress->problem);
     }
     if (bar->columns) {
-        double now = seconds();
+        double now = assay_bar_seconds();
         if (!bar->started || bar->phase != progress->phase || progress->done < bar->mark_done)
             start_phase(bar, progress, now);
         update_rate(bar, now, progress->done);

@@ -33,6 +33,9 @@ bool assay_bar_update(const assay_progress *progress, void *user);
 /* Wipes the bar, so that other lines can be printed. */
 void assay_bar_clear(assay_bar *bar);
 
+/* Of a clock that is never set. */
+double assay_bar_seconds(void);
+
 /* From here on the first SIGINT, SIGTERM or SIGHUP only sets a flag; a second
  * one ends the program as usual. */
 void assay_interrupt_arm(void);

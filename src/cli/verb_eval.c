@@ -19,7 +19,7 @@ typedef struct eval_settings {
     const char *collection, *model, *output, *qrels, *run, *filter;
     uint32_t split, limit, seed;
     assay_option_list measures;
-    bool per_query, cache;
+    bool per_query, cache, batch;
 } eval_settings;
 
 static const char *const split_names[] = {"test", "dev", "train"};
@@ -29,6 +29,7 @@ typedef struct eval_job {
     const eval_settings *settings;
     assay_beir beir;
     size_t *picked; /* [count] places in queries, in their order */
+    assay_text *texts; /* [count] of these */
     size_t count;
     bool *chosen;   /* [queries of qrels]; NULL: all */
     assay_store *store;
@@ -161,68 +162,119 @@ static assay_status add_result(eval_job *job, const char *query, const assay_res
     return ASSAY_OK;
 }
 
-static assay_status search_one(eval_job *job, size_t place, assay_bar *bar, assay_error *error)
+/* The judged queries on their way. */
+typedef struct searching {
+    eval_job *job;
+    assay_bar bar;
+    size_t done;
+    assay_status status; /* not ASSAY_OK: no query more is worth it, for this reason */
+    assay_error error;
+} searching;
+
+/* False once interrupted. */
+static bool show_progress(searching *s)
 {
-    const char *id = job->beir.queries.ids[place];
-    assay_result result;
-    assay_status status =
-        assay_search(job->pipeline, job->beir.queries.texts[place], 0, &result, error);
-    if (status == ASSAY_E_ARGUMENT || status == ASSAY_E_LIMIT || status == ASSAY_E_FORMAT) {
+    assay_progress progress = {.phase = ASSAY_PHASE_INDEX, .done = s->done,
+                               .total = s->job->count};
+    return assay_bar_update(&progress, &s->bar);
+}
+
+static void count_result(eval_job *job, const char *id, const assay_result *result,
+                         assay_bar *bar)
+{
+    bool late = strcmp(result->degraded.where, "deadline") == 0;
+    if (result->missing.code != ASSAY_OK && job->eval.timed == 0) {
         assay_bar_clear(bar);
-        assay_warn("query %s: %s; it counts 0", id, error->message);
-        job->eval.failed++;
-        return ASSAY_OK;
-    }
-    if (status != ASSAY_OK)
-        return status;
-    bool late = strcmp(result.degraded.where, "deadline") == 0;
-    if (result.missing.code != ASSAY_OK && job->eval.timed == 0) {
-        assay_bar_clear(bar);
-        assay_warn("%s: %s", result.missing.where, result.missing.message);
+        assay_warn("%s: %s", result->missing.where, result->missing.message);
     }
     job->eval.degraded += late;
-    job->eval.left_out += result.left_out;
-    job->eval.spared += result.spared;
-    job->eval.abstained += result.count == 0 && result.withheld + result.dropped > 0;
-    if (result.degraded.code != ASSAY_OK && !late) {
+    job->eval.left_out += result->left_out;
+    job->eval.spared += result->spared;
+    job->eval.abstained += result->count == 0 && result->withheld + result->dropped > 0;
+    if (result->degraded.code != ASSAY_OK && !late) {
         assay_bar_clear(bar);
-        assay_warn("query %s: not reranked: %s: %s", id, result.degraded.where,
-                   result.degraded.message);
+        assay_warn("query %s: not reranked: %s: %s", id, result->degraded.where,
+                   result->degraded.message);
         job->eval.failed++;
     }
-    job->eval.skipped += result.skipped.code != ASSAY_OK;
-    for (size_t i = 0; i < result.stage_count; i++)
-        assay_llm_add(&job->eval.llm, &result.stages[i].llm);
-    job->eval.scored += result.scored;
-    job->eval.cached += result.cached;
-    job->eval.tokenized += result.tokenized;
-    if (result.cache.code != ASSAY_OK) {
+    job->eval.skipped += result->skipped.code != ASSAY_OK;
+    for (size_t i = 0; i < result->stage_count; i++)
+        assay_llm_add(&job->eval.llm, &result->stages[i].llm);
+    job->eval.scored += result->scored;
+    job->eval.cached += result->cached;
+    job->eval.tokenized += result->tokenized;
+    if (result->cache.code != ASSAY_OK) {
         assay_bar_clear(bar);
         assay_warn("query %s: %s: %s; its scores were computed without it", id,
-                   result.cache.where, result.cache.message);
+                   result->cache.where, result->cache.message);
     }
-    status = add_result(job, id, &result, error);
-    assay_result_free(&result);
-    return status;
+}
+
+/* Takes the answer to a query; false: it was the last. */
+static bool take_answer(size_t i, assay_result *result, const assay_error *failed, void *user)
+{
+    searching *s = user;
+    eval_job *job = s->job;
+    const char *id = job->beir.queries.ids[job->picked[i]];
+    s->done = i + 1;
+    if (failed == NULL) {
+        count_result(job, id, result, &s->bar);
+        s->status = add_result(job, id, result, &s->error);
+    } else if (failed->code == ASSAY_E_ARGUMENT || failed->code == ASSAY_E_LIMIT ||
+               failed->code == ASSAY_E_FORMAT) {
+        assay_bar_clear(&s->bar);
+        assay_warn("query %s: %s; it counts 0", id, failed->message);
+        job->eval.failed++;
+    } else {
+        assay_bar_clear(&s->bar);
+        assay_warn("query %s could not be answered", id);
+        s->error = *failed;
+        s->status = failed->code;
+    }
+    return s->status == ASSAY_OK && (s->done == job->count || show_progress(s));
+}
+
+/* Each by itself, so that what it takes can be told. */
+static void search_each(searching *s)
+{
+    bool more = true;
+    for (size_t i = 0; i < s->job->count && more; i++) {
+        assay_error failed;
+        assay_result result = {0};
+        assay_status status = assay_search(s->job->pipeline, s->job->texts[i], 0, &result, &failed);
+        more = take_answer(i, &result, status != ASSAY_OK ? &failed : NULL, s);
+        assay_result_free(&result);
+    }
+}
+
+static void search_together(searching *s)
+{
+    eval_job *job = s->job;
+    assay_error error;
+    double begun = assay_bar_seconds();
+    assay_status status = assay_search_many(job->pipeline, job->texts, job->count, 0, take_answer,
+                                            s, &error);
+    job->eval.seconds = assay_bar_seconds() - begun;
+    if (status == ASSAY_OK || status == ASSAY_E_INTERRUPTED)
+        return;
+    s->status = status;
+    s->error = error;
 }
 
 static int search_all(eval_job *job)
 {
-    assay_error error;
-    assay_bar bar = assay_bar_new("Searching", "queries");
-    assay_status status = assay_run_new("assay", &job->run, &error);
-    for (size_t i = 0; i < job->count && status == ASSAY_OK; i++) {
-        assay_progress progress = {.phase = ASSAY_PHASE_INDEX, .done = i, .total = job->count};
-        if (!assay_bar_update(&progress, &bar)) {
-            assay_bar_clear(&bar);
-            assay_warn("interrupted after %zu of %zu queries; nothing was measured", i,
-                       job->count);
-            return ASSAY_EXIT_INTERRUPTED;
-        }
-        status = search_one(job, job->picked[i], &bar, &error);
-    }
-    assay_bar_clear(&bar);
-    return status == ASSAY_OK ? ASSAY_EXIT_OK : assay_report(&error);
+    searching s = {.job = job, .bar = assay_bar_new("Searching", "queries")};
+    if (assay_run_new("assay", &job->run, &s.error) != ASSAY_OK)
+        return assay_report(&s.error);
+    if (show_progress(&s))
+        (job->settings->batch ? search_together : search_each)(&s);
+    assay_bar_clear(&s.bar);
+    if (s.status != ASSAY_OK)
+        return assay_report(&s.error);
+    if (s.done == job->count)
+        return ASSAY_EXIT_OK;
+    assay_warn("interrupted after %zu of %zu queries; nothing was measured", s.done, job->count);
+    return ASSAY_EXIT_INTERRUPTED;
 }
 
 static int open_pipeline(eval_job *job)
@@ -240,8 +292,11 @@ static int open_pipeline(eval_job *job)
     eval->first_ms = calloc(job->count + 1, sizeof(double));
     eval->rerank_ms = calloc(job->count + 1, sizeof(double));
     eval->total_ms = calloc(job->count + 1, sizeof(double));
-    if (!eval->first_ms || !eval->rerank_ms || !eval->total_ms)
+    job->texts = calloc(job->count + 1, sizeof *job->texts);
+    if (!eval->first_ms || !eval->rerank_ms || !eval->total_ms || !job->texts)
         return assay_report_memory();
+    for (size_t i = 0; i < job->count; i++)
+        job->texts[i] = job->beir.queries.texts[job->picked[i]];
     return ASSAY_EXIT_OK;
 }
 
@@ -270,6 +325,7 @@ static int finish(eval_job *job)
     eval->split = split_names[s->split];
     eval->pipeline = job->pipeline;
     eval->filter = s->filter;
+    eval->together = s->batch;
     if (s->output && assay_run_write(job->run, s->output, &error) != ASSAY_OK)
         return assay_report(&error);
     int code = assay_eval_print(eval);
@@ -297,6 +353,7 @@ static int eval_folder(const eval_settings *settings, const char *folder)
     assay_pipeline_close(job.pipeline);
     assay_pipeline_file_close(job.asked.file);
     assay_store_close(job.store);
+    free(job.texts);
     free(job.chosen);
     free(job.picked);
     assay_beir_close(&job.beir);
@@ -362,6 +419,9 @@ static const assay_option options[] = {
     {"cache", ASSAY_OPTION_FLAG, offsetof(eval_settings, cache), NULL,
      "take scores of the reranker that earlier searches kept, and keep these: the same measures "
      "sooner, but latencies that no first search has", 0, 0},
+    {"batch", ASSAY_OPTION_FLAG, offsetof(eval_settings, batch), NULL,
+     "retrieve for many queries at a time, a thread each: the same measures sooner, and queries a "
+     "second in place of latencies; what reranks has all threads for one query in any case", 0, 0},
     {"output", ASSAY_OPTION_TEXT, offsetof(eval_settings, output), "FILE",
      "write the run in TREC format", 0, 0},
     {"qrels", ASSAY_OPTION_TEXT, offsetof(eval_settings, qrels), "FILE",

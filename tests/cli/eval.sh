@@ -19,6 +19,32 @@ assay eval --qrels beir/qrels/test.tsv --run out.run --json | json 'd["metrics"]
 json 'd["metrics"]' <out.json | cmp - again && echo same
 json 'd["per_query"]["q1"]["RR@10"]' <out.json
 assay eval --qrels beir/qrels/test.tsv --run out.run --measure P@1 --measure Success@5 --per-query
+echo '-- many at a time the run is the same, and no latency is told'
+python3 - <<'PY'
+import json, shutil
+shutil.copytree("beir", "many")
+documents = [json.loads(line) for line in open("beir/corpus.jsonl")]
+with open("many/corpus.jsonl", "w") as corpus:
+    for i, document in enumerate(documents):
+        corpus.write(json.dumps(document | {"year": i}) + "\n")
+texts = [json.loads(line)["text"] for line in open("beir/queries.jsonl")]
+with open("many/queries.jsonl", "w") as queries, open("many/qrels/test.tsv", "w") as qrels:
+    for i in range(200):
+        text = f"{texts[i % len(texts)]} {texts[i * 7 // 3 % len(texts)]} {i}"
+        queries.write(json.dumps({"_id": f"m{i}", "text": text}) + "\n")
+        qrels.write(f"m{i}\td{i % 4 + 1}\t1\n")
+PY
+for how in '--retriever bm25' '--retriever dense' '--retriever hybrid' '--rerank cross --rerank-top 3' \
+    '--filter year>=3'; do
+    assay eval many $how --output one.run --json | json '[d["queries"], d["failed"], "latency_ms" in d]'
+    for threads in 1 2; do
+        assay eval many $how --batch --threads $threads --output many.run --json |
+            json '[d["queries"], d["failed"], "latency_ms" in d, d["queries_per_second"] > 0]'
+        cmp one.run many.run
+    done
+done
+assay eval many --batch --retriever bm25 | sed 's/[0-9.]* queries a/N queries a/'
+assay eval beir --split dev --batch --json | json '[d["queries"], d["failed"]]'
 echo '-- splits and samples'
 assay eval beir --retriever bm25 --split dev --measure RR@10 --json | json '[d["queries"], d["split"], d["metrics"]]'
 assay eval beir --retriever bm25 --limit 2 --seed 3 --json | json '[d["queries"], d["sample"]]'
