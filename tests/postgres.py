@@ -4,7 +4,7 @@
 
   postgres.py start FOLDER   makes it on the first call; prints its URL
   postgres.py stop FOLDER    at once, as if the machine had failed
-  postgres.py database FOLDER NAME   makes another database; prints its URL
+  postgres.py database FOLDER NAME [OF]   makes another database, a copy of OF; prints its URL
 
 The programs are those of the PyPI package pgserver, in the Python that runs this, or in
 $POSTGRES_BIN. Exits with 77, and says why, where there are none. It listens on a free port
@@ -77,7 +77,8 @@ def main():
         start(folder)
     elif what == "database":
         url = (folder / "url").read_text()
-        run(folder, "psql", "-q", url, "-c", f"CREATE DATABASE {sys.argv[3]}")
+        copied = f" TEMPLATE {sys.argv[4]}" if len(sys.argv) > 4 else ""
+        run(folder, "psql", "-q", url, "-c", f"CREATE DATABASE {sys.argv[3]}{copied}")
         print(url.rsplit("/", 1)[0] + "/" + sys.argv[3])
     else:
         run(folder, "pg_ctl", "-D", str(folder / "data"), "-m", "immediate", "-w", "stop")
