@@ -1087,7 +1087,8 @@ typedef struct assay_result {
 } assay_result;
 
 /* Retrieves, fuses, reranks; keeps the best `top` documents (0: all that were
- * retrieved). An empty query is ASSAY_E_ARGUMENT. `*out` is owned by the
+ * retrieved). An empty query is ASSAY_E_ARGUMENT, and so is a collection that was made anew
+ * with another bi-encoder since the pipeline was opened. `*out` is owned by the
  * caller, strings included: assay_result_free. */
 ASSAY_API assay_status assay_search(assay_pipeline *pipeline, assay_text query,
                                     uint32_t top, assay_result *out, assay_error *error);

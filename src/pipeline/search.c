@@ -198,6 +198,20 @@ static void learn_reserve(assay_pipeline *p, double begun, const assay_result *r
         p->reserve = assay_reserve_learn(p->reserve, late);
 }
 
+/* The collection as it is now; another process may have made it anew. */
+static assay_status look_again(assay_pipeline *p, assay_error *error)
+{
+    assay_collection now;
+    ASSAY_TRY(assay_collection_open(p->store, p->collection.name, &now, error));
+    if ((p->settings.options.retriever & ASSAY_RETRIEVER_DENSE) &&
+        strcmp(now.config.model_digest, p->collection.config.model_digest) != 0)
+        return assay_fail(error, ASSAY_E_ARGUMENT, p->collection.name,
+                          "was made anew with another model than is open to embed questions; "
+                          "open the pipeline again");
+    p->collection = now;
+    return ASSAY_OK;
+}
+
 static assay_status run(assay_pipeline *p, assay_text query, uint32_t top, assay_arena *arena,
                         assay_result *result, assay_error *error)
 {
@@ -205,7 +219,7 @@ static assay_status run(assay_pipeline *p, assay_text query, uint32_t top, assay
     size_t candidates, count;
     assay_entry *entries;
     p->deadline = p->deadline_ms > 0 ? begun + p->deadline_ms / 1e3 * (1 - p->reserve) : INFINITY;
-    ASSAY_TRY(assay_collection_open(p->store, p->collection.name, &p->collection, error));
+    ASSAY_TRY(look_again(p, error));
     ASSAY_TRY(assay_retrieve(p, query, &candidates, result, error));
     result->word_index = p->retrieval.postings != NULL;
     result->words = p->retrieval.words;

@@ -787,6 +787,29 @@ static void tokens_without_a_bi_encoder(void **state)
     expect_tokenized(CROSS, 0, NULL);
 }
 
+/* The open pipeline has the old model, whose vectors are shorter. */
+static void collection_made_anew_with_another_model_is_refused(void **state)
+{
+    (void)state;
+    const assay_pipeline_options options[] = {{.retriever = ASSAY_RETRIEVER_BM25},
+                                              {.retriever = ASSAY_RETRIEVER_DENSE}};
+    assay_pipeline *pipelines[2];
+    assay_result result;
+    index_files(&with_model);
+    for (int i = 0; i < 2; i++)
+        assert_ok(assay_pipeline_open(store, "c", &options[i], &pipelines[i], &error));
+    assert_ok(assay_collection_drop(store, "c", &error));
+    index_files(&(assay_index_options){.model = "tests/golden/models/dense-plain"});
+    assert_ok(assay_search(pipelines[0], text_of("soup"), 0, &result, &error));
+    assay_result_free(&result);
+    for (int i = 0; i < 2; i++) /* it stays so */
+        assert_int_equal(assay_search(pipelines[1], text_of("soup"), 0, &result, &error),
+                         ASSAY_E_ARGUMENT);
+    assert_non_null(strstr(error.message, "another model"));
+    for (int i = 0; i < 2; i++)
+        assay_pipeline_close(pipelines[i]);
+}
+
 /* ---- Many questions ---------------------------------------------------------- */
 
 enum { MANY = 150, EMPTY = 70 }; /* more than are asked at once */
@@ -939,6 +962,7 @@ int main(void)
         with_files(a_cache_that_cannot_be_used_is_told),
         with_files(tokens_without_a_bi_encoder),
         with_files(queries_longer_than_any_trained_on_are_not_reranked),
+        with_files(collection_made_anew_with_another_model_is_refused),
         with_files(many_are_answered_as_one),
         with_files(few_and_reranked_are_answered_likewise),
         with_files(many_can_be_stopped),
