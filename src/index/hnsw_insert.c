@@ -12,7 +12,10 @@
  *
  * Neighbours are chosen by the paper's heuristic (algorithm 4, without the fillers):
  * best first, one that is not nearer to one chosen before than to the slot. Of copies
- * of one vector the second is left out: they would fill a list and lead nowhere.
+ * of one vector the second is left out: they would fill a list and lead nowhere. On the
+ * ground a new slot chooses as many as its list holds, 2m, where the paper has it choose
+ * m: in a million vectors in clusters, ef 320 then finds 0.988 of the ten nearest in place
+ * of 0.984, and a smaller graph is as it was.
  */
 #include <inttypes.h>
 #include <math.h>
@@ -110,7 +113,7 @@ typedef struct insertion {
     const uint32_t *batch; /* [count] slots */
     uint32_t count, threads;
     uint32_t *first;       /* [capacity + upper capacity] edge by list, NONE: none */
-    edge *edges;           /* [MOST_BATCH * (2m + levels * m)] */
+    edge *edges;           /* [batch * (2m + levels * m)] */
     touched *touched;
     size_t edge_count, touched_count, edge_room;
     struct {
@@ -137,7 +140,8 @@ static void find_neighbours(void *context, size_t item, uint32_t worker)
     assay_code_query query = assay_codes_ask_slot(&h->builder, slot, s->room);
     for (uint32_t l = 0; l <= level; l++) {
         assay_hnsw_walk(h, &query, l, h->options.ef_construction, s);
-        uint32_t count = assay_hnsw_choose(h, s->pool, s->count, h->options.m, s, chosen, 0);
+        uint32_t most = l == 0 ? 2 * h->options.m : h->options.m;
+        uint32_t count = assay_hnsw_choose(h, s->pool, s->count, most, s, chosen, 0);
         assay_hnsw_write_list(h, slot, l, chosen, count);
     }
 }
@@ -322,7 +326,7 @@ static assay_status insertion_new(assay_hnsw *h, size_t count, uint32_t threads,
     size_t lists = (size_t)h->capacity + h->upper_capacity;
     size_t batch = count < MOST_BATCH ? count : MOST_BATCH;
     /* Of a batch's slots few have upper lists; but all might. */
-    in->edge_room = batch * h->options.m * (1 + ASSAY_HNSW_MOST_LEVEL);
+    in->edge_room = batch * h->options.m * (2 + ASSAY_HNSW_MOST_LEVEL);
     in->first = malloc(lists * sizeof *in->first);
     in->edges = malloc((in->edge_room + 1) * sizeof *in->edges);
     in->touched = malloc((in->edge_room + 1) * sizeof *in->touched);
