@@ -143,7 +143,8 @@ static bool tell_together(const many *m, size_t some)
     for (size_t i = 0; i < some; i++) {
         if (more)
             more = tell(m, m->first + i, &m->answers[i]);
-        assay_result_free(&m->answers[i].result);
+        else
+            assay_result_free(&m->answers[i].result);
     }
     return more;
 }
