@@ -81,10 +81,14 @@ assay_code_query assay_codes_ask_slot(const assay_codes *codes, uint32_t slot, v
 void assay_codes_score(const assay_code_query *query, const uint32_t *at, size_t count,
                        float *scores);
 
-/* Fetches the beginning of a code that is going to be scored. */
+/* Fetches a code that is going to be scored: all of it where it is short. Of a longer one
+ * the processor fetches the rest by itself. */
 static inline void assay_codes_fetch(const assay_codes *codes, uint32_t slot)
 {
-    __builtin_prefetch((const uint8_t *)codes->rows + (size_t)slot * codes->stride);
+    enum { AHEAD = 512, LINE = 64 };
+    const uint8_t *code = (const uint8_t *)codes->rows + (size_t)slot * codes->stride;
+    for (size_t i = 0; i < codes->stride && i < AHEAD; i += LINE)
+        __builtin_prefetch(code + i);
 }
 
 /* How far the exact score may lie above that of b1, nearly certainly; 0 of others. */

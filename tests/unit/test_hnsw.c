@@ -180,6 +180,40 @@ static void finds_what_is_near(void **state)
     }
 }
 
+/* Many small clusters far from each other: a short pool finds the question's own only where
+ * the levels above lead it there. */
+static void finds_the_way_to_a_small_cluster(void **state)
+{
+    (void)state;
+    enum { MANY = 1000, OF_EACH = 20, ALL = MANY * OF_EACH, SHORT = 10 };
+    static float small[ALL][DIMENSIONS], centres[MANY][DIMENSIONS];
+    static uint64_t numbers[ALL];
+    for (size_t i = 0; i < ALL; i++) {
+        float *centre = centres[i / OF_EACH];
+        for (size_t j = 0; j < DIMENSIONS; j++) {
+            centre[j] = i % OF_EACH == 0 ? gauss() : centre[j];
+            small[i][j] = centre[j] + 0.3f * gauss();
+        }
+        normalise(small[i]);
+        numbers[i] = i + 1;
+    }
+    assay_hnsw *h;
+    assay_hnsw_options options = {.dimensions = DIMENSIONS, .m = 4, .seed = 5};
+    assert_int_equal(assay_hnsw_new(&options, ALL, &h, &error), ASSAY_OK);
+    assert_int_equal(assay_hnsw_insert(h, numbers, small[0], ALL, 0, NULL, NULL, &error), ASSAY_OK);
+    assay_hnsw_scratch *scratch = assay_hnsw_scratch_new(h, SHORT);
+    assay_hnsw_find find = {.k = K, .ef = SHORT};
+    assay_candidate found[K];
+    size_t there = 0;
+    for (size_t c = 0; c < MANY; c++)
+        there += assay_hnsw_search(h, centres[c], &find, scratch, found) == K &&
+                 (found[0].passage - 1) / OF_EACH == c;
+    if (there < MANY * 98 / 100)
+        fail_msg("of %d clusters %zu were found", MANY, there);
+    assay_hnsw_scratch_free(scratch);
+    assay_hnsw_free(h);
+}
+
 /* The same bytes for the same seed, whatever the number of threads. */
 static void is_the_same_with_any_threads(void **state)
 {
@@ -475,6 +509,7 @@ int main(void)
         cmocka_unit_test(a_rotation_keeps_products),
         cmocka_unit_test(bits_estimate_without_bias),
         cmocka_unit_test(finds_what_is_near),
+        cmocka_unit_test(finds_the_way_to_a_small_cluster),
         cmocka_unit_test(is_the_same_with_any_threads),
         cmocka_unit_test(keeps_recall_under_a_filter),
         cmocka_unit_test(removed_ones_are_not_found),
