@@ -68,7 +68,7 @@ typedef struct miner {
     assay_pipeline *pipeline;
     bool dense;              /* scores are cosines */
     assay_session *embedder; /* of relevant passages that were not retrieved */
-    float *vector;
+    float *vectors;          /* [2][dimensions] of the query, of such a passage */
     assay_passage_list all;
     assay_model *teacher;
     assay_session *session;
@@ -262,18 +262,20 @@ static assay_status make_shingles(miner *m, assay_error *error)
     return ASSAY_OK;
 }
 
-/* The cosine of a passage that vectors did not find. */
+/* The cosine of a passage that vectors did not find. The search keeps the query's vector to itself. */
 static assay_status cosine_of(miner *m, const found *f, float *out, assay_error *error)
 {
     size_t n = m->collection.config.dimensions;
-    const float *query = m->pipeline->retrieval.query_vector;
+    float *query = m->vectors, *passage = m->vectors + n;
     assay_text text;
     ASSAY_TRY(context_of(m, ASSAY_CONTEXT_WORDS, f, &text, error));
-    ASSAY_TRY(assay_embed(m->embedder, &text, 1, m->vector, NULL, error));
-    assay_vector_scale(m->vector, n);
+    ASSAY_TRY(assay_embed(m->pipeline->retrieval.session, &m->text, 1, query, NULL, error));
+    ASSAY_TRY(assay_embed(m->embedder, &text, 1, passage, NULL, error));
+    assay_vector_scale(query, n);
+    assay_vector_scale(passage, n);
     *out = 0;
     for (size_t i = 0; i < n; i++)
-        *out += query[i] * m->vector[i];
+        *out += query[i] * passage[i];
     return ASSAY_OK;
 }
 
@@ -590,15 +592,15 @@ static void forget_query(miner *m)
     assay_arena_reset(m->arena);
 }
 
-static assay_status mine_text(miner *m, assay_error *error)
+/* The query's line, of its result; `failed`: why it has none, or NULL. */
+static assay_status mine_text(miner *m, const assay_error *failed, assay_error *error)
 {
     double ceiling;
-    assay_error reason;
-    assay_status status = assay_search(m->pipeline, m->text, 0, &m->result, &reason);
+    assay_status status = failed != NULL ? failed->code : ASSAY_OK;
     if (status == ASSAY_E_ARGUMENT || status == ASSAY_E_LIMIT || status == ASSAY_E_FORMAT)
-        return tell_refused(m, &reason, error);
+        return tell_refused(m, failed, error);
     if (status != ASSAY_OK)
-        return assay_fail(error, status, reason.where, "%s", reason.message);
+        return assay_fail(error, status, failed->where, "%s", failed->message);
     ASSAY_TRY(add_positives(m, error));
     if (m->positive_count == 0) {
         m->report->without_positive++;
@@ -625,22 +627,13 @@ static assay_status mine_text(miner *m, assay_error *error)
     return ASSAY_OK;
 }
 
-static assay_status mine_query(miner *m, size_t query, assay_error *error)
+/* Turns to a query of the qrels. */
+static assay_status begin_query(miner *m, size_t query, assay_error *error)
 {
-    uint32_t place;
     m->query = query;
     m->id = assay_qrels_query(m->qrels, query);
-    m->done = query;
     m->state = assay_random_stream(m->options.seed, assay_hash64(m->id, strlen(m->id)));
-    ASSAY_TRY(tell(m, NULL, error));
-    if (!assay_string_map_find(m->query_ids, m->id, strlen(m->id), &place)) {
-        m->report->missing_queries++;
-        return tell_missing(m, NULL, error);
-    }
-    m->text = m->queries->texts[place];
-    assay_status status = mine_text(m, error);
-    forget_query(m);
-    return status;
+    return tell(m, NULL, error);
 }
 
 /* ------------------------------------------------------------------ the part file */
@@ -767,9 +760,9 @@ static assay_status open_search(miner *m, assay_error *error)
     m->dense = options.retriever & ASSAY_RETRIEVER_DENSE;
     if (!m->dense)
         return ASSAY_OK;
-    m->vector = calloc(m->collection.config.dimensions, sizeof *m->vector);
-    if (m->vector == NULL)
-        return assay_fail_memory(error, m->collection.config.dimensions * sizeof *m->vector);
+    m->vectors = calloc(2 * m->collection.config.dimensions, sizeof *m->vectors);
+    if (m->vectors == NULL)
+        return assay_fail_memory(error, 2 * m->collection.config.dimensions * sizeof *m->vectors);
     return assay_session_open(m->pipeline->retrieval.encoder,
                               &(assay_session_options){.threads = o->threads,
                                                        .role = ASSAY_ROLE_PASSAGE},
@@ -808,6 +801,69 @@ static assay_status number_queries(miner *m, assay_error *error)
     return ASSAY_OK;
 }
 
+/* Queries of the qrels that are searched for, and what became of it. */
+typedef struct asked {
+    miner *m;
+    size_t *queries;   /* [count] numbers in the qrels */
+    assay_text *texts; /* [count] */
+    size_t count;
+    assay_status status;
+    assay_error *error;
+} asked;
+
+/* Those from `first` on that have a text; the others are told of. */
+static assay_status gather_queries(miner *m, size_t first, asked *a, assay_error *error)
+{
+    size_t all = assay_qrels_queries(m->qrels);
+    a->queries = calloc(all + 1, sizeof *a->queries);
+    a->texts = calloc(all + 1, sizeof *a->texts);
+    if (a->queries == NULL || a->texts == NULL)
+        return assay_fail_memory(error, all * sizeof *a->texts);
+    for (size_t q = first; q < all; q++) {
+        uint32_t place;
+        const char *id = assay_qrels_query(m->qrels, q);
+        if (assay_string_map_find(m->query_ids, id, strlen(id), &place)) {
+            a->queries[a->count] = q;
+            a->texts[a->count++] = m->queries->texts[place];
+            continue;
+        }
+        ASSAY_TRY(begin_query(m, q, error));
+        m->report->missing_queries++;
+        ASSAY_TRY(tell_missing(m, NULL, error));
+    }
+    return ASSAY_OK;
+}
+
+static bool mine_answer(size_t number, assay_result *result, const assay_error *failed, void *user)
+{
+    asked *a = user;
+    miner *m = a->m;
+    m->done = a->queries[number];
+    m->text = a->texts[number];
+    m->result = *result;
+    *result = (assay_result){0};
+    a->status = begin_query(m, m->done, a->error);
+    if (a->status == ASSAY_OK)
+        a->status = mine_text(m, failed, a->error);
+    forget_query(m);
+    return a->status == ASSAY_OK;
+}
+
+static assay_status mine_queries(miner *m, size_t first, assay_error *error)
+{
+    asked a = {.m = m, .error = error};
+    assay_error stopped;
+    assay_status status = gather_queries(m, first, &a, error);
+    if (status == ASSAY_OK) {
+        status = assay_search_many(m->pipeline, a.texts, a.count, 0, mine_answer, &a, &stopped);
+        if (a.status == ASSAY_OK && status != ASSAY_OK)
+            assay_fail(error, status, stopped.where, "%s", stopped.message);
+    }
+    free(a.queries);
+    free(a.texts);
+    return a.status != ASSAY_OK ? a.status : status;
+}
+
 static assay_status mine_all(miner *m, assay_error *error)
 {
     ASSAY_TRY(number_queries(m, error));
@@ -819,8 +875,7 @@ static assay_status mine_all(miner *m, assay_error *error)
     while (m->last != NULL && first < count &&
            strcmp(assay_qrels_query(m->qrels, first), m->last) != 0)
         first++;
-    for (size_t q = m->last != NULL ? first + 1 : 0; q < count; q++)
-        ASSAY_TRY(mine_query(m, q, error));
+    ASSAY_TRY(mine_queries(m, m->last != NULL ? first + 1 : 0, error));
     m->done = count;
     m->id = NULL;
     ASSAY_TRY(tell(m, NULL, error));
@@ -843,7 +898,7 @@ static void close_all(miner *m)
     assay_buffer_free(&m->context);
     free(m->positives);
     free(m->negatives);
-    free(m->vector);
+    free(m->vectors);
     free(m->all.keys);
     free(m->part);
     free(m->last);
