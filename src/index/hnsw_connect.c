@@ -53,7 +53,7 @@ static void link_from_near(reach *r, uint32_t slot)
     assay_hnsw_scratch *s = r->scratch;
     uint32_t links[2 * ASSAY_HNSW_MOST_M], width = 2 * h->options.m;
     assay_code_query query = assay_codes_ask_slot(&h->builder, slot, s->room);
-    assay_hnsw_walk(h, &query, 0, h->options.ef_construction, s);
+    assay_hnsw_walk(h, &query, 0, h->options.ef_construction, assay_hnsw_wide(h), s);
     uint32_t at = ASSAY_HNSW_NONE;
     for (uint32_t i = 0; i < s->count && at == ASSAY_HNSW_NONE; i++) {
         uint32_t near = assay_near_slot(s->pool[i]);

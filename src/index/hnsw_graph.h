@@ -130,9 +130,13 @@ static inline uint32_t assay_near_slot(assay_near near)
     return near.slot & ~ASSAY_NEAR_DONE;
 }
 
-/* Leaves the `limit` best of a level in the scratch's pool, found from the entry. */
+/* Leaves the `limit` best of a level in the scratch's pool, found from the entry; on each
+ * level above it the neighbours of `wide` candidates are looked at. */
 void assay_hnsw_walk(const assay_hnsw *hnsw, const assay_code_query *query, uint32_t level,
-                     uint32_t limit, assay_hnsw_scratch *scratch);
+                     uint32_t limit, uint32_t wide, assay_hnsw_scratch *scratch);
+
+/* How wide the way down ought to be in a graph of this size. */
+uint32_t assay_hnsw_wide(const assay_hnsw *hnsw);
 
 /* ---- Choosing neighbours (hnsw_insert.c) */
 

@@ -139,7 +139,7 @@ static void find_neighbours(void *context, size_t item, uint32_t worker)
     uint32_t level = h->levels[slot] < top ? h->levels[slot] : top;
     assay_code_query query = assay_codes_ask_slot(&h->builder, slot, s->room);
     for (uint32_t l = 0; l <= level; l++) {
-        assay_hnsw_walk(h, &query, l, h->options.ef_construction, s);
+        assay_hnsw_walk(h, &query, l, h->options.ef_construction, assay_hnsw_wide(h), s);
         uint32_t most = l == 0 ? 2 * h->options.m : h->options.m;
         uint32_t count = assay_hnsw_choose(h, s->pool, s->count, most, s, chosen, 0);
         assay_hnsw_write_list(h, slot, l, chosen, count);
