@@ -69,6 +69,7 @@ typedef struct miner {
     bool dense;              /* scores are cosines */
     assay_session *embedder; /* of relevant passages that were not retrieved */
     float *vectors;          /* [2][dimensions] of the query, of such a passage */
+    const char *embedded;    /* id of the query whose vector is there; NULL: none */
     assay_passage_list all;
     assay_model *teacher;
     assay_session *session;
@@ -262,16 +263,27 @@ static assay_status make_shingles(miner *m, assay_error *error)
     return ASSAY_OK;
 }
 
-/* The cosine of a passage that vectors did not find. The search keeps the query's vector to itself. */
+/* The query's vector, which the search kept to itself. */
+static assay_status embed_query(miner *m, assay_error *error)
+{
+    if (m->embedded == m->id)
+        return ASSAY_OK;
+    ASSAY_TRY(assay_embed(m->pipeline->retrieval.session, &m->text, 1, m->vectors, NULL, error));
+    assay_vector_scale(m->vectors, m->collection.config.dimensions);
+    m->embedded = m->id;
+    return ASSAY_OK;
+}
+
+/* The cosine of a passage that vectors did not find. */
 static assay_status cosine_of(miner *m, const found *f, float *out, assay_error *error)
 {
     size_t n = m->collection.config.dimensions;
-    float *query = m->vectors, *passage = m->vectors + n;
+    const float *query = m->vectors;
+    float *passage = m->vectors + n;
     assay_text text;
     ASSAY_TRY(context_of(m, ASSAY_CONTEXT_WORDS, f, &text, error));
-    ASSAY_TRY(assay_embed(m->pipeline->retrieval.session, &m->text, 1, query, NULL, error));
+    ASSAY_TRY(embed_query(m, error));
     ASSAY_TRY(assay_embed(m->embedder, &text, 1, passage, NULL, error));
-    assay_vector_scale(query, n);
     assay_vector_scale(passage, n);
     *out = 0;
     for (size_t i = 0; i < n; i++)
