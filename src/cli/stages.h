@@ -58,9 +58,9 @@ typedef struct assay_stages {
      "longer; late looks at the codes of eight times as many passages (default: as tuned, else "  \
      "candidates + 100)", 1, 65536},                                                             \
     {"nprobe", ASSAY_OPTION_COUNT, ASSAY_STAGE_FIELD(settings, nprobe), "N",                     \
-     "lists of an ivf index that a search looks into (default: as tuned, else one in 24, at "       \
-     "least 128), or centres that late looks at for each token of the query (default: 8)", 1,    \
-     65536},                                                                                     \
+     "lists of an ivf index that a search looks into (default: as tuned, else one in 24, at "    \
+     "least 128 and those of 4,096 vectors), or centres that late looks at for each token of "   \
+     "the query (default: 8)", 1, 65536},                                                        \
     {"exact", ASSAY_OPTION_FLAG, ASSAY_STAGE_FIELD(settings, exact), NULL,                       \
      "compare with all vectors, whatever index there is", 0, 0},                                 \
     {"deadline-ms", ASSAY_OPTION_COUNT, ASSAY_STAGE_FIELD(settings, deadline_ms), "N",           \

@@ -18,7 +18,8 @@ enum {
     AT_ONCE = 256,         /* slots that are scored at a time */
     RESCORED_AT_ONCE = 32,
     DEFAULT_SHARE = 24,    /* of the lists one in so many is looked into ... */
-    DEFAULT_LEAST = 128,   /* ... and so many at least: a small collection's lists are short */
+    DEFAULT_LEAST = 128,   /* ... at least so many, and */
+    DEFAULT_VECTORS = 4096, /* those of so many: a small collection's lists are short */
     MORE_OF_BITS = 100,    /* than k are scored exactly by default */
     MORE_OF_BYTES = 10,
 };
@@ -65,10 +66,13 @@ void assay_ivf_scratch_free(assay_ivf_scratch *s)
 
 uint32_t assay_ivf_nprobe(const assay_ivf *ivf)
 {
-    uint32_t lists = ivf->options.lists, share = lists / DEFAULT_SHARE;
-    if (share < DEFAULT_LEAST)
-        share = DEFAULT_LEAST;
-    return share < lists ? share : lists;
+    uint32_t lists = ivf->options.lists, most = lists / DEFAULT_SHARE;
+    uint64_t holding = (uint64_t)DEFAULT_VECTORS * lists / (ivf->count + 1);
+    if (most < DEFAULT_LEAST)
+        most = DEFAULT_LEAST;
+    if (most < holding)
+        most = (uint32_t)holding;
+    return most < lists ? most : lists;
 }
 
 static void score_some(const assay_code_query *query, size_t count, assay_ivf_scratch *s,
