@@ -10,9 +10,9 @@
  * Departure from the paper: above the level that is searched a walk does not go to the
  * nearest alone, from there down, but looks at the neighbours of several, and all that it
  * met goes down. One vector is easily of the wrong cluster, out of which a short pool does
- * not find: of a million vectors ef 40 missed all of the ten nearest for one question in
- * twelve, and with eight looked at for one in thirty. Of 50,000 it misses few, and the way
- * down is a good part of a search; so there is one for each 100,000.
+ * not find: of a million vectors ef 40 found 0.890 of the ten nearest by bytes, and finds
+ * 0.953 (bench/ann). Of 50,000 it misses few, and the way down is a good part of a search;
+ * so there is one, and one more for each 100,000 vectors.
  */
 #include <math.h>
 #include <stdlib.h>
