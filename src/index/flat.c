@@ -241,6 +241,14 @@ uint64_t assay_flat_key(const assay_flat *flat, uint64_t slot)
     return flat->keys[slot];
 }
 
+const float *assay_flat_vector(const assay_flat *flat, uint64_t passage)
+{
+    for (uint64_t slot = 0; slot < flat->header.count; slot++)
+        if (flat->keys[slot] == passage)
+            return flat->vectors + slot * flat->header.dimensions;
+    return NULL;
+}
+
 assay_status assay_flat_verify(const assay_flat *flat, assay_error *error)
 {
     assay_hasher *hasher = assay_hasher_new();

@@ -50,6 +50,9 @@ assay_flat_stamp assay_flat_stamp_of(const assay_flat *flat);
 uint64_t assay_flat_count(const assay_flat *flat);
 /* The passage in a slot below the count; 0: none. */
 uint64_t assay_flat_key(const assay_flat *flat, uint64_t slot);
+/* The vector of a passage, [dimensions], as long as the index is open; NULL: there is none.
+ * Looks through all keys. */
+const float *assay_flat_vector(const assay_flat *flat, uint64_t passage);
 
 /* Reads all of it against the checksums. */
 assay_status assay_flat_verify(const assay_flat *flat, assay_error *error);

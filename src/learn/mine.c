@@ -11,7 +11,8 @@
  * passages of the whole collection are mixed in, so that easy ones are not forgotten.
  *
  * Where the collection has vectors the score is the cosine, which can be compared between
- * passages; that of one which only its words found is computed where it matters.
+ * passages; that of one which only its words found is computed where it matters, of the vector
+ * that the collection has of it.
  *
  * What a query draws depends on the seed and its id alone. Lines are appended to
  * OUTPUT.<settings>.part, which is locked and renamed at the end; an interrupted call is
@@ -67,8 +68,8 @@ typedef struct miner {
     assay_collection collection;
     assay_pipeline *pipeline;
     bool dense;              /* scores are cosines */
-    assay_session *embedder; /* of relevant passages that were not retrieved */
-    float *vectors;          /* [2][dimensions] of the query, of such a passage */
+    assay_session *embedder; /* of relevant documents that were not retrieved */
+    float *vectors;          /* [2][dimensions] of the query, of such a document */
     const char *embedded;    /* id of the query whose vector is there; NULL: none */
     assay_passage_list all;
     assay_model *teacher;
@@ -274,20 +275,32 @@ static assay_status embed_query(miner *m, assay_error *error)
     return ASSAY_OK;
 }
 
+/* What the collection has of a passage that was retrieved, else made now, into m->vectors. */
+static assay_status passage_vector(miner *m, const found *f, const float **out,
+                                   assay_error *error)
+{
+    size_t n = m->collection.config.dimensions;
+    const assay_flat *flat = m->pipeline->retrieval.vectors.flat;
+    assay_text text;
+    *out = f->hit != NULL && flat != NULL ? assay_flat_vector(flat, f->hit->passage) : NULL;
+    if (*out != NULL)
+        return ASSAY_OK;
+    ASSAY_TRY(context_of(m, ASSAY_CONTEXT_WORDS, f, &text, error));
+    ASSAY_TRY(assay_embed(m->embedder, &text, 1, m->vectors + n, NULL, error));
+    assay_vector_scale(m->vectors + n, n);
+    *out = m->vectors + n;
+    return ASSAY_OK;
+}
+
 /* The cosine of a passage that vectors did not find. */
 static assay_status cosine_of(miner *m, const found *f, float *out, assay_error *error)
 {
-    size_t n = m->collection.config.dimensions;
-    const float *query = m->vectors;
-    float *passage = m->vectors + n;
-    assay_text text;
-    ASSAY_TRY(context_of(m, ASSAY_CONTEXT_WORDS, f, &text, error));
+    const float *passage;
     ASSAY_TRY(embed_query(m, error));
-    ASSAY_TRY(assay_embed(m->embedder, &text, 1, passage, NULL, error));
-    assay_vector_scale(passage, n);
+    ASSAY_TRY(passage_vector(m, f, &passage, error));
     *out = 0;
-    for (size_t i = 0; i < n; i++)
-        *out += query[i] * passage[i];
+    for (size_t i = 0; i < m->collection.config.dimensions; i++)
+        *out += m->vectors[i] * passage[i];
     return ASSAY_OK;
 }
 

@@ -66,6 +66,14 @@ echo '{"_id": "q1", "text": "notice period"}' > words/queries.jsonl
 printf 'q1\td1\t1\n' > words/qrels/test.tsv
 assay mine words --split test --retrieve 12 --output none.jsonl --share 0.01 --random 0 --json |
     json '(d["hard"], d["suspects"] > 0)'
+echo '-- a query alone is mined as among others: by its own vector'
+printf '{"_id": "q2", "text": "sick pension"}\n{"_id": "q3", "text": "train travel"}\n' >> words/queries.jsonl
+printf 'q1\td1\t1\nq2\td2\t1\nq3\td3\t1\n' > words/qrels/test.tsv
+assay mine words --split test --share 0.99 --retrieve 20 --output three.jsonl --random 0 > /dev/null
+printf 'q3\td3\t1\n' > words/qrels/test.tsv
+assay mine words --split test --share 0.99 --retrieve 20 --output third.jsonl --random 0 --json |
+    json '(d["hard"], d["suspects"])'
+tail -1 three.jsonl | cmp - third.jsonl && echo same
 echo '{"_id": "d9", "title": "Notice again", "text": "So: the notice period is three months to the end of a quarter."}' >> beir/corpus.jsonl
 assay mine beir --split test --output copy.jsonl --share 10 --json | json 'd["near_duplicates"]'
 grep '"q2"' copy.jsonl | grep -c '"id":"d9"'
