@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Trains the default cross-encoder: how models/cross came to be, from the data to fp32 weights.
+"""Trains the default cross-encoder: how models/cross began, from the data to fp32 weights.
 
 Usage: tools/train_default_cross.py DATA STARTER BGE WORK [--build build]
 
 DATA holds BEIR collections (nq_qed, selqa, medquad, of which training splits are read).
 STARTER is the cross-encoder to go on from, BGE bge-small-en-v1.5 (MIT) in Hugging Face
 layout, a teacher. Everything goes to WORK; what is there already is not made again.
-tools/make_default_models.py WORK/cross makes the int8 folder of it.
+tools/distil_default_cross.py goes on from WORK/cross; tools/make_default_models.py makes the
+int8 folder of what that leaves.
 
 First part: questions of nq_qed and selqa, and sentences taken out of nq_qed's passages
 ("claims"), each with its passage and mined negatives; listwise loss.
