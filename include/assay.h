@@ -826,8 +826,8 @@ typedef struct assay_stage_options {
     uint32_t max_tokens;        /* of query and passage; 0: the model's limit */
     bool rerank_long;           /* work on queries of more words than the reranker
                                    was trained on (its query_words), too */
-    assay_setting weight;       /* of llm and vision: 1, else 0.4 */
-    assay_setting spread;       /* of cross and cross-split: 3, in logits; else 0 */
+    assay_setting weight;       /* of late: 0.4, else 1 */
+    assay_setting spread;       /* of cross and cross-split: 1.5, in logits; else 0 */
     assay_setting weight_before; /* of llm and vision: 0, else 1 */
     /* What its logit means: probability = 1 / (1 + exp(-slope * logit - offset)), as
      * fitted to judgments (Platt 1999; assay_pipeline_tune). Not set: the reranker's own. */

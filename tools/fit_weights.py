@@ -19,8 +19,8 @@ import sys
 
 DEPTH = 30  # documents that are reranked
 DENSE = [0.5, 0.75, 1.0, 1.25, 1.5, 2.0]
-RERANK = [0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1.0, 1.5]
-SPREADS = [0, 2, 3, 4]  # 0: z-scores
+RERANK = [0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.5, 2.0]
+SPREADS = [0, 1.5, 3]  # 0: z-scores
 
 
 def read_run(path):

@@ -52,7 +52,7 @@ def main():
           {"_name_or_path": "sentence-transformers/all-MiniLM-L6-v2"})
     # The longest query it was trained on, in words: see its card.
     write(assay, options.cross, options.out / "cross", TOKENIZER,
-          {"_name_or_path": "assay/cross", "assay_query_words": 32})
+          {"_name_or_path": "assay/cross", "assay_query_words": 64})
 
 
 main()

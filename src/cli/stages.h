@@ -48,7 +48,7 @@ typedef struct assay_stages {
     {"weight-first", ASSAY_OPTION_NUMBER, ASSAY_STAGE_FIELD(settings, weight_first), "X",        \
      "weight of the first stage in the final order", 0, 1e6},                                    \
     {"weight-rerank", ASSAY_OPTION_NUMBER, ASSAY_STAGE_FIELD(settings, weight_rerank), "X",      \
-     "weight of the reranker in the final order (default: 0.4)", 0, 1e6},  \
+     "weight of the reranker in the final order (default: 1, of late 0.4)", 0, 1e6},             \
     {"k1", ASSAY_OPTION_NUMBER, ASSAY_STAGE_FIELD(settings, k1), "X",                            \
      "BM25: how soon repeated words stop counting (default: 0.9)", 0, 1000},                     \
     {"b", ASSAY_OPTION_NUMBER, ASSAY_STAGE_FIELD(settings, b), "X",                              \

@@ -114,14 +114,14 @@ static void describe_cross(const void *state, assay_model_info *out)
 }
 
 /* Weight and spread were fitted on training splits, behind hybrid retrieval
- * (docs/evaluation.md): on texts like those that it was trained on the default model's
- * logits are far apart, on others they are not, and z-scores would make as much of them. */
+ * (docs/evaluation.md). Where all logits of a query lie close together the model cannot tell
+ * its passages apart, and z-scores would make as much of them as of any others. */
 const assay_reranker_class assay_reranker_cross = {
     .name = "cross",
     .model = "cross",
-    .weight = 0.4,
+    .weight = 1.0,
     .weight_before = 1.0,
-    .spread = 3.0,
+    .spread = 1.5,
     .open = open_cross,
     .close = close_cross,
     .begin = begin_cross,

@@ -208,9 +208,9 @@ static void describe_split(const void *state, assay_model_info *out)
 const assay_reranker_class assay_reranker_split = {
     .name = "cross-split",
     .model = "cross-split",
-    .weight = 0.4,
+    .weight = 1.0,
     .weight_before = 1.0,
-    .spread = 3.0,
+    .spread = 1.5,
     .open = open_split,
     .close = close_split,
     .begin = begin_split,
