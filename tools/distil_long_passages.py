@@ -9,10 +9,11 @@ Usage: tools/distil_long_passages.py DATA TEXTS ABSTRACTS BEFORE STARTER BGE E5 
 What was trained on short passages only ranked those of more than 256 tokens badly, which is
 most of scifact's. DATA, TEXTS, BGE and E5 are what tools/distil_default_cross.py reads, BEFORE
 is its WORK (its passages' vectors and its lists), STARTER the cross-encoder to go on from in
-fp32 (BEFORE/cross). WORK/cross is for tools/make_default_models.py. ABSTRACTS holds biomedical abstracts as corpora have them: claims/*_labels.json (one
-JSON object a line: sentences, and which of them is a claim), genia/GENIA*.pos,
-bc5cdr/*.txt and ebmnlp/*.txt (a word a line), ncbi/**/*.txt and anatem/PMID-*.txt (plain).
-Everything goes to WORK; what is there already is not made again.
+fp32 (BEFORE/cross). ABSTRACTS holds biomedical abstracts as corpora have them:
+claims/*_labels.json (one JSON object a line: sentences, and which of them is a claim),
+genia/GENIA*.pos, bc5cdr/*.txt and ebmnlp/*.txt (a word a line), ncbi/**/*.txt and
+anatem/PMID-*.txt (plain). Everything goes to WORK; what is there already is not made again.
+WORK/cross is for tools/make_default_models.py.
 
 A query is a sentence taken out of its abstract, mostly one that tells a finding ("We show
 that" cut off), a title, or a sentence taken out of 130 to 330 words of a paper or of medquad.
@@ -22,8 +23,7 @@ before, drawn at random.
 
 At last the mean is taken of the weights that were best at an evaluation (after step 1,194) and
 of the last; the default's last were taken out of the checkpoint of the same run. It was made by
-two threads in an hour. A run of this script was checked to make the same passages, queries and
-lists.
+two threads in an hour, from lists that this script wrote.
 
 Needs numpy, scipy and safetensors."""
 import argparse
