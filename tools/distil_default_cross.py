@@ -27,7 +27,6 @@ rate fell faster; the best on the way were those of steps 387 and 1,161. A run o
 was checked to make the same passages and queries.
 
 Needs numpy, scipy and safetensors."""
-import argparse
 import collections
 import json
 import os
@@ -42,6 +41,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import scipy.sparse as sparse
 from safetensors.numpy import load_file, save_file
+
+from train_default_cross import cross_entropy, parser_of, read_jsonl
 
 SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z0-9\"'(])")
 WORD = re.compile(r"[a-z0-9]+")
@@ -61,11 +62,6 @@ TAKEN_OUT = {"nq": 2600, "sel": 1500, "med": 3600, "abs": 4200, "pap": 4800}  # 
 PROMPTS = {"dense": ("", ""), "e5": ("query: ", "passage: "),
            "bge": ("Represent this sentence for searching relevant passages: ", "")}
 LIST = 8
-
-
-def read_jsonl(path):
-    with open(path, encoding="utf-8") as file:
-        return [json.loads(line) for line in file]
 
 
 def read_qrels(path):
@@ -555,24 +551,14 @@ def write_mean(target, shares):
               target / "model.safetensors", metadata={"format": "pt"})
 
 
-def cross_entropy(logits):
-    """Of the first in each row."""
-    most = logits.max(axis=1, keepdims=True)
-    return float((np.log(np.exp(logits - most).sum(axis=1)) + most[:, 0] - logits[:, 0]).mean())
-
-
-def main():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name in ("data", "texts", "starter", "bge", "e5", "work"):
-        parser.add_argument(name, type=pathlib.Path)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--build", type=pathlib.Path,
-                        default=pathlib.Path(__file__).resolve().parents[1] / "build")
+def run(workshop, description, folders, threads):
+    """The command line of a part that goes on from another."""
+    parser = parser_of(description, folders)
+    parser.add_argument("--threads", type=int, default=threads)
     options = parser.parse_args()
     os.environ["ASSAY_HOME"] = str((options.work / "home").resolve())
-    Workshop(options).average()
+    workshop(options).average()
 
 
 if __name__ == "__main__":
-    main()
+    run(Workshop, __doc__, ("data", "texts", "starter", "bge", "e5", "work"), 1)

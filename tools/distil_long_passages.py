@@ -26,7 +26,6 @@ of the last; the default's last were taken out of the checkpoint of the same run
 two threads in an hour, from lists that this script wrote.
 
 Needs numpy, scipy and safetensors."""
-import argparse
 import collections
 import json
 import os
@@ -313,18 +312,6 @@ class Workshop(before.Workshop):
         before.write_mean(self.work / "cross", shares)
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name in ("data", "texts", "abstracts", "before", "starter", "bge", "e5", "work"):
-        parser.add_argument(name, type=pathlib.Path)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--build", type=pathlib.Path,
-                        default=pathlib.Path(__file__).resolve().parents[1] / "build")
-    options = parser.parse_args()
-    os.environ["ASSAY_HOME"] = str((options.work / "home").resolve())
-    Workshop(options).average()
-
-
 if __name__ == "__main__":
-    main()
+    before.run(Workshop, __doc__,
+               ("data", "texts", "abstracts", "before", "starter", "bge", "e5", "work"), 2)

@@ -338,13 +338,19 @@ def cross_entropy(logits):
     return float((np.log(np.exp(logits - most).sum(axis=1)) + most[:, 0] - logits[:, 0]).mean())
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__,
+def parser_of(description, folders):
+    """What the command line of each part of the recipe has."""
+    parser = argparse.ArgumentParser(description=description,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name in ("data", "starter", "bge", "work"):
+    for name in folders:
         parser.add_argument(name, type=pathlib.Path)
     parser.add_argument("--build", type=pathlib.Path,
                         default=pathlib.Path(__file__).resolve().parents[1] / "build")
+    return parser
+
+
+def main():
+    parser = parser_of(__doc__, ("data", "starter", "bge", "work"))
     workshop = Workshop(parser.parse_args())
     workshop.assay("index", workshop.data / "nq_qed", "--collection", "nq_qed")
     workshop.assay("index", workshop.data / "medquad", "--collection", "medquad")
