@@ -104,10 +104,10 @@ def say(model, body):
         return say_page(model, prompt[1]["image_url"]["url"])
     structured = "response_format" in body
     values, texts = values_of(prompt)
-    if written := re.search(r"\nWrite (\d+) different", prompt):
+    if written := re.search(r"\nWrite (?:(\d+) different|one) ", prompt):
         if model == "some-fail" and len(texts[0]) % 2:
             return "I'm sorry, but I cannot help with that."
-        return say_queries(model, texts[0], int(written[1]) + (model == "wild") * 5, structured)
+        return say_queries(model, texts[0], int(written[1] or 1) + (model == "wild") * 5, structured)
     if "Order all" in prompt:
         order = order_of(values)
         if model == "obedient":

@@ -145,17 +145,25 @@ void assay_llm_prompt(assay_llm_mode mode, assay_text query,
 }
 
 /* The kinds' tasks, after InPars (Bonifacio et al. 2022) and Promptagator (Dai et al.
- * 2022), but without examples: those would have to be of the user's domain. */
+ * 2022). Examples are the user's, as they have to be of his domain. */
 void assay_llm_prompt_write(assay_query_kind kind, uint32_t count,
                             const assay_llm_passage *passage, assay_llm_question *question)
 {
-    static const char *const tasks[ASSAY_QUERY_KINDS] = {
-        [ASSAY_QUERY_QUESTION] = "questions that somebody who has never seen the passage would "
-                                 "ask, and that it answers",
-        [ASSAY_QUERY_CLAIM] = "statements of fact, each one sentence that the passage proves, in "
-                              "other words than its own",
-        [ASSAY_QUERY_KEYWORDS] = "searches of two to six key words each, no sentences, that the "
-                                 "passage answers",
+    static const struct {
+        const char *one, *several;
+    } tasks[ASSAY_QUERY_KINDS] = {
+        [ASSAY_QUERY_QUESTION] = {"question that somebody who has never seen the passage would "
+                                  "ask, and that it answers",
+                                  "questions that somebody who has never seen the passage would "
+                                  "ask, and that it answers"},
+        [ASSAY_QUERY_CLAIM] = {"statement of fact, a sentence that the passage proves, in other "
+                               "words than its own",
+                               "statements of fact, each one sentence that the passage proves, "
+                               "in other words than its own"},
+        [ASSAY_QUERY_KEYWORDS] = {"search of two to six key words, no sentence, that the passage "
+                                  "answers",
+                                  "searches of two to six key words each, no sentences, that "
+                                  "the passage answers"},
     };
     char mark[9];
     assay_buffer *out = &question->text;
@@ -163,9 +171,13 @@ void assay_llm_prompt_write(assay_query_kind kind, uint32_t count,
     question->items = count;
     make_mark((assay_text){0}, &passage, 1, mark);
     add_passage(out, "Passage", mark, passage);
-    assay_buffer_format(out, "Write %u different %s. Each must be understood without the passage: "
-                        "name what it is about, and do not speak of \"the passage\" or \"the "
-                        "text\". Write in the passage's language.", count, tasks[kind]);
+    if (count == 1)
+        assay_buffer_format(out, "Write one %s. It", tasks[kind].one);
+    else
+        assay_buffer_format(out, "Write %u different %s. Each", count, tasks[kind].several);
+    assay_buffer_string(out, " must be understood without the passage: name what it is about, and "
+                        "do not speak of \"the passage\" or \"the text\". Write in the passage's "
+                        "language.");
 }
 
 void assay_llm_prompt_page(assay_text query, assay_llm_question *question)
