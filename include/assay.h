@@ -1324,6 +1324,8 @@ typedef struct assay_synth_options {
     uint32_t kinds;           /* bits, 1 << ASSAY_QUERY_CLAIM: passages take turns, one kind
                                  each; 0: questions. SENTENCE stands alone */
     const assay_llm_options *llm; /* who writes; NULL: as the environment says */
+    const char *examples;     /* file of passages with queries as they are wanted, which are
+                                 shown before each question (docs/training.md); NULL: none */
     uint32_t passages;        /* of the collection, drawn at random; 0: 1000 */
     uint32_t each;            /* queries wanted of a passage; 0: 2, of SENTENCE 1 */
     assay_setting within;     /* a query is kept that finds its document among the first so

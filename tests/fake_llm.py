@@ -16,6 +16,8 @@ serves until its standard input closes. What a model does wrong is in its name:
     seen           of an image's URL: what was shown, as the reason
     wild, stray    asked for queries: some of every kind that is of no use; none that the
                    passage answers
+    small          likewise: says the form of the answer again, unless it was shown examples in
+                   that form; small-words the same, without structured output
 
     GET /_log      what was asked for, a line a request; and forgets it
 Of an image it sees "value N" in the file (or the URL): from 5 on the page answers, with a
@@ -77,6 +79,19 @@ def say_queries(model, text, wanted, structured):
     return "\n".join(str(q) for q in found)
 
 
+def shown(messages, structured):
+    """Whether there are examples, each a passage asked about and answered as is asked for."""
+    turns = messages[1:-1]
+    for asked, answered in zip(turns[::2], turns[1::2]):
+        assert (asked["role"], answered["role"]) == ("user", "assistant"), turns
+        assert values_of(asked["content"])[1], asked
+        wanted = int(re.search(r"\nWrite (?:(\d+) different|one) ", asked["content"])[1] or 1)
+        found = (json.loads(answered["content"])["queries"] if structured
+                 else answered["content"].splitlines())
+        assert len(found) == wanted, answered
+    return bool(turns)
+
+
 def say_page(model, url):
     """What the image of a page is said to be."""
     shown = url
@@ -107,6 +122,8 @@ def say(model, body):
     if written := re.search(r"\nWrite (?:(\d+) different|one) ", prompt):
         if model == "some-fail" and len(texts[0]) % 2:
             return "I'm sorry, but I cannot help with that."
+        if model.startswith("small") and not shown(body["messages"], structured):
+            return '{"queries": ["...", "..."]}' if structured else "...\n..."
         return say_queries(model, texts[0], int(written[1] or 1) + (model == "wild") * 5, structured)
     if "Order all" in prompt:
         order = order_of(values)
@@ -198,7 +215,7 @@ class Api(http.server.BaseHTTPRequestHandler):
             return self.answer(429, b"", Retry_After="3600")
         if model == "error" or (model == "error-once" and times_asked(model) == 1):
             return self.answer(500, b"<html>oops</html>")
-        if model == "bad-form" and ("response_format" in body or "logprobs" in body):
+        if model in ("bad-form", "small-words") and ("response_format" in body or "logprobs" in body):
             return self.answer(400, b'{"error": {"message": "unknown field response_format"}}')
         if model == "object" and body.get("response_format", {}).get("type") == "json_schema":
             return self.answer(500, b'{"error": {"message": "response_format.type: unknown"}}')

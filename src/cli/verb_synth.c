@@ -12,7 +12,7 @@ enum { FROM_LLM, FROM_SENTENCES };
 
 typedef struct synth_settings {
     assay_common common;
-    const char *out, *kinds, *url, *model;
+    const char *out, *kinds, *examples, *url, *model;
     uint32_t from, passages, each, retriever, parallel, seed, threads;
     assay_setting within, price_input, price_output;
 } synth_settings;
@@ -83,9 +83,9 @@ static int check(const synth_settings *s, uint32_t *kinds)
     const assay_verb *verb = &assay_verb_synth;
     if (!s->out)
         return assay_usage(verb, "--out is missing: the folder to write");
-    if (s->from == FROM_SENTENCES && (s->kinds || s->url || s->model))
-        return assay_usage(verb, "--from sentences asks no language model: --kinds and --llm-... "
-                                 "do not go with it");
+    if (s->from == FROM_SENTENCES && (s->kinds || s->examples || s->url || s->model))
+        return assay_usage(verb, "--from sentences asks no language model: --kinds, --examples "
+                                 "and --llm-... do not go with it");
     if (s->from == FROM_SENTENCES) {
         *kinds = 1u << ASSAY_QUERY_SENTENCE;
         return ASSAY_EXIT_OK;
@@ -112,6 +112,7 @@ static int run(const void *given, char **arguments, size_t count)
     };
     assay_synth_options options = {
         .llm = &llm,
+        .examples = s->examples,
         .passages = s->passages,
         .each = s->each,
         .within = s->within,
@@ -148,6 +149,10 @@ static const assay_option options[] = {
     {"kinds", ASSAY_OPTION_TEXT, FIELD(kinds), "LIST",
      "of question, claim, keywords; passages take turns where there are several (default: "
      "question)", 0, 0},
+    {"examples", ASSAY_OPTION_TEXT, FIELD(examples), "FILE",
+     "some passages with queries as you want them, shown to the model before each question; a "
+     "small one needs them: JSON lines of \"passage\" and \"question\", \"claim\" or \"keywords\"",
+     0, 0},
     {"passages", ASSAY_OPTION_COUNT, FIELD(passages), "N",
      "how many passages, drawn at random (default: 1000)", 1, 10000000},
     {"each", ASSAY_OPTION_COUNT, FIELD(each), "N",

@@ -48,6 +48,7 @@ typedef struct synthesis {
     assay_query_kind kinds[ASSAY_QUERY_KINDS];
     size_t kind_count;
     assay_llm *llm;  /* NULL: sentences */
+    assay_synth_examples examples; /* in kept_texts */
     assay_llm_answers answers;
     assay_error first; /* why the first request without a query had none */
 
@@ -231,7 +232,8 @@ static assay_status write_queries(synthesis *s, assay_error *error)
     if (s->llm == NULL || s->count == 0)
         return ASSAY_OK;
     const assay_llm_cache cache = assay_llm_answers_cache(&s->answers);
-    ASSAY_TRY(assay_llm_write(s->llm, &cache, s->options.each, s->wishes, s->count, s->arena,
+    ASSAY_TRY(assay_llm_write(s->llm, &cache, s->options.each, s->examples.list,
+                              s->examples.count, s->wishes, s->count, s->arena,
                               &s->report->llm, error));
     return check_answers(s, error);
 }
@@ -360,6 +362,7 @@ static assay_status open_part(synthesis *s, assay_error *error)
     assay_hasher_add(hasher, s->collection.name, strlen(s->collection.name));
     assay_hasher_add(hasher, model, strlen(model));
     assay_hasher_add(hasher, numbers, sizeof numbers);
+    assay_hasher_add(hasher, &s->examples.digest, sizeof s->examples.digest);
     assay_digest digest = assay_hasher_finish(hasher);
     assay_digest_hex(&digest, hex);
     if (asprintf(&s->part, "%s/synth.%.8s.part", s->output, hex) < 0) {
@@ -400,18 +403,42 @@ static assay_status run_batch(synthesis *s, assay_error *error)
     return tell(s, error);
 }
 
+/* Nothing was kept: what became of all that was written. */
+static assay_status fail_empty(synthesis *s, assay_error *error)
+{
+    const assay_synth_report *r = s->report;
+    const struct {
+        uint64_t count;
+        const char *name;
+    } reasons[] = {
+        {r->malformed, "malformed"}, {r->pointing, "point at the passage"},
+        {r->copied, "copied"},       {r->duplicates, "doubled"},
+        {r->lost, "did not find their document"},
+    };
+    assay_buffer text;
+    assay_buffer_init(&text, 0);
+    for (size_t i = 0; i < sizeof reasons / sizeof *reasons; i++)
+        if (reasons[i].count > 0)
+            assay_buffer_format(&text, "%s%llu %s", text.length > 0 ? ", " : ": ",
+                                (unsigned long long)reasons[i].count, reasons[i].name);
+    bool shown = s->examples.count > 0 || s->llm == NULL || r->written == 0;
+    assay_status status = assay_fail(
+        error, ASSAY_E_FORMAT, s->collection_name,
+        "no query comes out of %llu passages (%llu drawn are too short), %llu were written%s%s%s%s",
+        (unsigned long long)r->passages, (unsigned long long)r->unusable,
+        (unsigned long long)r->written, text.length > 0 ? text.data : "",
+        shown ? "" : "; a small model needs examples",
+        s->first.code != ASSAY_OK ? "; first failure: " : "",
+        s->first.code != ASSAY_OK ? s->first.message : "");
+    assay_buffer_free(&text);
+    return status;
+}
+
 static assay_status finish(synthesis *s, assay_error *error)
 {
     if (s->report->queries == 0) {
         unlink(s->part);
-        const assay_synth_report *r = s->report;
-        return assay_fail(error, ASSAY_E_FORMAT, s->collection_name,
-                          "no query comes out of %llu passages (%llu drawn are too short), %llu "
-                          "were written, %llu of them did not find their document%s%s",
-                          (unsigned long long)r->passages, (unsigned long long)r->unusable,
-                          (unsigned long long)r->written, (unsigned long long)r->lost,
-                          s->first.code != ASSAY_OK ? "; first failure: " : "",
-                          s->first.code != ASSAY_OK ? s->first.message : "");
+        return fail_empty(s, error);
     }
     ASSAY_TRY(assay_synth_write(s->output, s->collection.name, &s->options, s->kept,
                                 s->report->queries, s->report, error));
@@ -458,6 +485,9 @@ static assay_status open_all(synthesis *s, assay_error *error)
     if (s->seen == NULL || s->kept_texts == NULL || s->arena == NULL || s->views == NULL ||
         s->wishes == NULL)
         return assay_fail_memory(error, s->batch * sizeof *s->wishes);
+    if (o->examples != NULL)
+        ASSAY_TRY(assay_synth_examples_read(o->examples, o->kinds, s->kept_texts, &s->examples,
+                                            error));
     ASSAY_TRY(assay_collection_open(s->store, s->collection_name, &s->collection, error));
     ASSAY_TRY(assay_pipeline_open(s->store, s->collection_name, &options, &s->pipeline, error));
     ASSAY_TRY(draw_order(s, error));

@@ -4,6 +4,7 @@
  *
  *     synth.c          draws passages, has queries made, filters them, goes on after a kill
  *     synth_filter.c   whether a query is worth keeping
+ *     synth_examples.c queries as they are wanted, out of a file
  *     synth_folder.c   the folder that comes out
  *     sentence_query.c a sentence of a passage as its query
  */
@@ -11,7 +12,9 @@
 #define ASSAY_SYNTH_H
 
 #include "base/arena.h"
+#include "base/hash.h"
 #include "base/string_map.h"
+#include "rank/llm.h"
 
 /* A sentence of the passage that says something by itself, drawn by *state, at most `most`
  * of them into queries[], in the arena. */
@@ -25,6 +28,18 @@ bool assay_synth_fit(assay_query_kind kind, assay_text query, assay_text passage
                      const assay_string_map *seen, assay_synth_report *report);
 /* Makes it known. */
 assay_status assay_synth_remember(assay_string_map *seen, assay_text query, assay_error *error);
+
+/* Passages with queries as they are wanted. */
+typedef struct assay_synth_examples {
+    assay_llm_example *list; /* [count], in the arena */
+    size_t count;
+    assay_digest digest; /* of the file */
+} assay_synth_examples;
+
+/* Reads a file of examples (synth_examples.c). FORMAT names the line, or the kind of
+ * `kinds` (bits) of which it has none. */
+assay_status assay_synth_examples_read(const char *path, uint32_t kinds, assay_arena *arena,
+                                       assay_synth_examples *out, assay_error *error);
 
 /* The report's numbers by name, for files. */
 typedef struct assay_synth_count {

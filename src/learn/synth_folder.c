@@ -5,7 +5,7 @@
  * which says in which, and how the queries came about:
  *
  *   {"collection", "kinds": ["question"], "passages", "each", "within", "seed", "model",
- *    "version", "report": {...}}
+ *    "examples", "version", "report": {...}}
  */
 #include <stdlib.h>
 #include <string.h>
@@ -138,11 +138,11 @@ static json_t *json_of(const char *collection, const assay_synth_options *o,
     }
     json_object_set_new(counts, "cost", json_real(report->llm.cost));
     const char *model = o->llm != NULL ? o->llm->model : NULL;
-    return json_pack("{s:s, s:o, s:I, s:I, s:I, s:I, s:s*, s:s, s:o}", "collection", collection,
+    return json_pack("{s:s, s:o, s:I, s:I, s:I, s:I, s:s*, s:s*, s:s, s:o}", "collection", collection,
                      "kinds", kinds, "passages", (json_int_t)o->passages, "each",
                      (json_int_t)o->each, "within", (json_int_t)o->within.value, "seed",
-                     (json_int_t)o->seed, "model", model, "version", ASSAY_VERSION, "report",
-                     counts);
+                     (json_int_t)o->seed, "model", model, "examples", o->examples, "version",
+                     ASSAY_VERSION, "report", counts);
 }
 
 assay_status assay_synth_write(const char *folder, const char *collection,

@@ -268,19 +268,61 @@ static json_t *content_of(const assay_llm_question *q, const assay_buffer *text)
                      q->image.length);
 }
 
+static void add_message(json_t *list, const char *role, json_t *content)
+{
+    json_array_append_new(list, json_pack("{s:s, s:o}", "role", role, "content", content));
+}
+
+/* What is asked, and in which form the answer is wanted. */
+static void ask_in(const assay_llm *llm, assay_llm_shape shape, assay_text asked,
+                   assay_buffer *out)
+{
+    assay_buffer_clear(out);
+    assay_buffer_append(out, asked.data, asked.length);
+    assay_buffer_format(out, " %s", assay_llm_form(shape, llm->form != FORM_WORDS));
+}
+
+/* An example's answer, in the form that is asked for. */
+static json_t *answer_of(const assay_llm *llm, const assay_llm_turn *turn)
+{
+    json_t *queries = json_array(), *content;
+    assay_buffer lines;
+    assay_buffer_init(&lines, 0);
+    for (size_t i = 0; i < turn->count; i++) {
+        const assay_text *query = &turn->queries[i];
+        json_array_append_new(queries, json_stringn(query->data, query->length));
+        assay_buffer_format(&lines, "%s%.*s", i > 0 ? "\n" : "", (int)query->length, query->data);
+    }
+    json_t *object = json_pack("{s:o}", "queries", queries);
+    char *text = json_dumps(object, 0);
+    content = llm->form != FORM_WORDS ? json_string(text)
+                                      : json_stringn(lines.data, lines.length);
+    free(text);
+    json_decref(object);
+    assay_buffer_free(&lines);
+    return content;
+}
+
+/* NULL: memory. */
 static json_t *messages(const assay_llm *llm, const assay_llm_question *q)
 {
+    json_t *list = json_array();
     assay_buffer text;
     assay_buffer_init(&text, 0);
-    assay_buffer_append(&text, q->text.data, q->text.length);
-    assay_buffer_format(&text, " %s", assay_llm_form(q->shape, llm->form != FORM_WORDS));
-    json_t *list = NULL;
-    if (text.failed == ASSAY_OK)
-        list = json_pack("[{s:s, s:s}, {s:s, s:o}]", "role", "system", "content",
-                         assay_llm_system(q->shape), "role", "user", "content",
-                         content_of(q, &text));
+    add_message(list, "system", json_string(assay_llm_system(q->shape)));
+    for (size_t i = 0; i < q->turn_count; i++) {
+        ask_in(llm, q->shape, q->turns[i].asked, &text);
+        add_message(list, "user", json_stringn(text.data, text.length));
+        add_message(list, "assistant", answer_of(llm, &q->turns[i]));
+    }
+    ask_in(llm, q->shape, (assay_text){q->text.data, q->text.length}, &text);
+    add_message(list, "user", content_of(q, &text));
+    bool whole = text.failed == ASSAY_OK && json_array_size(list) == 2 + 2 * q->turn_count;
     assay_buffer_free(&text);
-    return list;
+    if (whole)
+        return list;
+    json_decref(list);
+    return NULL;
 }
 
 /* As long as an answer of that shape is, with room for some words around it. */
@@ -463,6 +505,12 @@ static assay_status make_key(const assay_llm *llm, assay_llm_question *q, assay_
     assay_hasher_add(hasher, q->text.data, q->text.length);
     if (q->image.length > 0)
         assay_hasher_add(hasher, q->image.data, q->image.length);
+    for (size_t i = 0; i < q->turn_count; i++) {
+        const assay_llm_turn *turn = &q->turns[i];
+        assay_hasher_add(hasher, turn->asked.data, turn->asked.length);
+        for (size_t j = 0; j < turn->count; j++)
+            assay_hasher_add(hasher, turn->queries[j].data, turn->queries[j].length);
+    }
     q->key = assay_hasher_finish(hasher);
     return ASSAY_OK;
 }

@@ -40,6 +40,15 @@ typedef struct assay_llm_call {
 assay_status assay_llm_rank(assay_llm *llm, const assay_llm_call *call, assay_score *scores,
                             assay_llm_usage *usage, assay_error *error);
 
+/* A passage with queries as they are wanted: it is shown as one that was asked about before,
+ * and these as the answer. */
+typedef struct assay_llm_example {
+    assay_query_kind kind;
+    assay_text passage;
+    const assay_text *queries; /* [count] */
+    size_t count;
+} assay_llm_example;
+
 /* A passage that queries are wanted for, and what came of it. */
 typedef struct assay_llm_wish {
     assay_query_kind kind;
@@ -50,8 +59,10 @@ typedef struct assay_llm_wish {
     assay_error error;
 } assay_llm_wish;
 
-/* Asks for `each` queries that each passage answers. Fails only for want of memory. */
+/* Asks for `each` queries that each passage answers, behind the examples of its kind. Fails
+ * only for want of memory. */
 assay_status assay_llm_write(assay_llm *llm, const assay_llm_cache *cache, uint32_t each,
+                             const assay_llm_example *examples, size_t example_count,
                              assay_llm_wish *wishes, size_t count, assay_arena *arena,
                              assay_llm_usage *usage, assay_error *error);
 
@@ -82,8 +93,17 @@ typedef enum assay_llm_shape {
     ASSAY_LLM_SHAPE_PAGE,
 } assay_llm_shape;
 
+/* What was asked and answered before a question: an example of how to. */
+typedef struct assay_llm_turn {
+    assay_text asked;          /* all of it, but for the form of the answer */
+    const assay_text *queries; /* [count], of SHAPE_QUERIES */
+    size_t count;
+} assay_llm_turn;
+
 typedef struct assay_llm_question {
     assay_llm_shape shape;
+    const assay_llm_turn *turns; /* [turn_count] */
+    size_t turn_count;
     assay_buffer text;      /* all that is asked, but for the form of the answer */
     size_t items;           /* passages asked about, or queries asked for */
     assay_text image;       /* URL of one that is shown with it; length 0: none */

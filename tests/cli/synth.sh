@@ -55,6 +55,36 @@ assay synth house --out prose --llm-model prose --json | counts
 cmp <(shape prose | cut -d' ' -f4-) <(shape good | cut -d' ' -f4-) && echo same
 assay synth house --out form --llm-model bad-form --json | counts
 assay synth house --out old --llm-model old --json | counts
+echo '-- a small model says the form again, unless it is shown examples'
+code assay synth house --out small --llm-model small --kinds question,claim 2>&1
+cat >shown.jsonl <<'END'
+{"passage": "The lighthouse keeper trims the wick at dawn.\nHe sleeps at noon.", "question": "When does a lighthouse keeper trim the wick?", "claim": ["Wicks are trimmed at dawn.", "Keepers sleep by day."]}
+{"passage": "Salt is raked from the pans in August.", "question": "When is salt raked?"}
+END
+assay synth house --out small --llm-model small --kinds question,claim --examples shown.jsonl --json | counts
+json 'd["examples"]' <small/synth.json
+assay synth house --out small-words --llm-model small-words --kinds question,claim --examples shown.jsonl --json | counts
+cmp <(shape small) <(shape small-words) && echo same
+echo '-- other examples are another question'
+head -1 shown.jsonl >one.jsonl
+assay synth house --out small --llm-model small --kinds question,claim --examples shown.jsonl --json | counts
+assay synth house --out small --llm-model small --kinds question,claim --examples one.jsonl --json | counts
+echo '-- examples that are none'
+bad() {
+    printf '%b' "$1" >bad.jsonl
+    code assay synth house --out none --llm-model good --examples bad.jsonl ${2-} 2>&1
+}
+bad '{"passage": "One.", "question": "Two?"}\n{"passage":'
+bad '{"question": "Two?"}'
+bad '{"passage": "One.", "query": "Two?"}'
+bad '{"passage": "One.", "question": []}'
+bad '{"passage": "One.", "question": ["Two?", 3]}'
+bad '{"passage": "One.", "question": "Two\\nlines?"}'
+bad '{"passage": "One.", "claim": "Two."}'
+bad '{"passage": "One.", "question": "Two?"}' '--kinds question,keywords'
+bad "$(for i in {1..17}; do printf '{"passage": "One.", "question": "Two?"}\\n'; done)"
+bad ''
+code assay synth house --out none --llm-model good --examples nowhere.jsonl 2>&1
 echo '-- no answers'
 for model in refusal empty garbage half no-choices null unknown; do
     code assay synth house --out "no-$model" --llm-model $model 2>&1 | cut -c1-150
@@ -100,6 +130,7 @@ echo '-- what makes no sense'
 code assay synth house
 code assay synth house --out x --kinds question,poem
 code assay synth house --out x --from sentences --llm-model good
+code assay synth house --out x --from sentences --examples shown.jsonl
 code assay synth house --out x --within 1.5 --llm-model good
 code assay synth house --out x
 code assay synth nowhere --out x --from sentences
