@@ -7,7 +7,8 @@
 FOLDER holds TREC runs of one collection (bench/quality makes them): bm25.run and
 dense.run, the retrievers alone; same.run, both of them (`assay eval --retriever
 hybrid`); cross.run, the logits of its first documents (`assay rerank --run
-same.run`); default.run, what `assay search` does. Of those that are there it prints,
+same.run`); default.run, what `assay search` does; rival.run, the logits of another reranker on the
+same documents, which it is told how much cross.run is better than. Of those that are there it prints,
 for each weight, nDCG@10 of every collection less that of its first stage, with
 the standard error of the mean over queries. Rerun with test judgments it shows what
 the weights are worth on queries they were not fitted on. The arithmetic is that of
@@ -82,7 +83,7 @@ class Collection:
         self.name, _, rest = argument.partition("=")
         folder, _, qrels = rest.partition(":")
         self.qrels = read_qrels(pathlib.Path(qrels))
-        names = ("bm25", "dense", "same", "cross", "default")
+        names = ("bm25", "dense", "same", "cross", "rival", "default")
         self.runs = {name: read_run(pathlib.Path(folder) / f"{name}.run") for name in names}
 
     def gain(self, rank, base, queries):
@@ -94,6 +95,11 @@ class Collection:
     def of_reranking(self, *weights):
         same, cross = self.runs["same"], self.runs["cross"]
         return self.gain(lambda q: rerank(same[q], cross[q], *weights), same.get, sorted(cross))
+
+    def of_rival(self, *weights):
+        same, cross, rival = self.runs["same"], self.runs["cross"], self.runs["rival"]
+        return self.gain(lambda q: rerank(same[q], cross[q], *weights),
+                         lambda q: rerank(same[q], rival[q], *weights), sorted(cross))
 
     def of_fusion(self, weight):
         a, b = self.runs["bm25"], self.runs["dense"]
@@ -128,6 +134,11 @@ def main():
               [(f"{s:g}, {w:g}", lambda c, s=s, w=w: c.of_reranking(w, s))
                for s in SPREADS for w in RERANK] +
               [("the reranker alone", lambda c: c.of_reranking(1e6, 0))])
+    rivals = [c for c in reranked if c.runs["rival"]]
+    if rivals:
+        table("less the rival", rivals,
+              [("alone", lambda c: c.of_rival(1e6, 0)),
+               ("spread 1.5, weight 1", lambda c: c.of_rival(1, 1.5))])
     told = [c for c in known if c.runs["same"] and c.runs["default"]]
     if told:
         table("the default", told, [("less first stage", lambda c: c.of_default())])
