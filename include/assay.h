@@ -233,8 +233,8 @@ typedef struct assay_model_info {
  * the name (e.g. "cross", "cross-encoder/ms-marco-MiniLM-L-6-v2") is looked for
  * in $ASSAY_MODELS, in the models/ of the data directory, in the models/ next
  * to the program and in the installed share/assay/models. Writes a
- * NUL-terminated path. The two that assay ships are called "dense" and "cross".
- * NOT_FOUND lists the places. */
+ * NUL-terminated path. Those that assay ships are called "dense", "cross"
+ * and "late". NOT_FOUND lists the places. */
 ASSAY_API assay_status assay_model_find(const char *name, char *path, size_t path_size,
                                         assay_error *error);
 

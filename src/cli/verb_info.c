@@ -261,11 +261,15 @@ static void list_model(assay_answer *answer, json_t *array, const char *name, co
     }
 }
 
-static const char *const default_models[] = {"dense", "cross"};
+static const char *const default_models[] = {"dense", "cross", "late"};
+enum { DEFAULT_MODELS = sizeof default_models / sizeof *default_models };
 
 static bool is_default(const char *name)
 {
-    return strcmp(name, default_models[0]) == 0 || strcmp(name, default_models[1]) == 0;
+    for (size_t i = 0; i < DEFAULT_MODELS; i++)
+        if (strcmp(name, default_models[i]) == 0)
+            return true;
+    return false;
 }
 
 static bool is_model(const char *folder)
@@ -296,14 +300,14 @@ static void list_folder(assay_answer *answer, json_t *array, const char *folder,
         closedir(listing);
 }
 
-/* The two default models, and those that `assay pull` put into the data
+/* The default models, and those that `assay pull` put into the data
  * directory. */
 static void overview_models(assay_answer *answer, const char *home)
 {
     json_t *array = answer ? assay_answer_array(answer, answer->root, "models") : NULL;
     if (!answer)
         printf("models\n");
-    for (size_t i = 0; i < 2; i++) {
+    for (size_t i = 0; i < DEFAULT_MODELS; i++) {
         char path[4096];
         if (assay_model_find(default_models[i], path, sizeof path, NULL) == ASSAY_OK)
             list_model(answer, array, default_models[i], path);
