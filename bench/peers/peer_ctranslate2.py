@@ -11,7 +11,7 @@ class CTranslate2(engine.Engine):
     def prepare(model, precision, folder, texts):
         import torch
         from ctranslate2.converters import TransformersConverter
-        from transformers import AutoModelForSequenceClassification
+        from transformers import AutoModelForSequenceClassification, AutoTokenizer
         network = AutoModelForSequenceClassification.from_pretrained(model, dtype=torch.float32)
         base = network.base_model
         if network.config.model_type == "bert":
@@ -24,6 +24,7 @@ class CTranslate2(engine.Engine):
         np.savez(f"{folder}/head.npz", **arrays)
         base.config.position_embedding_type = "absolute"  # the converter reads it, transformers 5 has it no more
         base.save_pretrained(f"{folder}/base")
+        AutoTokenizer.from_pretrained(model).save_pretrained(f"{folder}/base")
         TransformersConverter(f"{folder}/base").convert(
             f"{folder}/model", quantization={"fp32": "float32"}.get(precision, precision), force=True)
 
