@@ -11,3 +11,10 @@ assay rerank --model "$GOLDEN/models/late-colbert" --query "$query $query $query
 code assay rerank --model dense --query "$query" x
 code assay rerank --model late:cross --query "$query" x
 code assay embed --model late x
+echo '-- where there is no model called late, it is late:dense'
+mkdir -p alone/bin alone/models # a program finds the models of the folder above its own
+cp "$(readlink -f "$(command -v assay)")" alone/bin
+cp -R "$ASSAY_MODELS/dense" alone/models
+for model in late late:dense; do
+    ASSAY_MODELS='' alone/bin/assay rerank --model $model --query "$query" --json "$@"
+done | uniq | json '[(r["index"], r["tokens"]) for r in d["results"]]'
