@@ -4,9 +4,10 @@
  *
  * Post-norm BERT. No padding exists, so there is no attention mask: sequences
  * are ragged, and attention runs sequence by sequence, head by head, in blocks
- * of query rows whose scores stay in the cache. The feed-forward part runs in
- * blocks of rows for the same reason. Every product is row by row the same
- * chain of operations (kernels.h), so neither kind of block shows in the bits.
+ * of query rows whose scores stay in the cache. All else runs on blocks of ROWS
+ * rows: enough to be worth the weights' way to the cache, which for the most part
+ * is longer than that of the rows. Every product is row by row the same chain of
+ * operations (kernels.h), so neither kind of block shows in the bits.
  *
  * At int8 the rows that enter a linear layer are quantised one by one, with
  * several bytes for inputs that were found to grow large (calibration.h), and
@@ -29,10 +30,9 @@
 #define LOG2E 1.44269504f
 
 enum {
-    ROWS = 192,             /* rows of an item, at most, */
+    ROWS = 288,             /* rows of an item, at most, */
     ROWS_SHARED = 64,       /* and where threads share a block, so that all have some */
     ROWS_LEAST = 8,
-    FEED_ROWS = 64,         /* rows of the feed-forward part at a time */
     QUERY_ROWS = 48,        /* rows of scores at a time, at most ... */
     QUERY_ROWS_LEAST = 12,  /* ... and at least, */
     SCORES = 24 * 1024,     /* of so many floats */
@@ -46,7 +46,7 @@ typedef struct scratch {
     float *context; /* [tokens][hidden] */
     float *first;   /* [sequences][hidden]: queries of the first tokens */
     /* One for a thread: */
-    float *feed;    /* [FEED_ROWS][intermediate] */
+    float *feed;    /* [ROWS][intermediate] */
     float *keys;    /* panels of one head's keys */
     float *values;  /* panels of one head's values */
     float *scores;  /* [query rows][scores_stride] */
@@ -114,7 +114,7 @@ static size_t quantized_bytes(const assay_encoder *encoder, size_t rows)
     for (uint32_t i = 0; i < encoder->config->layers; i++) {
         const assay_layer *layer = &encoder->layers[i];
         size_t sizes[] = {rows * row_bytes(&layer->query), rows * row_bytes(&layer->output),
-                          FEED_ROWS * row_bytes(&layer->up), FEED_ROWS * row_bytes(&layer->down)};
+                          rows * row_bytes(&layer->up), rows * row_bytes(&layer->down)};
         for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
             most = sizes[s] > most ? sizes[s] : most;
     }
@@ -125,20 +125,19 @@ static size_t lay_out(const assay_encoder *encoder, size_t tokens, size_t sequen
                       size_t longest, float *base, scratch *s)
 {
     size_t used = 0, hidden = encoder->config->hidden;
-    size_t head_size = hidden / encoder->config->heads;
+    size_t head_size = hidden / encoder->config->heads, rows = tokens < ROWS ? tokens : ROWS;
     s->x = slice(base, &used, tokens * hidden);
     s->qkv = slice(base, &used, tokens * 3 * hidden);
     s->context = slice(base, &used, tokens * hidden);
     s->first = slice(base, &used, sequences * hidden);
-    s->feed = slice(base, &used, (size_t)FEED_ROWS * encoder->config->intermediate);
+    s->feed = slice(base, &used, rows * encoder->config->intermediate);
     s->keys = slice(base, &used, assay_panels_size(longest, head_size));
     s->values = slice(base, &used, assay_panels_size(head_size, longest));
     s->scores = slice(base, &used, scores_size(longest));
     if (!encoder->bytes && !encoder->halves)
         return used;
-    size_t rows = tokens < ROWS ? tokens : ROWS;
     s->quantized = slice(base, &used, quantized_bytes(encoder, rows) / sizeof(float) + 1);
-    s->steps = (void *)slice(base, &used, 2 * (rows > FEED_ROWS ? rows : FEED_ROWS));
+    s->steps = (void *)slice(base, &used, 2 * rows);
     s->head = (void *)slice(base, &used, longest * (head_size + 1) / 2 + 1);
     s->weights = (void *)slice(base, &used, scores_size(longest) / 2);
     return used;
@@ -171,7 +170,7 @@ static operand operand_of(const run *r, const assay_linear *layer, const float *
 }
 
 /* Adds what int8 left of a layer's refined rows. Only `down` has any (bert.c): no
- * activation comes between, there are FEED_ROWS rows at most, and scores are not wanted. */
+ * activation comes between, there are ROWS rows at most, and scores are not wanted. */
 static void add_rests(const run *r, const assay_linear *layer, const operand *a, size_t rows,
                       float *c, size_t ldc)
 {
@@ -438,17 +437,13 @@ static void finish_layer(const run *r, size_t index, const float *attended, floa
     assay_stopwatch_read(r->watch, ASSAY_OPERATION_OUTPUT);
     normalise(r, &layer->output_norm, x, rows);
     size_t intermediate = r->encoder->config->intermediate;
-    for (size_t at = 0; at < rows; at += FEED_ROWS) {
-        size_t part = rows - at < FEED_ROWS ? rows - at : FEED_ROWS;
-        float *y = x + at * r->hidden;
-        operand in = operand_of(r, &layer->up, y, r->hidden, part);
-        linear(r, &layer->up, &in, part, r->encoder->config->activation, NULL, r->s.feed,
-               intermediate);
-        assay_stopwatch_read(r->watch, ASSAY_OPERATION_UP);
-        operand feed = operand_of(r, &layer->down, r->s.feed, intermediate, part);
-        linear(r, &layer->down, &feed, part, ASSAY_ACTIVATION_NONE, y, y, r->hidden);
-        assay_stopwatch_read(r->watch, ASSAY_OPERATION_DOWN);
-    }
+    operand in = operand_of(r, &layer->up, x, r->hidden, rows);
+    linear(r, &layer->up, &in, rows, r->encoder->config->activation, NULL, r->s.feed,
+           intermediate);
+    assay_stopwatch_read(r->watch, ASSAY_OPERATION_UP);
+    operand feed = operand_of(r, &layer->down, r->s.feed, intermediate, rows);
+    linear(r, &layer->down, &feed, rows, ASSAY_ACTIVATION_NONE, x, x, r->hidden);
+    assay_stopwatch_read(r->watch, ASSAY_OPERATION_DOWN);
     normalise(r, &layer->down_norm, x, rows);
 }
 

@@ -21,7 +21,7 @@
 #include "base/threads.h"
 
 enum {
-    BLOCK_TOKENS = 192,
+    BLOCK_TOKENS = 288,
     BLOCK_TOKENS_LEAST = 64,   /* smaller ones waste the weights' way to the cache */
     BLOCKS_A_WORKER = 3,       /* wanted, so that the last to finish is not late */
     BLOCK_SEQUENCES = 64,
