@@ -213,8 +213,9 @@ typedef struct assay_epilogue {
  * sums_i16            c = a · panels. c's rows have room for whole panels (ldc), and are
  *                     filled up with 0.
  * softmax_i16         of x[rows][n], rows as sums_i16 leaves them, powers of two counting
- *                     `scale` each: probabilities p, ASSAY_I16_ONE meaning 1; filled up
- *                     with 0 where n is odd. x is overwritten, with floats.
+ *                     `scale` each: probabilities p, ASSAY_I16_ONE meaning 1. Both have
+ *                     room for whole panels (ldx, ldp); p is filled up with 0, x is
+ *                     overwritten, with floats.
  */
 typedef struct assay_kernels {
     const char *name; /* as $ASSAY_CPU takes it */

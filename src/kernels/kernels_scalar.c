@@ -639,7 +639,7 @@ void assay_softmax_i16_scalar(void *x, size_t ldx, size_t rows, size_t n, float 
         float factor = ASSAY_I16_ONE / tree(lanes);
         for (size_t i = 0; i < n; i++)
             p[i] = (int16_t)rintf(powers[i] * factor);
-        if (n % 2)
-            p[n] = 0;
+        for (size_t i = n; i < assay_whole_panels(n); i++)
+            p[i] = 0;
     }
 }
