@@ -3,9 +3,9 @@
  * session.c: see session.h.
  *
  * A block has about BLOCK_TOKENS tokens: enough that a layer's weights, which
- * pass through the cache once a block, are used often; few enough that the
- * block's activations stay in it and that there is a block for every thread. The
- * last ones are smaller, so that threads end at about the same time.
+ * pass through the level-2 cache once a block, are used often; few enough that the
+ * block's activations stay in the level-3 cache and that there is a block for every
+ * thread. The last ones are smaller, so that threads end at about the same time.
  *
  * Where whole blocks would leave threads idle all the same, as with one long
  * sequence, threads share the longest: they do a block step by step (encoder.h),
