@@ -5,9 +5,9 @@
  * Post-norm BERT. No padding exists, so there is no attention mask: sequences
  * are ragged, and attention runs sequence by sequence, head by head, in blocks
  * of query rows whose scores stay in the cache. All else runs on blocks of ROWS
- * rows: enough to be worth the weights' way to the cache, which for the most part
- * is longer than that of the rows. Every product is row by row the same chain of
- * operations (kernels.h), so neither kind of block shows in the bits.
+ * rows: enough to be worth the weights' way to the cache. Every product is row by
+ * row the same chain of operations (kernels.h), so neither kind of block shows in
+ * the bits.
  *
  * At int8 the rows that enter a linear layer are quantised one by one, with
  * several bytes for inputs that were found to grow large (calibration.h), and
